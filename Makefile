@@ -1,0 +1,51 @@
+# make repro   environment, whole pipeline (only what changed), metrics
+# make test    environment, tests           make lint    ruff
+# make bench   the benchmarks               make clean   removes the environment, not the data
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+# The stages' `python` is the environment's, whether or not it is activated.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: repro test lint bench clean
+.DELETE_ON_ERROR:
+
+repro: .venv/.installed
+	$(BIN)/dvc repro
+	$(BIN)/dvc metrics show
+
+test: .venv/.installed-test
+	$(BIN)/python -m pytest
+
+lint: .venv/.installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: .venv/.installed-test
+	set -e; for benchmark in benchmarks/*.py; do $(BIN)/python $$benchmark; done
+
+clean:
+	rm -rf .venv
+
+# The stamps inside .venv say which files it was built from; when one is newer, pip runs again.
+.venv/.requirements: requirements.txt
+	$(PYTHON) -c 'import sys; sys.exit("error: Python %d.%d found, 3.11 or newer expected" % sys.version_info[:2] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	$(call pip_install,-r requirements.txt)
+	touch $@
+
+# The project itself, in place, and the .pth file beside it.
+.venv/.installed: .venv/.requirements pyproject.toml $(wildcard tools/droulette_dvc.*)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+.venv/.installed-test: .venv/.installed requirements-test.txt
+	$(call pip_install,-r requirements.txt -r requirements-test.txt)
+	touch $@
+
+# pip compiles on one core; compileall takes all. Some packages carry files that are no Python 3: not our affair.
+define pip_install
+	$(BIN)/python -m pip install --disable-pip-version-check --no-compile $(1)
+	$(BIN)/python -m compileall -qq -j 0 .venv/lib >/dev/null 2>&1 || true
+endef

@@ -1,0 +1,3 @@
+"""Recover roulette amplitudes of gravitational lenses from pictures, reproducibly."""
+
+__version__ = "0.3.0"

@@ -1,0 +1,141 @@
+"""Networks by name: our own `foveal`, or a torchvision classification model with a regression head."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from droulette.errors import UserError
+from droulette.learning.foveal import Foveal
+
+OWN = ("foveal",)
+CLASSES = 1000  # ImageNet's, by which a classification head is recognised
+FIXED_INPUT = dict.fromkeys(("vit_b_16", "vit_b_32", "vit_l_16", "vit_l_32", "vit_h_14", "maxvit_t"), 224)
+LEAST_INPUT = {"inception_v3": 75, "alexnet": 64}
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
+
+
+def names() -> list[str]:
+    """Every backbone that `build` knows."""
+    import torchvision.models
+
+    return [*OWN, *torchvision.models.list_models(module=torchvision.models)]
+
+
+def check(name: str) -> None:
+    """Raises `UserError`, with the nearest known name, if there is no such backbone."""
+    if name not in (known := names()):
+        nearest = difflib.get_close_matches(name, known, 1, cutoff=0)[0]
+        raise UserError(
+            f"settings.model: found {name!r}, expected 'foveal' or a torchvision model; nearest: {nearest!r}"
+        )
+
+
+def build(name: str, outputs: int, weights: str = "", input_size: int = 256) -> nn.Module:
+    """A network that takes pictures (B, 1, N, N), brightness 0..1, N = `input_size`, and gives (B, outputs).
+
+    weights: "" random (from torch's generator), "pretrained" torchvision's own, or a .safetensors or .pth
+    file of a network that differs in its head at most.
+
+    Raises:
+        UserError: unknown name; weights that cannot be downloaded or read, or that are another network's.
+    """
+    check(name)
+    if weights and not (weights == "pretrained" or Path(weights).is_file()):
+        raise UserError(f"settings.weights: found {weights!r}, expected '', 'pretrained' or an existing file")
+    if name in OWN:
+        if weights == "pretrained":
+            raise UserError(f"settings.weights: found 'pretrained', expected '' or a file for model {name!r}")
+        network = Foveal(outputs, input_size)
+    else:
+        network = Torchvision(name, outputs, input_size, pretrained=weights == "pretrained")
+    if weights not in ("", "pretrained"):
+        _load(network, Path(weights))
+    return network
+
+
+class Torchvision(nn.Module):
+    """A torchvision classification model behind the pictures it expects, with a linear regression head."""
+
+    def __init__(self, name: str, outputs: int, input_size: int, *, pretrained: bool = False):
+        super().__init__()
+        size = FIXED_INPUT.get(name, max(input_size, LEAST_INPUT.get(name, 32)))
+        self.resize_to = size if size != input_size else None
+        self.model = _classifier(name, pretrained)
+        self.head_name = "model." + _replace_head(self.model, name, outputs)
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        if self.resize_to:
+            shape = (self.resize_to, self.resize_to)
+            pictures = functional.interpolate(pictures, shape, mode="bilinear", antialias=True)
+        mean, deviation = pictures.new_tensor([IMAGENET_MEAN, IMAGENET_DEVIATION])[..., None, None]
+        return self.model((pictures - mean) / deviation)  # the division also makes one channel three
+
+
+def _classifier(name: str, pretrained: bool) -> nn.Module:
+    import torchvision.models
+
+    options = {"init_weights": True} if name in ("googlenet", "inception_v3") and not pretrained else {}
+    try:
+        model = torchvision.models.get_model(name, weights="DEFAULT" if pretrained else None, **options)
+    except (OSError, RuntimeError) as error:
+        if not pretrained:
+            raise
+        raise UserError(f"settings.weights: could not download the pretrained {name!r}: {error}") from error
+    if hasattr(model, "aux_logits"):  # auxiliary classifiers' losses have no place in a regression
+        model.aux_logits = False
+        for part in ("AuxLogits", "aux1", "aux2"):
+            if hasattr(model, part):
+                setattr(model, part, None)
+    return model
+
+
+def _replace_head(model: nn.Module, name: str, outputs: int) -> str:
+    """Put a regression layer where the model's last layer of `CLASSES` outputs is, and give that place."""
+    for path, layer in reversed(list(model.named_modules())):
+        if isinstance(layer, nn.Linear) and layer.out_features == CLASSES:
+            head = nn.Linear(layer.in_features, outputs)
+        elif isinstance(layer, nn.Conv2d) and layer.out_channels == CLASSES:
+            head = nn.Conv2d(layer.in_channels, outputs, layer.kernel_size)
+        else:
+            continue
+        parent, _, own_name = path.rpartition(".")
+        setattr(model.get_submodule(parent), own_name, head)
+        if name.startswith("squeezenet"):  # it ends in conv, ReLU, pool: a ReLU would keep targets above 0
+            model.classifier[2] = nn.Identity()
+        return path
+    raise AssertionError(f"torchvision's {name} has no layer of {CLASSES} outputs")
+
+
+def _load(network: nn.Module, path: Path) -> None:
+    """Load tensors, and nothing but tensors, from a file.
+
+    The weights may be those of a whole network of ours, of a torchvision model, or of one with another head:
+    all but the head must fit.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # each of the two readers has its own family of errors for foreign bytes
+        raise UserError(f"{path}: not a file of weights: {str(error).splitlines()[0]}") from error
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise UserError(f"{path}: found no plain table of tensors, expected a network's state")
+    own = network.state_dict()
+    # Ours as they are, torchvision's under the name they have inside our network.
+    state = {key.removeprefix("network."): value for key, value in state.items()}
+    state = {key if key in own else f"model.{key}": value for key, value in state.items()}
+    for key, value in own.items():
+        found = tuple(state[key].shape) if key in state else "nothing"
+        if found == tuple(value.shape):
+            value.copy_(state[key])
+        elif not key.startswith(network.head_name):
+            raise UserError(f"{path}: found {found} for {key!r}, expected {tuple(value.shape)}")

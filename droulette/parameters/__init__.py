@@ -1,0 +1,80 @@
+"""Typed, checked, immutable parameters: the one place where TOML is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import model_validator
+
+from droulette.errors import UserError
+from droulette.parameters import learning, reading, simulation
+from droulette.parameters.reading import Table, key
+
+NEUTRAL = simulation.NEUTRAL | learning.NEUTRAL
+
+
+class Parameters(Table):
+    """All tables of a TOML file; an absent one has its defaults, `problem` and `dataset` are None."""
+
+    simulator: simulation.Simulator = key(simulation.Simulator(), "")
+    lens: simulation.Lens = key(simulation.Lens(), "")
+    cluster: simulation.Cluster = key(simulation.Cluster(), "")
+    source: simulation.Source = key(simulation.Source(), "")
+    position: simulation.Position = key(simulation.Position(), "")
+    problem: learning.Problem | None = key(None, "")
+    dataset: learning.Dataset | None = key(None, "")
+    settings: learning.Settings = key(learning.Settings(), "")
+    hyperparameters: learning.Hyperparameters = key(learning.Hyperparameters(), "")
+    training: learning.Training = key(learning.Training(), "")
+    evaluation: learning.Evaluation = key(learning.Evaluation(), "")
+    output: learning.Output = key(learning.Output(), "")
+
+    @model_validator(mode="after")
+    def _together(self) -> Parameters:
+        simulation.check_together(self.simulator, self.lens, self.cluster, self.source, self.position)
+        drawn = self.simulator if "size" in self.simulator.model_fields_set else None
+        learning.check_together(self.problem, self.dataset, drawn and drawn.size, drawn and drawn.nterms)
+        return self
+
+
+def load(path: str | Path | None, overrides: Mapping[str, Any] | None = None) -> Parameters:
+    """Read a TOML file, with those that its settings.problem and problem.dataset name laid under it.
+
+    `overrides` are dotted keys in TOML spelling, laid over the file; those with the value None are left out.
+    Without a `path` they are all there is.
+
+    Raises:
+        UserError: one line with file, key, what was found and what was expected.
+    """
+    layers = [("command line", reading.nested(overrides or {}))]
+    if path is not None:
+        layers.append(_layer(str(path)))
+        for table, name in (("settings", "problem"), ("problem", "dataset")):
+            source, tables = next(
+                ((s, t) for s, t in layers if isinstance(t.get(table), dict) and name in t[table]), (None, {})
+            )
+            below = tables.get(table, {}).get(name)
+            if isinstance(below, str) and below:
+                try:
+                    layers.append(_layer(below))
+                except UserError as error:
+                    raise UserError(f"{source}: {table}.{name}: {error}") from error
+    return reading.build(Parameters, layers)
+
+
+def parse(tables: Mapping[str, Any], source: str = "parameters") -> Parameters:
+    """Check tables that were read already. Raises UserError."""
+    return reading.build(Parameters, [(source, _translate(dict(tables), source))])
+
+
+def _layer(path: str) -> tuple[str, dict[str, Any]]:
+    return path, _translate(reading.read_toml(path), path)
+
+
+def _translate(tables: dict[str, Any], source: str) -> dict[str, Any]:
+    return reading.translate(tables, source, simulation.MOVED, NEUTRAL)
+
+
+__all__ = ["Parameters", "load", "parse"]

@@ -1,0 +1,91 @@
+"""The TOML reference, from the models: `python -m droulette.parameters.reference > docs/toml.md`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from droulette.parameters import NEUTRAL, Parameters
+from droulette.parameters.reading import Drawn, Table, found, keys, kind_of, spellings, table_of, words
+from droulette.parameters.simulation import CONFIGS, MOVED
+
+HEAD = """\
+# The TOML tables
+
+<!-- Made by `python -m droulette.parameters.reference > docs/toml.md`; edit droulette/parameters instead. -->
+
+Every key may be left out unless its default is *required*. A *drawn number* `k` is given as `k`, as `k-min` and
+`k-max` (uniform; where only one of them is given, the other is the default's), or as a list, of which one is
+drawn for each row. Of a list of strings, likewise, one is drawn. An unknown key, a wrong type or a value out of
+range is an error that names the nearest key or what was expected.
+"""
+
+
+def reference() -> str:
+    """The reference as Markdown."""
+    return "\n".join([HEAD, *_tables(), *_configs(), *_older(), ""])
+
+
+def _tables() -> Iterator[str]:
+    headings: dict[type[Table], list[str]] = {}
+    for name, table in _walk(Parameters, ""):
+        headings.setdefault(table, []).append(f"`[{name}]`")
+    for table, names in headings.items():
+        yield f"\n## {', '.join(names)}\n\n{table.__doc__.strip()}\n"
+        yield "| key | type | default | expected | unit | meaning |\n|---|---|---|---|---|---|"
+        yield from (_row(name, field) for name, field in keys(table) if table_of(field) is None)
+
+
+def _walk(model: type[Table], prefix: str) -> Iterator[tuple[str, type[Table]]]:
+    for name, field in keys(model):
+        if table := table_of(field):
+            yield prefix + name, table
+            yield from _walk(table, f"{prefix}{name}.")
+
+
+def _row(name: str, field: FieldInfo) -> str:
+    names = ", ".join(f"`{spelling}`" for spelling in spellings(name, field))
+    type_, expected = words(field)
+    unit = field.json_schema_extra["unit"]
+    cells = [names, type_, _default(field), expected, unit, field.description]
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _default(field: FieldInfo) -> str:
+    default: Any = field.default
+    if default is PydanticUndefined or default is ...:
+        return "*required*"
+    if default is None:
+        return "none"
+    if isinstance(kind_of(field), Drawn):
+        return str(default)
+    if isinstance(default, tuple):
+        return ", ".join(f"`{name}`" for name in default) or "`[]`"
+    return f"`{found(default)}`".replace("'", '"')
+
+
+def _configs() -> Iterator[str]:
+    yield "\n## The names of `simulator.config`\n"
+    yield "| name | `model` | `lens` | sampled |\n|---|---|---|---|"
+    for name, (model, lens, sampled) in CONFIGS.items():
+        yield f"| `{name}` | {model} | {lens} | {'yes' if sampled else 'no'} |"
+
+
+def _older() -> Iterator[str]:
+    yield "\n## Keys of CosmoSim 3.x and droulette 0.2.1\n"
+    yield "Accepted as they stand, besides the second spellings above:\n"
+    yield "| key | here |\n|---|---|"
+    yield from (f"| `{old}` | `{new}` |" for old, new in MOVED.items())
+    yield from (
+        f"| `{key} = {found(value)}` | {why} |" for key, (value, why) in NEUTRAL.items() if value is not None
+    )
+    yield "\nErrors that say what to do instead:\n"
+    yield "| key | instead |\n|---|---|"
+    yield from (f"| `{key}` | {why} |" for key, (value, why) in NEUTRAL.items() if value is None)
+
+
+if __name__ == "__main__":
+    print(reference(), end="")

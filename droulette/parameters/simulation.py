@@ -1,0 +1,283 @@
+"""Parameters of the simulation: what is drawn, from which distributions, and how the pictures are made."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import model_validator
+
+from droulette.parameters.reading import (
+    Checked,
+    Distribution,
+    Drawn,
+    Names,
+    OptionalFileName,
+    Table,
+    key,
+    mismatch,
+    number,
+)
+
+LENSES = {"PM": "PM", "PointMass": "PM", "SIS": "SIS", "SIE": "SIE"}
+MODELS = {"Raytrace": "Raytrace", "Roulette": "Roulette"}
+SOURCES = {
+    "Spherical": "Spherical",
+    "s": "Spherical",
+    "Ellipsoid": "Ellipsoid",
+    "e": "Ellipsoid",
+    "SersicSphere": "SersicSphere",
+    "SersicEllipsoid": "SersicEllipsoid",
+    "Triangle": "Triangle",
+    "t": "Triangle",
+    "Image": "Image",
+}
+# Name: simulation model, lens, sampled.
+CONFIGS = {
+    "rs": ("Raytrace", "SIS", False),
+    "raysie": ("Raytrace", "SIE", False),
+    "fs": ("Roulette", "SIS", False),
+    "rousie": ("Roulette", "SIE", False),
+    "p": ("Raytrace", "PM", False),
+    "r": ("Roulette", "PM", False),
+    "pss": ("Raytrace", "SIS", True),
+    "sraysie": ("Raytrace", "SIE", True),
+    "ss": ("Roulette", "SIS", True),
+    "srousie": ("Roulette", "SIE", True),
+}
+MAX_NTERMS = 20
+MAX_SEED = 2**32 - 1
+MAX_LENGTH = 100_000  # px; beyond it a rounding error of float64 shows in the pictures
+
+# Keys of CosmoSim 3.x that have another place here, and those that may only ask for what is done anyway.
+MOVED = {"management.mask": "simulator.mask", "r-relativemax": "position.r-relativemax"}
+_PLAIN = "pictures carry no annotation"
+_ONE = "each row gives one picture"
+NEUTRAL: dict[str, tuple[Any, str]] = {
+    "simulator.xireference": (True, "the amplitudes are those at the apparent position"),
+    "lens.amplitudefile": (None, "no such file: amplitudes are computed from the potential"),
+    "lens.cluster": (None, "[cluster] count, or a CSV with a column cluster"),
+    "annotation.reflines": (False, _PLAIN),
+    "annotation.criticalcurves": (False, _PLAIN),
+    "management.showmask": (False, _PLAIN),
+    "management.join": (False, _ONE),
+    "management.family": (False, _ONE),
+    "management.psiplot": (False, _ONE),
+    "management.kappaplot": (False, _ONE),
+    "management.apparent": (False, _ONE),
+    "management.actual": (False, _ONE),
+}
+
+
+def constellation(text: str) -> str:
+    """Check `mode/x/y/sigma/sigma2/theta/n_sersic/luminosity;…`. Raises ValueError."""
+    for part in text.split(";"):
+        mode, *numbers = part.split("/")
+        if mode not in SOURCES or mode == "Image" or len(numbers) != 7:
+            raise ValueError
+        values = [number(float(x)) for x in numbers]
+        if min(values[2:4]) <= 0:
+            raise ValueError
+    return text
+
+
+def _radius(value: Any) -> float | str:
+    if isinstance(value, str):
+        if value == "einsteinR":
+            return value
+        raise ValueError
+    if not 0 <= number(value) <= MAX_LENGTH:
+        raise ValueError
+    return number(value)
+
+
+def _radii(value: Any) -> tuple[float | str, ...]:
+    values = value if isinstance(value, list) else [value]
+    if not values:
+        raise ValueError
+    return tuple(map(_radius, values))
+
+
+Length = Annotated[Distribution, Drawn(gt=0, le=MAX_LENGTH)]
+Angle = Annotated[Distribution, Drawn(ge=-360, le=360)]
+Coordinate = Annotated[Distribution, Drawn(ge=-MAX_LENGTH, le=MAX_LENGTH)]
+_RADIUS = f'a number in [0, {MAX_LENGTH:_}] or "einsteinR"'
+Radius = Annotated[float | str | None, Checked(_radius, "number or string", _RADIUS)]
+Radii = Annotated[
+    tuple[float | str, ...] | None, Checked(_radii, "number, string or list", f"{_RADIUS}, or a list")
+]
+
+
+class Simulator(Table):
+    """How many pictures, and how each is made."""
+
+    size: int = key(10_000, "number of rows and pictures", ge=1, le=10_000_000)
+    seed: int = key(0, "the same seed draws the same table", ge=0, le=MAX_SEED)
+    nterms: int = key(5, "highest order m of the amplitudes", ge=0, le=MAX_NTERMS)
+    imagesize: int = key(512, "side of the canvas", "px", ge=1, le=16_384)
+    cropsize: int | None = key(None, "side of the picture; left out: imagesize", "px", ge=1, le=16_384)
+    centred: bool = key(False, "shift the picture's centre of light to the middle before cropping")
+    sampling: Literal["exact", "nearest"] = key(
+        "exact",
+        "`exact` evaluates the source where the ray meets it, `nearest` takes CosmoSim's nearest pixel of it",
+    )
+    supersampling: int = key(1, "each pixel is the mean of this many rays squared; with `exact`", ge=1, le=16)
+    model: Annotated[tuple[str, ...], Names(MODELS)] = key(("Raytrace",), "simulation model", also=["models"])
+    config: Annotated[tuple[str, ...] | None, Names({name: name for name in CONFIGS})] = key(
+        None,
+        "names simulation model and lens together, in place of `model` and `lens.mode`",
+        also=["configs"],
+    )
+    sampled: bool = key(False, "take the lens potential from its values on the pixel grid")
+    mask: bool = key(False, "blank what lies outside the circle of convergence; with `Roulette`")
+
+    @model_validator(mode="after")
+    def _possible(self) -> Simulator:
+        if self.cropsize is not None and self.cropsize > self.imagesize:
+            raise mismatch(str(self.cropsize), f"at most imagesize = {self.imagesize}", key="cropsize")
+        if self.supersampling > 1 and self.sampling == "nearest":
+            raise mismatch(str(self.supersampling), 'sampling = "exact", or 1', key="supersampling")
+        if self.config and "model" in self.model_fields_set:
+            _agree(self.config, 0, self.model, "model", "config")
+        return self
+
+
+class Lens(Table):
+    """The lens, or each constituent of a cluster."""
+
+    mode: Annotated[tuple[str, ...], Names(LENSES)] = key(("SIS",), "lens model", also=["modes"])
+    einstein: Length = key(Distribution(10, 50), "Einstein radius θ_E", "px", also=["einsteinradius"])
+    ellipseratio: Annotated[Distribution, Drawn(gt=0, le=1)] = key(
+        Distribution(0.3, 0.9), "axis ratio f; read by SIE, 1 is the SIS"
+    )
+    orientation: Angle = key(
+        Distribution(0, 180), "direction of the major axis, counter-clockwise from x", "°"
+    )
+    chi: Annotated[Distribution, Drawn(ge=0, le=100)] = key(
+        Distribution(50, 50), "distance ratio; kept as a column, no effect: lengths are angles", "%"
+    )
+
+
+class Cluster(Table):
+    """Several lenses in one: the sum of their potentials."""
+
+    count: Annotated[Distribution, Drawn(ge=0, le=100, whole=True)] = key(
+        Distribution(0, 0, whole=True), "number of constituents; 0: a single lens at the origin"
+    )
+    maxrelativelocation: float = key(
+        1.2, "each constituent lies at most this many of its θ_E from the origin", "θ_E", ge=0, le=1000
+    )
+
+    @model_validator(mode="after")
+    def _all_clusters(self) -> Cluster:
+        if self.count.low == 0 < self.count.high:
+            raise mismatch(f"{self.count}", "0 alone, or numbers of at least 1", key="count")
+        return self
+
+
+class Source(Table):
+    """The galaxy behind the lens."""
+
+    mode: Annotated[tuple[str, ...], Names(SOURCES, constellation, ", or mode/x/y/σ/σ₂/theta/n/L;…")] = key(
+        ("Ellipsoid",), "light profile, or a constellation of several", also=["modes"]
+    )
+    lightprofile: Literal["Gaussian", "Sersic"] | None = key(
+        None, "CosmoSim's: turns the spheres and ellipsoids of `mode` into Gaussian or Sérsic ones"
+    )
+    image: OptionalFileName = key(None, "picture file of the source where `mode` is `Image`")
+    sigma: Length = key(
+        Distribution(1, 60), "size: standard deviation, half-light radius or circumradius", "px"
+    )
+    sigma2: Length = key(Distribution(1, 40), "size along the second axis", "px")
+    theta: Angle = key(Distribution(0, 179), "rotation, counter-clockwise", "°")
+    n_sersic: Annotated[Distribution, Drawn(ge=0.2, le=20)] = key(
+        Distribution(1, 5), "Sérsic index", alias="n_sersic"
+    )
+    luminosity: Annotated[Distribution, Drawn(gt=0, le=10**9, rate=True)] = key(
+        Distribution(1, 20, rate=2),
+        "luminosity of Sérsic profiles. `luminosity-lambda` λ (default 2) draws min + (max − min)·x with x "
+        "in [0, 1] of density λ e^(−λx) / (1 − e^(−λ)); 0 is uniform",
+    )
+    position: Literal["cartesian", "polar", "relative", "critical"] = key(
+        "cartesian", "how [position] places the source"
+    )
+
+    @model_validator(mode="after")
+    def _has_image(self) -> Source:
+        if "Image" in self.mode and self.image is None:
+            raise mismatch('nothing beside mode = "Image"', "the picture's file name", key="image")
+        return self
+
+    @property
+    def profiles(self) -> tuple[str, ...]:
+        """`mode` with `lightprofile` applied."""
+        turned = {
+            "Sersic": {"Spherical": "SersicSphere", "Ellipsoid": "SersicEllipsoid"},
+            "Gaussian": {"SersicSphere": "Spherical", "SersicEllipsoid": "Ellipsoid"},
+        }.get(self.lightprofile, {})
+        return tuple(turned.get(mode, mode) for mode in self.mode)
+
+
+class Position(Table):
+    """Where the source is, by `source.position`."""
+
+    x: Coordinate = key(Distribution(-100, 100), "`cartesian`: to the right", "px")
+    y: Coordinate = key(Distribution(-100, 100), "`cartesian`: up", "px")
+    phi: Angle = key(
+        Distribution(0, 360), "the others: direction from the origin, counter-clockwise from x", "°"
+    )
+    r: Radii = key(None, "fixed distance from the origin, in place of `r-min` and `r-max`", "px")
+    r_min: Radius = key(
+        None,
+        'least distance; left out: "einsteinR" for `polar`, 1 for `relative` and `critical`. Lowered to the '
+        'greatest where that is smaller. "einsteinR" is θ_E; of a cluster, the largest of |c_k| + θ_k',
+        "px",
+    )
+    r_max: Radius = key(None, "greatest distance, `polar`; left out: 2.5 × the least", "px")
+    r_relativemax: float = key(
+        1.2,
+        '`relative`: largest distance over "einsteinR"; `critical`: over the critical radius at phi',
+        gt=0,
+        le=1000,
+    )
+
+    @model_validator(mode="after")
+    def _possible(self) -> Position:
+        for name, bound in (("r-min", self.r_min), ("r-max", self.r_max)):
+            if self.r is not None and bound is not None:
+                raise mismatch("beside r", "one or the other", key=name)
+        if isinstance(self.r_min, float) and isinstance(self.r_max, float) and self.r_min > self.r_max:
+            raise mismatch(f"{self.r_min:g}", f"at most r-max = {self.r_max:g}", key="r-min")
+        return self
+
+
+def check_together(
+    simulator: Simulator, lens: Lens, cluster: Cluster, source: Source, position: Position
+) -> None:
+    """What one table allows and another forbids. Raises `mismatch` with the dotted key."""
+    if simulator.config and "mode" in lens.model_fields_set:
+        _agree(simulator.config, 1, lens.mode, "lens.mode", "simulator.config")
+    r_min, r_max, einstein = position.r_min, position.r_max, lens.einstein
+    if source.position == "polar":
+        if (
+            isinstance(r_max, float)
+            and r_min in (None, "einsteinR")
+            and r_max < einstein.high
+            and not position.r
+        ):
+            expected = f"at least the largest Einstein radius, {einstein.high:g}"
+            raise mismatch(f"{r_max:g}", expected, "position.r-max")
+        if r_max == "einsteinR" and isinstance(r_min, float) and r_min > einstein.low:
+            expected = f"at most the smallest Einstein radius, {einstein.low:g}"
+            raise mismatch(f"{r_min:g}", expected, "position.r-min")
+    if source.position == "relative" and isinstance(r_min, float) and not cluster.count.high:
+        limit = position.r_relativemax * einstein.high
+        if r_min > limit:
+            raise mismatch(f"{r_min:g}", f"at most r-relativemax × θ_E = {limit:g}", "position.r-min")
+
+
+def _agree(configs: tuple[str, ...], place: int, given: tuple[str, ...], name: str, key: str) -> None:
+    """A config names model and lens; where the file names them too, it must not say otherwise."""
+    for config in configs:
+        if CONFIGS[config][place] not in given:
+            found = f"{config}, which is {CONFIGS[config][place]}"
+            raise mismatch(found, f"a config of {name} = {', '.join(given)}, or no {name}", key)

@@ -1,0 +1,93 @@
+"""Roulette amplitudes of any order for any potential.
+
+At a point ξ₀, (r·∇)^{m+1} ψ = −r^{m+1} Σ_s [α^m_s cos sφ + β^m_s sin sφ], s = m+1, m−1, … ≥ 0 (Clarkson 2016,
+CQG 33, 16LT01): the amplitudes are the angular Fourier coefficients of the directional derivatives of −ψ.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from droulette.physics.lenses import Lens
+from droulette.physics.series import Series
+
+
+def orders(nterms: int) -> list[tuple[int, int]]:
+    """The (m, s) of all amplitudes up to m = nterms, in the order of the tables' columns."""
+    return [(m, s) for m in range(nterms + 1) for s in range((m + 1) % 2, m + 2, 2)]
+
+
+def amplitudes(lens: Lens, xi_x: Tensor, xi_y: Tensor, nterms: int) -> tuple[Tensor, Tensor]:
+    """α and β at the reference points.
+
+    Args:
+        lens: B lenses.
+        xi_x, xi_y: (B,) reference points, px.
+        nterms: largest m.
+
+    Returns:
+        alpha, beta: (len(orders(nterms)), B); α^m_s has unit px^{1−m}. β^m_0 is 0.
+    """
+    # c(φ + π) of order k is (−1)^k c(φ), so half the circle holds all; nterms + 2 angles resolve s ≤ nterms + 1.
+    count = nterms + 2
+    angles = torch.arange(count, dtype=torch.float64, device=xi_x.device)[:, None] * (math.pi / count)
+    along = lens.potential(
+        Series.line(xi_x, angles.cos(), nterms + 1), Series.line(xi_y, angles.sin(), nterms + 1)
+    )
+    alpha, beta = [], []
+    for m, s in orders(nterms):
+        derivative = along.c[m + 1] * (-math.factorial(m + 1) * (1 if s == 0 else 2) / count)
+        alpha.append(_add_rows(derivative * (s * angles).cos()))
+        beta.append(_add_rows(derivative * (s * angles).sin()) if s else torch.zeros_like(xi_x))
+    return torch.stack(alpha), torch.stack(beta)
+
+
+def _add_rows(terms: Tensor) -> Tensor:
+    """Sum over the first axis in a fixed order, so that the bytes do not depend on the batch."""
+    total = terms[0]
+    for term in terms[1:]:
+        total = total + term
+    return total
+
+
+def convergence_and_shear(lens: Lens, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """κ, γ₁ and γ₂ at (x, y): (B,) each. They are minus the amplitudes of m = 1."""
+    alpha, beta = amplitudes(lens, x, y, 1)
+    return -alpha[1], -alpha[2], -beta[2]
+
+
+def critical_radius(lens: Lens, phi: Tensor, reach: Tensor, steps: int = 512) -> Tensor:
+    """Distance from the origin to the outermost critical curve in the direction phi.
+
+    The curve is where det A = (1 − κ)² − γ² vanishes; it is bracketed on `steps` points and then halved down.
+
+    Args:
+        lens: B lenses.
+        phi: (B,) direction, degrees.
+        reach: (B,) a radius in px beyond which there is no critical curve.
+
+    Returns:
+        (B,) px; 0 where the ray crosses no critical curve.
+    """
+    cos, sin = torch.deg2rad(phi).cos(), torch.deg2rad(phi).sin()
+
+    def determinant(radius: Tensor) -> Tensor:
+        kappa, gamma1, gamma2 = convergence_and_shear(lens, radius * cos, radius * sin)
+        return (1 - kappa) ** 2 - gamma1**2 - gamma2**2
+
+    high, found = reach.clone(), torch.zeros_like(reach, dtype=torch.bool)
+    low = torch.zeros_like(reach)
+    for step in range(steps - 1, 0, -1):  # from outside inwards: the first change of sign is the outermost
+        radius = reach * (step / steps)
+        crossed = ~found & (determinant(radius) < 0)
+        low = torch.where(crossed, radius, low)
+        found |= crossed
+        high = torch.where(found, high, radius)
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        inside = determinant(middle) < 0
+        low, high = torch.where(inside, middle, low), torch.where(inside, high, middle)
+    return torch.where(found, 0.5 * (low + high), 0.0)

@@ -1,0 +1,176 @@
+"""Seeded tables of lenses and sources: one row a picture, from which alone the picture can be drawn again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+import numpy as np
+import pandas as pd
+
+from droulette.parameters.reading import Distribution
+from droulette.parameters.simulation import CONFIGS, Cluster, Lens, Position, Source
+
+if TYPE_CHECKING:
+    from droulette.parameters import Parameters
+
+RETRIES = 64  # of rows whose source fell on the origin
+
+
+class Streams:
+    """A named stream of random numbers a quantity: row i depends on no other quantity, nor on the size."""
+
+    def __init__(self, seed: int, size: int):
+        self.seed, self.size = seed, size
+
+    def uniform(self, name: str) -> np.ndarray:
+        """(size,) uniform on [0, 1)."""
+        seeds = np.random.SeedSequence([self.seed, crc32(name.encode())])
+        return np.random.Generator(np.random.Philox(seeds)).random(self.size)
+
+    def draw(self, name: str, distribution: Distribution) -> np.ndarray:
+        """(size,) numbers of a distribution."""
+        return distribution.sample(self.uniform(name))
+
+    def choose(self, name: str, options: tuple[str, ...]) -> np.ndarray:
+        """(size,) of the options, as objects."""
+        index = np.floor(self.uniform(name) * len(options)).astype(int)
+        return np.array(options, dtype=object)[index]
+
+
+def draw_table(params: Parameters) -> pd.DataFrame:
+    """Draw `params.simulator.size` rows: index, filename, model, lens or cluster, source and position.
+
+    Lengths are in pixels, angles in degrees, counter-clockwise from x. With `config`, the columns `config`,
+    `model`, `lens` and, if any is so, `sampled` say the same. The row of a cluster has a column `cluster`,
+    `SIS/x/y/θ_E;SIE/x/y/θ_E/f/orientation;…`, in place of those of a single lens.
+    """
+    simulator = params.simulator
+    streams = Streams(simulator.seed, simulator.size)
+    index = np.arange(1, simulator.size + 1)
+    frame = pd.DataFrame({"index": index, "filename": [f"image-{i:06}.png" for i in index.tolist()]})
+    models = streams.choose("simulator.model", simulator.model)
+    sampled = np.full(simulator.size, simulator.sampled)
+    config = None
+    if simulator.config:
+        config = streams.choose("simulator.config", simulator.config)
+        models = _lookup(config, {name: CONFIGS[name][0] for name in CONFIGS})
+        sampled |= _lookup(config, {name: CONFIGS[name][2] for name in CONFIGS}).astype(bool)
+        frame["config"] = config
+    frame["model"] = models
+    if sampled.any():
+        frame["sampled"] = sampled
+
+    if params.cluster.count.high:
+        frame = frame.drop(columns="config", errors="ignore")  # it would name a single lens
+        frame["cluster"], reach = _clusters(streams, params.lens, params.cluster, config)
+        single = {}
+    else:
+        single = _lens(streams, params.lens, config)
+        reach = single["einsteinradius"]
+    frame = frame.assign(**single)
+
+    # The source and the lens's last columns, in CosmoSim's order.
+    x, y, radius, phi = _position(streams, frame, reach, params.source, params.position)
+    source = params.source
+    frame["source"] = streams.choose("source.mode", source.profiles)
+    frame["R"], frame["phi"] = radius, phi
+    for name in ("sigma", "sigma2", "theta", "n_sersic", "luminosity"):
+        frame[name] = streams.draw(f"source.{name}", getattr(source, name))
+    frame["x"], frame["y"] = x, y
+    frame["chi"] = streams.draw("lens.chi", params.lens.chi)
+    return frame
+
+
+def _lookup(names: np.ndarray, table: dict) -> np.ndarray:
+    return np.array([table[name] for name in names], dtype=object)
+
+
+def _lens(
+    streams: Streams, lens: Lens, config: np.ndarray | None, constituent: str = ""
+) -> dict[str, np.ndarray]:
+    """Columns of a single lens, or of one constituent of a cluster."""
+    if config is None:
+        mode = streams.choose(f"lens.mode{constituent}", lens.mode)
+    else:
+        mode = _lookup(config, {name: CONFIGS[name][1] for name in CONFIGS})
+    return {
+        "lens": mode,
+        "einsteinradius": streams.draw(f"lens.einstein{constituent}", lens.einstein),
+        "ellipseratio": streams.draw(f"lens.ellipseratio{constituent}", lens.ellipseratio),
+        "orientation": streams.draw(f"lens.orientation{constituent}", lens.orientation),
+    }
+
+
+def _clusters(
+    streams: Streams, lens: Lens, cluster: Cluster, config: np.ndarray | None
+) -> tuple[list[str], np.ndarray]:
+    """Cluster strings, and how far each reaches: the largest of |c_k| + θ_k, in pixels."""
+    count = streams.draw("cluster.count", cluster.count).astype(int)
+    constituents: list[list[str]] = [[] for _ in range(streams.size)]
+    reach = np.zeros(streams.size)
+    for k in range(1, count.max() + 1):
+        one = _lens(streams, lens, config, f"#{k}")
+        theta = one["einsteinradius"]
+        angle = np.deg2rad(360 * streams.uniform(f"cluster.angle#{k}"))
+        distance = streams.uniform(f"cluster.distance#{k}") * cluster.maxrelativelocation * theta
+        there = count >= k
+        reach = np.where(there, np.maximum(reach, distance + theta), reach)
+        mode = np.where(one["lens"] == "PM", "PointMass", one["lens"])
+        x, y = distance * np.cos(angle), distance * np.sin(angle)
+        numbers = (x, y, theta, one["ellipseratio"], one["orientation"])
+        rows = zip(mode, *(map(repr, column.tolist()) for column in numbers), strict=True)
+        for row, fields in enumerate(rows):
+            if there[row]:
+                constituents[row].append("/".join(fields if fields[0] == "SIE" else fields[:4]))
+    return [";".join(text) for text in constituents], reach
+
+
+def _position(
+    streams: Streams, frame: pd.DataFrame, reach: np.ndarray, source: Source, position: Position
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """x, y, R (pixels) and phi (degrees) of the source; `reach` is "einsteinR"."""
+    if source.position == "cartesian":
+        x, y = _off_origin(streams, position)
+        phi = np.mod(np.rad2deg(np.arctan2(y, x)), 360)
+        return x, y, np.hypot(x, y), np.where(phi == 360, 0.0, phi)
+    phi = streams.draw("position.phi", position.phi)
+    if source.position == "polar":
+        low = _bound(position.r_min, reach, reach)
+        high = _bound(position.r_max, reach, 2.5 * low)
+    else:
+        limit = reach
+        if source.position == "critical" and position.r is None:
+            from droulette.pipeline.scenes import critical_radii
+
+            limit = critical_radii(frame, phi)
+        low = _bound(position.r_min, reach, np.ones_like(reach))
+        high = position.r_relativemax * limit
+    low = np.minimum(low, high)
+    u = streams.uniform("position.r")
+    radius = low + (high - low) * u
+    if position.r is not None:
+        options = np.stack([_bound(r, reach, reach) for r in position.r])
+        radius = options[np.floor(u * len(options)).astype(int), np.arange(len(u))]
+    angle = np.deg2rad(phi)
+    return radius * np.cos(angle), radius * np.sin(angle), radius, phi
+
+
+def _bound(value: float | str | None, reach: np.ndarray, default: np.ndarray) -> np.ndarray:
+    if value is None:
+        return default
+    return reach if value == "einsteinR" else np.full_like(reach, value)
+
+
+def _off_origin(streams: Streams, position: Position) -> tuple[np.ndarray, np.ndarray]:
+    """x and y, drawn again where both are 0: there the source has a ring and no direction."""
+    x, y = streams.draw("position.x", position.x), streams.draw("position.y", position.y)
+    if position.x.fixed and position.y.fixed:
+        return x, y
+    for attempt in range(1, RETRIES + 1):
+        origin = (x == 0) & (y == 0)
+        if not origin.any():
+            break
+        x = np.where(origin, streams.draw(f"position.x~{attempt}", position.x), x)
+        y = np.where(origin, streams.draw(f"position.y~{attempt}", position.y), y)
+    return x, y

@@ -1,0 +1,81 @@
+"""Pictures from roulette amplitudes alone, with no lens."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pandas as pd
+import torch
+
+from droulette.errors import UserError
+from droulette.physics.amplitudes import orders
+from droulette.physics.batches import move
+from droulette.physics.mappings import Roulette
+from droulette.physics.rendering import Scene, render
+from droulette.pipeline.scenes import AMPLITUDE, groups, source_batch
+
+PICTURES_AT_ONCE = 8
+
+
+def largest_order(columns) -> int:
+    """The largest m among the amplitude columns.
+
+    Raises:
+        UserError: there is none.
+    """
+    found = [int(match[2]) for match in map(AMPLITUDE.fullmatch, columns) if match]
+    if not found:
+        raise UserError("found no amplitude columns such as alpha[1][0], expected them for resimulation")
+    return max(found)
+
+
+def resimulate(
+    table: pd.DataFrame,
+    imagesize: int,
+    *,
+    sampling: str = "exact",
+    supersampling: int = 1,
+    workers: int | None = None,
+    device: str = "cpu",
+    name: str = "roulette.csv",
+    progress: Callable[[int], object] = lambda count: None,
+) -> np.ndarray:
+    """Draw each row of a roulette table in its own frame, whose origin is the centre of light.
+
+    Args:
+        table: source columns, xiX, xiY and amplitudes; an amplitude column that is missing counts as 0.
+
+    Returns:
+        (n, imagesize, imagesize) uint8.
+    """
+    nterms = largest_order(table.columns)
+    frame = table.reset_index(drop=True).assign(model="Roulette", sampled=False, lens="SIS")
+    pictures = np.zeros((len(frame), imagesize, imagesize), np.uint8)
+
+    def column(part: pd.DataFrame, label: str) -> torch.Tensor:
+        values = part[label].to_numpy(np.float64, copy=True) if label in part else np.zeros(len(part))
+        return torch.from_numpy(values)
+
+    def draw(batch) -> None:
+        kind, rows = batch
+        part = frame.iloc[rows]
+        alpha = torch.stack([column(part, f"alpha[{m}][{s}]") for m, s in orders(nterms)])
+        beta = torch.stack([column(part, f"beta[{m}][{s}]") for m, s in orders(nterms)])
+        mapping = Roulette.from_amplitudes(column(part, "xiX"), column(part, "xiY"), alpha, beta, nterms)
+        scene = move(Scene(mapping, source_batch(part, kind, name)), device)
+        zero = torch.zeros(len(rows), dtype=torch.float64, device=device)
+        drawn = render(scene, imagesize, zero, zero, sampling=sampling, supersampling=supersampling)
+        pictures[rows] = drawn.cpu().numpy()
+        progress(len(rows))
+
+    batches = [
+        (kind, rows[start : start + PICTURES_AT_ONCE])
+        for kind, rows in groups(frame, name)
+        for start in range(0, len(rows), PICTURES_AT_ONCE)
+    ]
+    with ThreadPoolExecutor(workers or os.cpu_count(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        list(pool.map(draw, batches))
+    return pictures

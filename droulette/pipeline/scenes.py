@@ -1,0 +1,273 @@
+"""From rows of a table to lenses, sources and scenes.
+
+Rows of one *kind* (the same simulation model, lens constituents and source) share formulas and go into a batch.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from droulette.errors import UserError
+from droulette.parameters.simulation import CONFIGS, MODELS
+from droulette.physics.amplitudes import critical_radius
+from droulette.physics.lenses import LENSES, Cluster, Lens
+from droulette.physics.sampled import Sampled
+from droulette.physics.sources import SOURCES, Constellation, Image, Picture, Source
+
+LENS_COLUMNS = {"einstein_radius": "einsteinradius", "axis_ratio": "ellipseratio", "orientation": "orientation"}
+# name, lowest and highest value, lowest included
+RANGES = {
+    "einsteinradius": (0.0, 1e6, False),
+    "ellipseratio": (0.0, 1.0, False),
+    "orientation": (-1e6, 1e6, True),
+    "sigma": (0.0, 1e6, False),
+    "sigma2": (0.0, 1e6, False),
+    "theta": (-1e6, 1e6, True),
+    "n_sersic": (0.17, 100.0, False),  # below, b of the Sérsic profile is not positive
+    "luminosity": (0.0, 1e12, False),
+    "x": (-1e6, 1e6, True),
+    "y": (-1e6, 1e6, True),
+    "xiX": (-1e7, 1e7, True),
+    "xiY": (-1e7, 1e7, True),
+}
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What the rows of one batch have in common."""
+
+    model: str
+    sampled: bool
+    lenses: tuple[str, ...]  # one name for a single lens, several for a cluster
+    cluster: bool
+    sources: tuple[str, ...]
+    constellation: bool
+
+
+def normalise(frame: pd.DataFrame, name: str, default_model: str = "Raytrace", default_lens: str | None = None) -> pd.DataFrame:
+    """The table with `model`, `lens` and `sampled` filled in from `config` and CosmoSim's spellings mended.
+
+    Raises:
+        UserError: a row without a lens, a source or a position, or with an unknown name in one of them.
+    """
+    frame = frame.rename(columns={"einsteinR": "einsteinradius"} if "einsteinradius" not in frame else {})
+    frame = frame.reset_index(drop=True)
+    if "config" in frame:
+        unknown = ~frame["config"].isin(CONFIGS)
+        if unknown.any():
+            raise _row_error(name, unknown, frame["config"], "config", f"one of {', '.join(CONFIGS)}")
+        for column, k in (("model", 0), ("lens", 1), ("sampled", 2)):
+            frame[column] = [CONFIGS[config][k] for config in frame["config"]]
+    if "model" not in frame:
+        frame["model"] = default_model
+    if "sampled" not in frame:
+        frame["sampled"] = False
+    if "cluster" not in frame and "lens" not in frame:
+        if default_lens is None:
+            raise UserError(f"{name}: found no column 'lens', 'config' or 'cluster', expected one of them")
+        frame["lens"] = default_lens
+    if not frame["model"].isin(MODELS).all():
+        raise _row_error(name, ~frame["model"].isin(MODELS), frame["model"], "model", "Raytrace or Roulette")
+    if "source" not in frame:
+        raise UserError(f"{name}: found no column 'source', expected it")
+    if not {"x", "y"} <= set(frame):
+        if not {"R", "phi"} <= set(frame):
+            raise UserError(f"{name}: found no columns 'x' and 'y' nor 'R' and 'phi', expected a source position")
+        angle = np.deg2rad(_numbers(frame, "phi", name))
+        radius = _numbers(frame, "R", name)
+        frame["x"], frame["y"] = radius * np.cos(angle), radius * np.sin(angle)
+    return frame
+
+
+def _row_error(name: str, wrong: pd.Series, values: pd.Series, column: str, expected: str) -> UserError:
+    position = int(np.flatnonzero(np.asarray(wrong))[0])
+    found = values.iloc[position]
+    return UserError(f"{name}: row {values.index[position] + 1}, column {column}: found {found!r}, expected {expected}")
+
+
+def _numbers(frame: pd.DataFrame, column: str, name: str) -> np.ndarray:
+    """A column as float64, every value finite and in its range."""
+    if column not in frame:
+        raise UserError(f"{name}: found no column {column!r}, expected it for {_needed_by(frame, column)}")
+    values = pd.to_numeric(frame[column], errors="coerce").to_numpy(np.float64, copy=True)
+    low, high, closed = RANGES.get(column, (-np.inf, np.inf, True))
+    with np.errstate(invalid="ignore"):
+        fine = np.isfinite(values) & (values <= high) & ((values >= low) if closed else (values > low))
+    if not fine.all():
+        bracket = "[" if closed else "("
+        raise _row_error(name, ~fine, frame[column], column, f"a number in {bracket}{low:g}, {high:g}]")
+    return values
+
+
+def _needed_by(frame: pd.DataFrame, column: str) -> str:
+    what = frame["lens"] if column in LENS_COLUMNS.values() and "lens" in frame else frame.get("source")
+    return f"{what.iloc[0]}" if what is not None else "this table"
+
+
+def kinds(frame: pd.DataFrame, name: str) -> list[Kind]:
+    """The kind of each row of a normalised table."""
+    cluster = frame["cluster"] if "cluster" in frame else pd.Series([None] * len(frame))
+    lens = frame["lens"] if "lens" in frame else pd.Series([None] * len(frame))
+    cache: dict[tuple, Kind] = {}
+    result = []
+    columns = zip(frame["model"], frame["sampled"], cluster, lens, frame["source"], strict=True)
+    for row, (model, sampled, members, single, source) in enumerate(columns, start=1):
+        has_cluster = isinstance(members, str) and members != ""
+        lenses = _names(members) if has_cluster else (single,)
+        key = (model, bool(sampled), lenses, has_cluster, source if "/" not in str(source) else _names(source))
+        if key not in cache:
+            for lens_name in lenses:
+                if lens_name not in LENSES:
+                    raise UserError(f"{name}: row {row}, column {'cluster' if has_cluster else 'lens'}: "
+                                    f"found {lens_name!r}, expected one of {', '.join(LENSES)}")
+            sources = _names(source) if "/" in str(source) else (source,)
+            for source_name in sources:
+                if source_name not in SOURCES:
+                    raise UserError(f"{name}: row {row}, column source: found {source_name!r}, "
+                                    f"expected one of {', '.join(SOURCES)}")
+            cache[key] = Kind(model, bool(sampled), lenses, has_cluster, sources, "/" in str(source))
+        result.append(cache[key])
+    return result
+
+
+def _names(constituents: str) -> tuple[str, ...]:
+    return tuple(part.split("/", 1)[0].strip() for part in constituents.split(";"))
+
+
+def groups(frame: pd.DataFrame, name: str) -> Iterator[tuple[Kind, np.ndarray]]:
+    """Each kind of the table with the positions of its rows, in the order of first appearance."""
+    of_row = kinds(frame, name)
+    positions: dict[Kind, list[int]] = {}
+    for position, kind in enumerate(of_row):
+        positions.setdefault(kind, []).append(position)
+    for kind, rows in positions.items():
+        yield kind, np.array(rows)
+
+
+def lens_batch(frame: pd.DataFrame, kind: Kind, name: str, canvas: int = 512) -> Lens:
+    """The lenses of rows that all have `kind`, parameters (B,) float64 on the CPU.
+
+    Args:
+        canvas: size of the pixel grid of a sampled lens.
+    """
+    if kind.cluster:
+        numbers = _constituents(frame["cluster"], kind.lenses, [2 + len(fields(LENSES[n])) for n in kind.lenses],
+                                "cluster", name)
+        lenses = []
+        for lens_name, values in zip(kind.lenses, numbers, strict=True):
+            for field, column in zip(fields(LENSES[lens_name]), values[2:], strict=True):
+                _check_range(frame["cluster"], column.numpy(), LENS_COLUMNS.get(field.name, field.name), "cluster", name)
+            lenses.append(LENSES[lens_name](*values[2:]))
+        lens: Lens = Cluster(tuple(lenses), tuple(v[0] for v in numbers), tuple(v[1] for v in numbers))
+    else:
+        kind_of_lens = LENSES[kind.lenses[0]]
+        lens = kind_of_lens(
+            *(torch.from_numpy(_numbers(frame, LENS_COLUMNS.get(f.name, f.name), name)) for f in fields(kind_of_lens))
+        )
+    return Sampled.of(lens, len(frame), canvas) if kind.sampled else lens
+
+
+def _check_range(texts: pd.Series, values: np.ndarray, key: str, column: str, name: str) -> None:
+    low, high, closed = RANGES.get(key, (-np.inf, np.inf, True))
+    fine = (values <= high) & ((values >= low) if closed else (values > low))
+    if not fine.all():
+        position = int(np.flatnonzero(~fine)[0])
+        raise UserError(f"{name}: row {texts.index[position] + 1}, column {column}: "
+                        f"found {key} {values[position]:g} in {texts.iloc[position][:80]!r}, "
+                        f"expected a number in {'[' if closed else '('}{low:g}, {high:g}]")
+
+
+def _constituents(
+    texts: pd.Series, names: tuple[str, ...], counts: list[int], column: str, name: str
+) -> list[list[torch.Tensor]]:
+    """`name/number/…;…` as one list of (B,) tensors for each constituent."""
+    table = np.empty((len(texts), sum(counts)))
+    for row, (label, text) in enumerate(texts.items()):
+        parts = [part.split("/")[1:] for part in text.split(";")]
+        try:
+            table[row] = [float(number) for part, n in zip(parts, counts, strict=True) for number in _exactly(part, n)]
+        except ValueError:
+            wanted = ";".join(f"{n} and {count} numbers" for n, count in zip(names, counts, strict=True))
+            raise UserError(f"{name}: row {label + 1}, column {column}: found {text[:80]!r}, expected {wanted}") from None
+        if not np.isfinite(table[row]).all():
+            raise UserError(f"{name}: row {label + 1}, column {column}: found {text[:80]!r}, expected finite numbers")
+    result, start = [], 0
+    for count in counts:
+        result.append([torch.from_numpy(np.ascontiguousarray(table[:, start + k])) for k in range(count)])
+        start += count
+    return result
+
+
+def _exactly(part: list[str], count: int) -> list[str]:
+    if len(part) < count:
+        raise ValueError
+    return part[:count]  # CosmoSim's constellations may carry numbers that their mode does not use
+
+
+CONSTELLATION_FIELDS = ("x", "y", "sigma", "sigma2", "theta", "n_sersic", "luminosity")
+
+
+def source_batch(frame: pd.DataFrame, kind: Kind, name: str) -> Source:
+    """The sources of rows that all have `kind`, parameters (B,) float64 on the CPU."""
+    if kind.constellation:
+        counts = [1 + max(CONSTELLATION_FIELDS.index(f.name) for f in fields(SOURCES[n])) for n in kind.sources]
+        numbers = _constituents(frame["source"], kind.sources, counts, "source", name)
+        sources = []
+        for source_name, values in zip(kind.sources, numbers, strict=True):
+            named = dict(zip(CONSTELLATION_FIELDS, values, strict=False))
+            for f in fields(SOURCES[source_name]):
+                _check_range(frame["source"], named[f.name].numpy(), f.name, "source", name)
+            sources.append(SOURCES[source_name](**{f.name: named[f.name] for f in fields(SOURCES[source_name])}))
+        return Constellation(tuple(sources), tuple(v[0] for v in numbers), tuple(v[1] for v in numbers))
+    kind_of_source = SOURCES[kind.sources[0]]
+    if kind_of_source is Image:
+        return Image(torch.from_numpy(_numbers(frame, "theta", name)), _picture(frame, name))
+    return kind_of_source(**{f.name: torch.from_numpy(_numbers(frame, f.name, name)) for f in fields(kind_of_source)})
+
+
+def _picture(frame: pd.DataFrame, name: str) -> Picture:
+    from PIL import Image as PillowImage
+
+    if "image" not in frame or frame["image"].nunique() != 1:
+        raise UserError(f"{name}: source Image needs a column 'image' that names one picture file")
+    path = Path(str(frame["image"].iloc[0]))
+    try:
+        with PillowImage.open(path) as picture:
+            return Picture(torch.from_numpy(np.array(picture.convert("L"))))
+    except (OSError, ValueError, PillowImage.DecompressionBombError) as error:
+        raise UserError(f"{path}: not a readable picture: {error}") from error
+
+
+AMPLITUDE = re.compile(r"(alpha|beta)\[(\d{1,2})\]\[(\d{1,2})\]")
+
+
+def critical_radii(frame: pd.DataFrame, phi: np.ndarray, name: str = "[lens]") -> np.ndarray:
+    """Distance in px from the origin to each row's outermost critical curve at angle phi (degrees).
+
+    Where the ray crosses none, the largest reach of a constituent, |c_k| + θ_k, stands in.
+    """
+    frame = frame.reset_index(drop=True).assign(model="Raytrace", sampled=False, source="Spherical")
+    radii = np.empty(len(frame))
+    for kind, rows in groups(frame, name):
+        lens = lens_batch(frame.iloc[rows], kind, name)
+        parts = lens.lenses if isinstance(lens, Cluster) else (lens,)
+        reaches = [
+            (cx**2 + cy**2).sqrt() + part.einstein_radius / getattr(part, "axis_ratio", torch.ones(1)).sqrt()
+            for part, (cx, cy) in zip(parts, lens.centres(), strict=True)
+        ]
+        total = sum(part.einstein_radius for part in parts)
+        reach = torch.stack(reaches).amax(0)
+        found = critical_radius(lens, torch.from_numpy(np.asarray(phi, np.float64)[rows]), 1.05 * (reach + 2 * total))
+        fallback = torch.stack([
+            (cx**2 + cy**2).sqrt() + part.einstein_radius
+            for part, (cx, cy) in zip(parts, lens.centres(), strict=True)
+        ]).amax(0)
+        radii[rows] = torch.where(found > 0, found, fallback).numpy()
+    return radii

@@ -1,0 +1,287 @@
+"""The whole pipeline, small, in a fresh clone with real DVC; and DVC's short ``-S`` on ``params.toml``."""
+
+from __future__ import annotations
+
+import ast
+import csv
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+from dvc.utils.cli_parse import to_path_overrides
+
+ROOT = Path(__file__).parents[1]
+STAGES = ("generate", "split", "train", "evaluate")
+OUTPUTS = ("data", "models", "metrics")
+
+SMALL = {
+    "simulator": {"size": 60, "imagesize": 128, "cropsize": 64},
+    "lens": {"einstein-min": 5, "einstein-max": 15},
+    "source": {"sigma-min": 2, "sigma-max": 10},
+    "dataset.training": {"size": 40},
+    "dataset.validation": {"size": 10},
+    "hyperparameters": {"batch-size": 16},
+    "training": {"num-epochs": 2},
+    "evaluation": {"resimulations": 5, "examples": 2},
+}
+
+
+@dataclass
+class Clone:
+    """A git clone in a folder of its own, and the programs of this environment run in it."""
+
+    path: Path
+    caches: Path
+
+    def run(self, *command: str, folder: str = ".") -> str:
+        environment = os.environ | {
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "DVC_SITE_CACHE_DIR": str(self.caches),
+            "DVC_NO_ANALYTICS": "1",
+            "COLUMNS": "200",
+        }
+        done = subprocess.run(
+            command, cwd=self.path / folder, env=environment, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}"
+        return done.stdout
+
+    def dvc(self, *arguments: str, folder: str = ".") -> str:
+        return self.run("dvc", *arguments, folder=folder)
+
+    def diff(self, kind: str) -> dict:
+        """What ``dvc <kind> diff`` finds between HEAD and the workspace."""
+        return json.loads(self.dvc(kind, "diff", "--json"))
+
+    def commit(self, message: str) -> None:
+        self.run("git", "add", "--all")
+        self.run("git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", message)
+
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of each file the pipeline wrote, by its path in the clone."""
+        files = (f for folder in OUTPUTS for f in (self.path / folder).rglob("*") if f.is_file())
+        return {str(f.relative_to(self.path)): hashlib.sha256(f.read_bytes()).hexdigest() for f in files}
+
+
+def stages_run(output: str) -> list[str]:
+    """The stages that a ``dvc repro`` or ``dvc exp run`` says it ran, in order."""
+    return [stage for line in output.splitlines() for stage in STAGES if line == f"Running stage '{stage}':"]
+
+
+def shrink(params: Path) -> None:
+    """Change the project's own params.toml to the small sizes of SMALL."""
+    import tomlkit
+
+    document = tomlkit.parse(params.read_text())
+    for name, values in SMALL.items():
+        table = document
+        for key in name.split("."):
+            table = table[key]
+        table.update(values)
+    params.write_text(tomlkit.dumps(document))
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory) -> Iterator[Clone]:
+    """The working tree as it is now, committed in a repository of its own with small parameters, and not run."""
+    folder = tmp_path_factory.mktemp("dvc")
+    clone = Clone(folder / "clone", folder / "site-cache")
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    ).stdout.split("\0")  # fmt: skip
+    for name in filter(lambda name: (ROOT / name).is_file(), listed):
+        (clone.path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, clone.path / name)
+    shrink(clone.path / "params.toml")
+    clone.run("git", "init", "-q", "-b", "main")
+    clone.run("git", "config", "user.name", "t")
+    clone.run("git", "config", "user.email", "t@example.org")
+    clone.commit("small")
+    yield clone
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def reproduced(small) -> tuple[Clone, dict[str, str]]:
+    """That clone after `dvc repro`, committed and pushed, with the hashes of what was written."""
+    assert stages_run(small.dvc("repro")) == list(STAGES)
+    small.commit("reproduced")
+    small.dvc("push")
+    return small, small.hashes()
+
+
+@pytest.fixture(scope="module")
+def experiment(reproduced) -> tuple[Clone, list[str]]:
+    """One experiment in that clone, typed as users type it, with the stages that it ran."""
+    clone, _ = reproduced
+    return clone, stages_run(clone.dvc("exp", "run", "-S", "hyperparameters.learning-rate=3e-4"))
+
+
+def test_repro_again_runs_nothing(reproduced):
+    clone, _ = reproduced
+    output = clone.dvc("repro")
+    assert stages_run(output) == []
+    assert "Data and pipelines are up to date." in output
+
+
+def test_an_edit_of_the_readme_runs_nothing(reproduced):
+    clone, _ = reproduced
+    with open(clone.path / "README.md", "a") as readme:
+        readme.write("\nOne more line.\n")
+    assert stages_run(clone.dvc("repro")) == []
+
+
+def test_repro_leaves_only_committed_or_ignored_files(reproduced):
+    """The results in git are few and small: DVC keeps the pictures, tables and weights."""
+    clone, _ = reproduced
+    in_git = clone.run("git", "ls-files", *OUTPUTS).split()
+    assert not [name for name in in_git if name.endswith((".png", ".csv", ".safetensors"))]
+    assert "metrics/evaluate.json" in in_git
+    assert sum((clone.path / name).stat().st_size for name in in_git) < 200_000
+
+
+def test_a_pull_brings_the_same_bytes_to_a_second_clone(reproduced):
+    clone, hashes = reproduced
+    second = Clone(clone.path.parent / "second", clone.path.parent / "second-site-cache")
+    clone.run("git", "clone", "-q", str(clone.path), str(second.path))
+    second.dvc("pull")
+    assert second.hashes() == hashes
+    assert "Data and pipelines are up to date." in second.dvc("status")
+    assert second.run("git", "status", "--porcelain") == ""
+
+
+def test_a_learning_rate_runs_train_and_evaluate_only(experiment):
+    clone, ran = experiment
+    assert ran == ["train", "evaluate"]
+    assert tomllib.loads((clone.path / "params.toml").read_text())["hyperparameters"]["learning-rate"] == 3e-4
+    assert not (clone.path / "params.yaml").exists()
+
+
+def test_params_diff_shows_the_learning_rate_alone(experiment):
+    clone, _ = experiment
+    changed = clone.diff("params")
+    assert list(changed) == ["params.toml"]
+    assert list(changed["params.toml"]) == ["hyperparameters.learning-rate"]
+    assert changed["params.toml"]["hyperparameters.learning-rate"]["new"] == 3e-4
+
+
+def test_metrics_diff_shows_training_and_evaluation(experiment):
+    clone, _ = experiment
+    assert set(clone.diff("metrics")) == {"metrics/evaluate.json", "metrics/train/metrics.json"}
+
+
+def test_exp_show_lists_the_experiment_with_its_results(experiment):
+    clone, _ = experiment
+    rows = list(csv.DictReader(clone.dvc("exp", "show", "--csv").splitlines()))
+    named = [row for row in rows if row["typ"] == "branch_base"]
+    assert len(named) == 1
+    assert float(named[0]["hyperparameters.learning-rate"]) == 3e-4
+
+
+def test_plots_diff_draws_curves_and_pictures_of_both(experiment):
+    clone, _ = experiment
+    clone.dvc("plots", "diff", "--out", "plots")
+    page = (clone.path / "plots" / "index.html").read_text()
+    assert "metrics/train/plots/metrics" in page
+    assert {"workspace", "HEAD"} <= {path.name.split("_")[0] for path in (clone.path / "plots/static").iterdir()}
+    shutil.rmtree(clone.path / "plots")
+
+
+def test_a_sweep_is_queued_one_experiment_a_value(experiment):
+    clone, _ = experiment
+    clone.dvc("exp", "run", "--queue", "-S", "settings.model=resnet18,regnet_y_400mf")
+    rows = list(csv.DictReader(clone.dvc("exp", "show", "--csv").splitlines()))
+    queued = {row["settings.model"] for row in rows if row["State"] == "Queued"}
+    clone.dvc("queue", "remove", "--all")
+    assert queued == {"resnet18", "regnet_y_400mf"}
+
+
+def test_the_short_form_works_in_a_subfolder(experiment):
+    clone, _ = experiment
+    clone.dvc("exp", "run", "--queue", "-S", "simulator.seed=7", folder="docs")
+    rows = list(csv.DictReader(clone.dvc("exp", "show", "--csv").splitlines()))
+    clone.dvc("queue", "remove", "--all")
+    assert "7" in {row["simulator.seed"] for row in rows if row["State"] == "Queued"}
+
+
+@pytest.mark.parametrize(
+    ("files", "folder", "typed", "file"),
+    [
+        (["params.toml"], ".", "a.b=1", "params.toml"),
+        (["params.toml"], ".", "+a.b=x:y", "params.toml"),
+        (["params.toml"], "deep/er", "a.b=1", "../../params.toml"),
+        (["params.toml"], ".", "other.toml:a.b=1", "other.toml"),
+        (["params.toml", "params.yaml"], ".", "a.b=1", "params.yaml"),
+        (["params.yaml"], ".", "a.b=1", "params.yaml"),
+        ([], ".", "a.b=1", "params.yaml"),
+    ],
+)
+def test_an_override_without_a_file_goes_to_params_toml_where_that_is_the_file(
+    files, folder, typed, file, tmp_path, monkeypatch
+):
+    for name in [".dvc", "deep/er"]:
+        (tmp_path / name).mkdir(parents=True)
+    for name in files:
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path / folder)
+    assert to_path_overrides([typed]) == {file: [typed.removeprefix("other.toml:")]}
+
+
+def imported_files(file: Path, package: str = "droulette") -> set[str]:
+    """The package's files that a Python file imports, through others and within functions too."""
+    found: set[str] = set()
+    todo = [file]
+    while todo:
+        file = todo.pop()
+        folder = file.relative_to(ROOT).parent.parts
+        names = set()
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                above = folder[: len(folder) - node.level + 1] if node.level else ()
+                base = ".".join([*above, *filter(None, [node.module])])
+                names |= {base} | {f"{base}.{alias.name}" for alias in node.names}
+        for name in names:
+            path = ROOT.joinpath(*name.split("."))
+            for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+                relative = candidate.relative_to(ROOT).as_posix()
+                if name.split(".")[0] == package and candidate.is_file() and relative not in found:
+                    found.add(relative)
+                    todo.append(candidate)
+    return found
+
+
+# The reading of the tables checks all of them, but a stage's output depends on its own tables only.
+DECIDES_NO_OUTPUT = {
+    "droulette/__init__.py",
+    "droulette/errors.py",
+    "droulette/pipeline/__init__.py",
+    "droulette/parameters/learning.py",
+    "droulette/parameters/simulation.py",
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_depends_on_all_the_code_it_imports_and_on_no_other(stage):
+    deps = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"][stage]["deps"]
+    code = [dep for dep in deps if dep.startswith("droulette")]
+    imported = imported_files(ROOT / "stages" / f"{stage}.py")
+
+    def covers(dep: str, file: str) -> bool:
+        return file == dep or file.startswith(f"{dep}/")
+
+    missing = {file for file in imported - DECIDES_NO_OUTPUT if not any(covers(dep, file) for dep in code)}
+    unused = {dep for dep in code if not any(covers(dep, file) for file in imported)}
+    assert (missing, unused) == (set(), set())
