@@ -41,7 +41,7 @@ clean:
 	touch $@
 
 .venv/.installed-test: .venv/.installed requirements-test.txt
-	$(call pip_install,-r requirements.txt -r requirements-test.txt)
+	$(call pip_install,--no-deps -r requirements-test.txt)
 	touch $@
 
 # pip compiles on one core; compileall takes all. Some packages carry files that are no Python 3: not our affair.

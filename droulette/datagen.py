@@ -23,14 +23,26 @@ def parser() -> argparse.ArgumentParser:
         epilog="Options given here override the TOML file. Exit status 2 and one line for what is wrong in a file.",
     )
     add = options.add_argument
-    add("--toml", metavar="FILE", help="distribution to draw from; without it the rows of --csvfile are drawn")
+    add(
+        "--toml", metavar="FILE", help="distribution to draw from; without it the rows of --csvfile are drawn"
+    )
     add("-i", "--csvfile", metavar="FILE", help="lens table: written with --toml, read without")
     add("-o", "--outfile", metavar="FILE", help="table of reference points and amplitudes to write")
     add("-D", "--directory", default=".", metavar="FOLDER", help="where the pictures go (default: here)")
-    add("-C", "--centred", action=argparse.BooleanOptionalAction, default=None,
-        help="shift each picture's centre of light to its middle")
-    add("-M", "--mask", action=argparse.BooleanOptionalAction, default=None,
-        help="blank a Roulette picture outside its circle of convergence")
+    add(
+        "-C",
+        "--centred",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="shift each picture's centre of light to its middle",
+    )
+    add(
+        "-M",
+        "--mask",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="blank a Roulette picture outside its circle of convergence",
+    )
     add("-Z", "--imagesize", type=int, metavar="N", help="canvas, px")
     add("-z", "--cropsize", type=int, metavar="N", help="picture, px; the whole canvas by default")
     add("-n", "--nterms", type=int, metavar="N", help="highest order m of the amplitudes")
@@ -52,7 +64,17 @@ def main(argv: list[str] | None = None) -> None:
         raise UserError("found neither --toml nor --csvfile, expected a distribution or a table to draw")
     if args.workers is not None and args.workers < 1:
         raise UserError(f"--workers: found {args.workers}, expected at least 1")
-    simulator = ("size", "seed", "nterms", "imagesize", "cropsize", "centred", "sampling", "supersampling", "mask")
+    simulator = (
+        "size",
+        "seed",
+        "nterms",
+        "imagesize",
+        "cropsize",
+        "centred",
+        "sampling",
+        "supersampling",
+        "mask",
+    )
     overrides = {f"simulator.{key}": getattr(args, key) for key in simulator}
     params = load(args.toml, overrides | {"settings.device": args.device})
     if args.toml is None:
@@ -84,12 +106,12 @@ def draw_pictures(
         frame = frame.assign(model=simulator.model[0])
     if not {"lens", "cluster", "config"} & set(frame):
         frame = frame.assign(lens=params.lens.mode[0])
-    if params.source.image is not None:
-        frame = frame.assign(image=params.source.image)
     device = str(choose_device(params.settings.device))
     bar = tqdm(total=len(frame), desc="drawing", unit="picture", disable=None)
     with bar, files.atomic_folder(directory) as partial:
-        return generate(frame, drawing, partial, name=name, workers=workers, device=device, progress=bar.update)
+        return generate(
+            frame, drawing, partial, name=name, workers=workers, device=device, progress=bar.update
+        )
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def choose_device(name: str) -> torch.device:
-    """"auto" is the first CUDA device where there is one, else the processor.
+    """ "auto" is the first CUDA device where there is one, else the processor.
 
     Raises:
         UserError: "cuda" where there is no CUDA, or an unknown device.

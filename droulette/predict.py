@@ -12,17 +12,17 @@ from droulette.errors import cli
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m droulette.predict", description=__doc__)
     parser.add_argument("pictures", nargs="+", metavar="picture", help="PNG or JPEG, of any size")
-    parser.add_argument("--model", default="models/model.safetensors", help="trained model (default: %(default)s)")
+    parser.add_argument("--model", default="models/model.safetensors", help="default: %(default)s")
     parser.add_argument("--output", help="CSV file to write; left out: standard output")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="taken for uniformity; prediction draws no numbers")
+    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
+    parser.add_argument("--seed", type=int, help="taken as by the other commands; draws nothing")
     arguments = parser.parse_args(argv)
 
     import numpy as np
 
     from droulette import files
+    from droulette.devices import choose_device
     from droulette.learning import model_file
-    from droulette.learning.fit import choose_device
     from droulette.pipeline import prediction
 
     def say(line: str) -> None:
@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> None:
 
     model = model_file.load(arguments.model, choose_device(arguments.device))
     pictures = [prediction.read_own_picture(path, model.input_size, say) for path in arguments.pictures]
-    table = prediction.table(model, arguments.pictures, model.predict(np.stack(pictures)))
+    table = prediction.as_table(model, arguments.pictures, model.predict(np.stack(pictures)))
     if arguments.output:
         files.write_csv(table, arguments.output)
     else:

@@ -1,6 +1,5 @@
 """The TOML tables: what is accepted, what it means, and the one line for what is not."""
 
-import datetime
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 
 from droulette.errors import UserError
 from droulette.parameters import Parameters, load, parse
-from droulette.parameters.reading import Distribution
+from droulette.parameters.reading import Distribution, all_spellings, keys, table_of
 from droulette.parameters.reference import reference
 from droulette.parameters.simulation import CONFIGS
 
@@ -216,7 +215,11 @@ def test_keys_without_a_meaning_here_are_said(tables):
 
 def test_experiment_lays_problem_and_dataset_files_under_itself(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    write(tmp_path, '[settings]\nproblem = "p.toml"\n[output]\ndirectory = "runs/1"\n[problem]\nnterms = 3', "e.toml")
+    write(
+        tmp_path,
+        '[settings]\nproblem = "p.toml"\n[output]\ndirectory = "runs/1"\n[problem]\nnterms = 3',
+        "e.toml",
+    )
     write(tmp_path, USERS_PROBLEM.replace("[problem]", '[problem]\ndataset = "d.toml"'), "p.toml")
     write(tmp_path, USERS_DATASET + '[dataset]\ndirectory = "images"', "d.toml")
     params = load("e.toml")
@@ -238,7 +241,9 @@ def test_experiment_lays_problem_and_dataset_files_under_itself(tmp_path, monkey
 
 
 def test_overrides_win_and_none_is_left_out(tmp_path):
-    path = write(tmp_path, '[simulator]\nseed = 1\nsize = 5\nmodels = ["Roulette"]\n[lens]\neinstein-min = 20')
+    path = write(
+        tmp_path, '[simulator]\nseed = 1\nsize = 5\nmodels = ["Roulette"]\n[lens]\neinstein-min = 20'
+    )
     overrides = {
         "simulator.seed": 3,
         "simulator.size": None,
@@ -268,7 +273,10 @@ REFUSED = [
     ({"lens": 3}, "lens: found 3, expected a table"),
     ({"lens": {"einstein-min": 60}}, "lens.einstein-min: found 60, expected at most 50, the default maximum"),
     ({"lens": {"einstein-max": 6}}, "lens.einstein-max: found 6, expected at least 10, the default minimum"),
-    ({"lens": {"einstein-min": 6, "einstein-max": 5}}, "lens.einstein-min: found 6, expected at most 5, the maximum"),
+    (
+        {"lens": {"einstein-min": 6, "einstein-max": 5}},
+        "lens.einstein-min: found 6, expected at most 5, the maximum",
+    ),
     ({"lens": {"einstein": 5, "einstein-max": 6}}, "lens.einstein-max: found beside einstein"),
     ({"lens": {"einsteinradius": 0}}, "lens.einsteinradius: found 0, expected a number in (0, "),
     ({"lens": {"einstein": []}}, "lens.einstein: found [], expected a number"),
@@ -283,31 +291,61 @@ REFUSED = [
     ({"simulator": {"nterms": 21}}, "simulator.nterms: found 21, expected a whole number in [0, 20]"),
     ({"simulator": {"sampling": "best"}}, "simulator.sampling: found 'best', expected one of exact, nearest"),
     ({"simulator": {"centred": 1}}, "simulator.centred: found 1, expected true or false"),
-    ({"simulator": {"config": "raysie", "model": "Roulette"}}, "simulator.config: found raysie, which is Raytrace"),
-    ({"simulator": {"configs": ["raysie"]}, "lens": {"mode": "SIS"}}, "simulator.configs: found raysie, which is SIE"),
+    (
+        {"simulator": {"config": "raysie", "model": "Roulette"}},
+        "simulator.config: found raysie, which is Raytrace",
+    ),
+    (
+        {"simulator": {"configs": ["raysie"]}, "lens": {"mode": "SIS"}},
+        "simulator.configs: found raysie, which is SIE",
+    ),
     ({"simulator": {"seed": -1}}, "simulator.seed: found -1, expected a whole number in [0, "),
     ({"source": {"sigma": 0}}, "source.sigma: found 0, expected a number in (0, "),
     ({"source": {"sigma": float("nan")}}, "source.sigma: found nan, expected a number"),
     ({"source": {"n_sersic-min": -1}}, "source.n_sersic-min: found -1, expected a number in [0.2, 20]"),
     ({"source": {"luminosity-lambda": -1}}, "source.luminosity-lambda: found -1, expected a number in [0, "),
-    ({"source": {"mode": "Image"}}, 'source.image: found nothing beside mode = "Image", expected the picture'),
+    (
+        {"source": {"mode": "Image"}},
+        'source.image: found nothing beside mode = "Image", expected the picture',
+    ),
     ({"source": {"mode": "s/1/2/3"}}, "source.mode: found 's/1/2/3', expected one or a list of Spherical"),
     ({"source": {"position": "polr"}}, "source.position: found 'polr', expected one of cartesian, polar"),
     ({"position": {"r-min": "einstein"}}, "position.r-min: found 'einstein', expected a number in [0, "),
     ({"position": {"r-min": 3, "r-max": 2}}, "position.r-min: found 3, expected at most r-max = 2"),
-    ({"position": {"r-max": 30}, "source": {"position": "polar"}}, "position.r-max: found 30, expected at least the"),
+    (
+        {"position": {"r-max": 30}, "source": {"position": "polar"}},
+        "position.r-max: found 30, expected at least the",
+    ),
     ({"position": {"r-relativemax": 0}}, "position.r-relativemax: found 0, expected a number in (0, "),
     ({"cluster": {"count": 1.5}}, "cluster.count: found 1.5, expected a whole number"),
     ({"cluster": {"count": [0, 2]}}, "cluster.count: found [0, 2], expected 0 alone"),
     ({"settings": {"device": "gpu"}}, "settings.device: found 'gpu', expected auto, cpu, cuda, or cuda:0"),
-    ({"hyperparameters": {"learning_rate": 1}}, "hyperparameters.learning_rate: found an unknown key, expected "),
-    ({"hyperparameters": {"learning-rate": 0}}, "hyperparameters.learning-rate: found 0, expected a number in (0, "),
-    ({"hyperparameters": {"weight-decay": float("inf")}}, "hyperparameters.weight-decay: found inf, expected"),
+    (
+        {"hyperparameters": {"learning_rate": 1}},
+        "hyperparameters.learning_rate: found an unknown key, expected ",
+    ),
+    (
+        {"hyperparameters": {"learning-rate": 0}},
+        "hyperparameters.learning-rate: found 0, expected a number in (0, ",
+    ),
+    (
+        {"hyperparameters": {"weight-decay": float("inf")}},
+        "hyperparameters.weight-decay: found inf, expected",
+    ),
     ({"problem": {"nterms": 3}}, "problem.filename: found nothing, expected a file name"),
     ({"problem": {"filename": "x"}}, "problem.variables: found neither variables nor nterms"),
-    ({"problem": {"filename": "x", "nterms": [3, 2]}}, "problem.nterms: found [3, 2], expected a whole number"),
-    ({"problem": {"filename": "x", "variables": ["a", "a"]}}, "problem.variables: found ['a', 'a'], expected a list"),
-    ({"problem": {"filename": "a\0b", "nterms": 1}}, "problem.filename: found 'a\\x00b', expected a file name"),
+    (
+        {"problem": {"filename": "x", "nterms": [3, 2]}},
+        "problem.nterms: found [3, 2], expected a whole number",
+    ),
+    (
+        {"problem": {"filename": "x", "variables": ["a", "a"]}},
+        "problem.variables: found ['a', 'a'], expected a list",
+    ),
+    (
+        {"problem": {"filename": "a\0b", "nterms": 1}},
+        "problem.filename: found 'a\\x00b', expected a file name",
+    ),
 ]
 
 
@@ -319,16 +357,26 @@ def test_what_is_wrong_is_said_in_one_line(tables, line):
 
 def parts(**sizes):
     return {
-        name: {"filename": name + ".csv"} | ({} if size is None else {"size": size}) for name, size in sizes.items()
+        name: {"filename": name + ".csv"} | ({} if size is None else {"size": size})
+        for name, size in sizes.items()
     }
 
 
 @pytest.mark.parametrize(
     ("sizes", "line"),
     [
-        ({"training": 0.9, "testing": 0.2}, "dataset.testing.size: found shares that sum to 1.1, expected at most 1"),
-        ({"training": 0.5, "validation": 0.5, "testing": None}, "dataset.testing.size: found nothing left for it"),
-        ({"training": 0.5, "validation": None, "testing": None}, "dataset.testing.size: found no size, expected one"),
+        (
+            {"training": 0.9, "testing": 0.2},
+            "dataset.testing.size: found shares that sum to 1.1, expected at most 1",
+        ),
+        (
+            {"training": 0.5, "validation": 0.5, "testing": None},
+            "dataset.testing.size: found nothing left for it",
+        ),
+        (
+            {"training": 0.5, "validation": None, "testing": None},
+            "dataset.testing.size: found no size, expected one",
+        ),
         ({"training": 1.5}, "dataset.training.size: found 1.5, expected a share in (0, 1) or a count"),
         ({"training": 0}, "dataset.training.size: found 0, expected a share"),
         ({"training": True}, "dataset.training.size: found true, expected a share"),
@@ -346,7 +394,7 @@ def test_splits_are_checked_against_problem_and_simulation():
     counts = parts(training=70, validation=20, testing=None)
     tables = {"dataset": counts, "problem": problem, "simulator": {"size": 91, "nterms": 4}}
     parse(tables)
-    line = "dataset.validation.size: found 90 rows in the parts with a size, and none for the rest, expected no more"
+    line = "dataset.validation.size: found 90 rows in the parts with a size, and none for the rest"
     assert line in refusal(tables | {"simulator": {"size": 90}})
     assert "problem.nterms: found 4" in refusal(tables | {"simulator": {"size": 91, "nterms": 3}})
     shares = parts(training=0.7, validation=0.2, testing=0.1)
@@ -395,12 +443,98 @@ def test_a_byte_order_mark_is_no_error(tmp_path):
     assert load(write(tmp_path, b"\xef\xbb\xbf[simulator]\nsize = 3\n")).simulator.size == 3
 
 
-KEYS = st.sampled_from(
-    sorted({key for table in Parameters.model_fields.values() for key in _keys(table)} | {"nonsense", ""})
-    if (_keys := lambda field: [f.alias + end for f in _fields(field) for end in ("", "-min", "-max", "s")])
-    and (_fields := lambda field: _table(field).model_fields.values())
-    and (_table := lambda field: field.annotation if isinstance(field.annotation, type) else type(field.default))
-    and False
-    else ["size", "seed", "nterms", "mode", "modes", "einstein", "einstein-min", "einstein-max", "count", "r", "r-min"]
-    + ["x-min", "luminosity-lambda", "config", "cropsize", "filename", "training", "device", "variables", "", "a\nb"]
+# ---------------------------------------------------------------- properties
+
+TABLES = [name for name, _ in keys(Parameters)]
+KEYS = sorted(
+    {
+        s
+        for _, table in keys(Parameters)
+        for name, field in keys(table_of(table))
+        for s in all_spellings(name, field)
+    }
 )
+SCALARS = (
+    st.booleans()
+    | st.integers()
+    | st.integers(-3, 600)
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(
+        ["SIS", "raysie", "Raytrace", "Image", "e", "s/1/2/3/4/5/6/7", "einsteinR", "polar", "cuda:1"]
+    )
+    | st.dates()
+    | st.datetimes()
+    | st.integers(10**300, 10**310)
+)
+NAMES = st.sampled_from([*KEYS, "filename", "size"]) | st.text(max_size=4)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
+    max_leaves=6,
+)
+JUNK = st.dictionaries(
+    st.sampled_from([*TABLES, "annotation", "management", "r-relativemax"]) | st.text(max_size=4),
+    st.dictionaries(NAMES, VALUES, max_size=4) | VALUES,
+    max_size=4,
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(JUNK)
+def test_any_tables_are_parameters_or_one_line(tables):
+    try:
+        assert isinstance(parse(tables), Parameters)
+    except UserError as error:
+        assert str(error).isprintable()
+
+
+@settings(max_examples=200, deadline=None)
+@given(name=st.sampled_from(KEYS), value=VALUES, table=st.sampled_from(TABLES))
+def test_any_value_of_any_key_is_a_parameter_or_one_line(name, value, table):
+    try:
+        assert isinstance(parse({table: {name: value}}), Parameters)
+    except UserError as error:
+        assert str(error).startswith("parameters: ") and str(error).isprintable()
+
+
+NUMBERS = st.floats(-1e5, 1e5)
+UNIFORM = np.append(np.linspace(0, 1, 11)[:-1], np.nextafter(1, 0))
+
+
+@given(ends=st.tuples(NUMBERS, NUMBERS).map(sorted), rate=st.floats(0, 1000))
+def test_samples_stay_within_their_bounds_and_grow_with_u(ends, rate):
+    x = Distribution(*ends, rate=rate).sample(UNIFORM)
+    assert (ends[0] <= x).all() and (x <= ends[1]).all()
+    assert (np.diff(x) >= -1e-9 * (1 + abs(x[:-1]))).all() and x[0] == pytest.approx(ends[0])
+
+
+@given(st.lists(NUMBERS, min_size=1, max_size=5))
+def test_each_of_a_list_is_drawn_and_nothing_else(choices):
+    drawn = parse({"position": {"x": choices}}).position.x
+    assert (drawn.low, drawn.high) == (min(choices), max(choices))
+    assert set(drawn.sample(UNIFORM)) == set(choices)
+
+
+def test_whole_numbers_are_drawn_with_both_ends():
+    count = parse({"cluster": {"count-min": 2, "count-max": 4}}).cluster.count
+    assert set(count.sample(UNIFORM)) == {2, 3, 4}
+
+
+def test_luminosity_is_truncated_exponential():
+    luminosity = parse({"source": {"luminosity-min": 20, "luminosity-max": 80}}).source.luminosity
+    assert luminosity.rate == 2
+    x = (luminosity.sample((np.arange(200_000) + 0.5) / 200_000) - 20) / 60
+    rate = 2.0
+    assert x.mean() == pytest.approx(1 / rate - np.exp(-rate) / -np.expm1(-rate), abs=1e-6)
+    assert (x < 0.5).mean() == pytest.approx(np.expm1(-rate / 2) / np.expm1(-rate), abs=1e-5)
+
+
+def test_the_reference_is_not_stale():
+    assert (ROOT / "docs/toml.md").read_text(encoding="utf-8") == reference()
+
+
+def test_every_key_has_a_meaning():
+    for _, table in keys(Parameters):
+        for name, field in keys(table_of(table)):
+            assert field.description or table_of(field), name

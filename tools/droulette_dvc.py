@@ -1,9 +1,9 @@
 """Let ``dvc exp run -S key=value`` change ``params.toml``, where DVC alone knows only ``params.yaml``.
 
 `pip install` of the project puts this module and ``droulette_dvc.pth`` into the environment; Python runs the
-latter's one line at start-up. All that costs is one entry in ``sys.meta_path``, which waits for DVC's own parser
-of ``-S`` and then goes away. Standard library only, and nothing imported before DVC is: every Python started in
-the environment passes through here.
+latter's one line at start-up. All that costs is one entry in ``sys.meta_path``, which waits for DVC's own
+parser of ``-S`` and then goes away. Standard library only, and nothing imported before DVC is: every Python
+started in the environment passes through here.
 """
 
 import sys
@@ -46,7 +46,7 @@ def with_params_toml(to_path_overrides):
 
 
 def params_toml():
-    """The repository's ``params.toml`` as seen from the working directory; None where DVC's default is right."""
+    """The repository's ``params.toml``, seen from the working directory; None where DVC is right alone."""
     import os
 
     root = os.getcwd()

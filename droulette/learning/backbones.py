@@ -12,7 +12,13 @@ from torch.nn import functional
 from droulette.errors import UserError
 from droulette.learning.foveal import Foveal
 
-OWN = ("foveal",)
+OWN = {
+    "foveal": {"widths": (64, 128, 256), "depths": (1, 1, 2)},
+    "foveal_tiny": {
+        "widths": (16, 32, 64),
+        "depths": (1, 1, 1),
+    },  # an eleventh of the work: for trying things out
+}
 CLASSES = 1000  # ImageNet's, by which a classification head is recognised
 FIXED_INPUT = dict.fromkeys(("vit_b_16", "vit_b_32", "vit_l_16", "vit_l_32", "vit_h_14", "maxvit_t"), 224)
 LEAST_INPUT = {"inception_v3": 75, "alexnet": 64}
@@ -51,7 +57,7 @@ def build(name: str, outputs: int, weights: str = "", input_size: int = 256) -> 
     if name in OWN:
         if weights == "pretrained":
             raise UserError(f"settings.weights: found 'pretrained', expected '' or a file for model {name!r}")
-        network = Foveal(outputs, input_size)
+        network = Foveal(outputs, input_size, **OWN[name])
     else:
         network = Torchvision(name, outputs, input_size, pretrained=weights == "pretrained")
     if weights not in ("", "pretrained"):

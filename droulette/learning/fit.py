@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from droulette.errors import UserError
 from droulette.learning import metrics
 from droulette.learning.symmetry import Symmetry
 
+Seen = Callable[[int], object]  # called with the number of pictures just done
 BATCH = 64  # of pictures, where nothing is trained
 
 
@@ -28,28 +28,6 @@ class Part:
     targets: np.ndarray
 
 
-def choose_device(name: str) -> torch.device:
-    """The device of that name; "auto" is the first CUDA device where there is one, else the processor.
-
-    Raises:
-        UserError: "cuda" where there is no CUDA, or an unknown device.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        expected = "'auto', 'cpu', 'cuda' or 'cuda:N'"
-        raise UserError(f"settings.device: found {name!r}, expected {expected}") from error
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if device.type == "cuda" and (device.index or 0) >= count:
-        raise UserError(
-            f"settings.device: found {name!r}, but this machine has {count} CUDA devices;"
-            ' use `--device cpu` or device = "auto"'
-        )
-    return device
-
-
 @contextmanager
 def reproducible(seed: int) -> Iterator[None]:
     """Same seed, same weights, byte for byte on one machine; leaves torch's own settings as they were."""
@@ -57,7 +35,6 @@ def reproducible(seed: int) -> Iterator[None]:
     was = torch.are_deterministic_algorithms_enabled()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        random.seed(seed)
         torch.use_deterministic_algorithms(True, warn_only=True)
         try:
             yield
@@ -71,15 +48,20 @@ def as_input(pictures: np.ndarray, device: torch.device) -> torch.Tensor:
 
 
 @torch.no_grad()
-def predict_scaled(network: nn.Module, pictures: np.ndarray, device: torch.device) -> np.ndarray:
+def predict_scaled(
+    network: nn.Module, pictures: np.ndarray, device: torch.device, seen: Seen = lambda pictures: None
+) -> np.ndarray:
     """pictures: (n, N, N) uint8 -> the network's output for each, (n, C) float32 on the trained scale.
 
     The batch is always the same, since the last bits of a float32 sum may depend on it.
     """
     network.eval()
-    starts = range(0, len(pictures), BATCH)
-    batches = [network(as_input(pictures[start : start + BATCH], device)) for start in starts]
-    return torch.cat(batches).float().cpu().numpy()
+    outputs = []
+    for start in range(0, len(pictures), BATCH):
+        batch = as_input(pictures[start : start + BATCH], device)
+        outputs.append(network(batch).float().cpu())
+        seen(len(batch))
+    return torch.cat(outputs).numpy()
 
 
 def fit(
@@ -99,7 +81,7 @@ def fit(
     device: torch.device,
     precision: str = "32-true",
     log: Callable[[dict[str, float]], None] = lambda metrics: None,
-    seen: Callable[[int], None] = lambda pictures: None,
+    seen: Seen = lambda pictures: None,
 ) -> nn.Module:
     """Train the network in place and leave in it the weights of the epoch with the least validation loss.
 
@@ -120,6 +102,7 @@ def fit(
     tables = np.stack([judge.scaling.transform(s.of_targets(training.targets)) for s in symmetries])
     tables = tables.astype(np.float32)
     count, generator = len(training.targets), np.random.default_rng(seed)
+    # A last batch of one picture has no variance, which batch normalisation needs.
     starts = [start for start in range(0, count, batch_size) if start == 0 or count - start > 1]
     if schedule == "onecycle":
         steps = epochs * len(starts)
@@ -134,13 +117,11 @@ def fit(
         for start in starts:
             rows = order[start : start + batch_size]
             drawn = generator.integers(len(symmetries), size=len(rows))
-            turned = (
-                symmetries[s].of_picture(training.pictures[i]) for s, i in zip(drawn, rows, strict=True)
-            )
-            pictures = as_input(np.stack(list(turned)), device)
+            pairs = zip(drawn, rows, strict=True)
+            turned = np.stack([symmetries[s].of_picture(training.pictures[row]) for s, row in pairs])
             targets = torch.from_numpy(tables[drawn, rows]).to(device)
 
-            output = network(pictures)
+            output = network(as_input(turned, device))
             loss = metrics.elementwise(output - targets, judge.loss).mean()
             optimiser.zero_grad()
             fabric.backward(loss)

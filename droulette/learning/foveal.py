@@ -29,12 +29,8 @@ def foveate(pictures: torch.Tensor, count: int) -> torch.Tensor:
     found = []
     for level in range(count):
         reach = FOVEA // 2 << level
-        inner = pictures
-        if reach < half:
-            inner = pictures[..., half - reach : half + reach, half - reach : half + reach]
-        elif 2 * reach > size:
-            before, after = reach - half, reach - (size - half)
-            inner = functional.pad(pictures, (before, after, before, after))
+        before, after = reach - half, reach - (size - half)
+        inner = functional.pad(pictures, (before, after, before, after))  # crops where it is negative
         found.append(functional.avg_pool2d(inner, 1 << level))
     seen = torch.cat(found, 1).sqrt()
     axis = torch.linspace(-1, 1, FOVEA, device=seen.device, dtype=seen.dtype)
@@ -64,14 +60,14 @@ class Foveal(nn.Module):
 
     head_name = "head"
 
-    def __init__(self, outputs: int, input_size: int, widths=(64, 128, 256), depths=(1, 1, 2)):
+    def __init__(self, outputs: int, input_size: int, *, widths: tuple[int, ...], depths: tuple[int, ...]):
         super().__init__()
         self.levels = levels(input_size)
         stem = [
-            nn.Conv2d(self.levels + 2, 32, 3, 2, 1, bias=False),
-            nn.GroupNorm(8, 32),
+            nn.Conv2d(self.levels + 2, widths[0] // 2, 3, 2, 1, bias=False),
+            nn.GroupNorm(8, widths[0] // 2),
             nn.ReLU(),
-            nn.Conv2d(32, widths[0], 3, 2, 1, bias=False),
+            nn.Conv2d(widths[0] // 2, widths[0], 3, 2, 1, bias=False),
             nn.GroupNorm(8, widths[0]),
             nn.ReLU(),
         ]

@@ -7,6 +7,7 @@ import numpy as np
 from droulette.learning.scaling import Scaling
 
 NAMES = ("r2", "r2_quantile", "mae", "loss")
+LOSSES = ("mse", "huber")
 
 
 class Judge:

@@ -12,7 +12,7 @@ from torch import nn
 
 from droulette import __version__, files
 from droulette.errors import UserError
-from droulette.learning import backbones, fit
+from droulette.learning import backbones, fit, metrics
 from droulette.learning.scaling import SCALINGS, Scaling, arrays
 
 FORMAT = 1
@@ -34,9 +34,9 @@ class Model:
     input_size: int
     device: torch.device
 
-    def predict(self, pictures: np.ndarray) -> np.ndarray:
+    def predict(self, pictures: np.ndarray, seen: fit.Seen = lambda pictures: None) -> np.ndarray:
         """pictures: (n, N, N) uint8 -> (n, C) float64, columns' units."""
-        return self.scaling.inverse(fit.predict_scaled(self.network, pictures, self.device))
+        return self.scaling.inverse(fit.predict_scaled(self.network, pictures, self.device, seen))
 
 
 def save(model: Model, path: str | Path) -> None:
@@ -44,7 +44,7 @@ def save(model: Model, path: str | Path) -> None:
     from safetensors.torch import save_file
 
     tensors = {f"network.{k}": v.detach().cpu().contiguous() for k, v in model.network.state_dict().items()}
-    tensors |= {f"scaling.{k}": torch.from_numpy(np.array(v)) for k, v in arrays(model.scaling).items()}
+    tensors |= {f"scaling.{k}": torch.from_numpy(np.array(v, order="C")) for k, v in arrays(model.scaling).items()}
     about = {
         "format": FORMAT,
         "droulette": __version__,
@@ -86,14 +86,15 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> Model:
         if not (isinstance(size, int) and 0 < size <= LARGEST_INPUT):
             raise ValueError(f"its input size is {size}")
         backbones.check(about["backbone"])
-        with torch.device("meta"):  # no time spent on random weights, and no numbers drawn
+        with torch.random.fork_rng():  # its first weights are random, but nobody else's numbers change
             network = backbones.build(about["backbone"], len(columns), "", size)
-        network.load_state_dict(_under("network.", tensors), assign=True)
+        network.load_state_dict(_under("network.", tensors))
         state = {name: tensor.numpy() for name, tensor in _under("scaling.", tensors).items()}
         if not all(a.shape[-1:] in ((), (len(columns),)) and np.isfinite(a).all() for a in state.values()):
             raise ValueError("its scaling is not one of its columns")
         scaling = SCALINGS[about["scaling"]](**state)
-        loss = about["loss"]
+        if (loss := about["loss"]) not in metrics.LOSSES:
+            raise ValueError(f"its loss is {loss!r}")
     except (KeyError, TypeError, ValueError, RuntimeError, UserError) as error:
         found = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(f"{path}: not a droulette model: {found}") from error

@@ -41,9 +41,9 @@ class StandardScaling:
 class QuantileScaling:
     """Each column mapped to a normal distribution by its own quantiles, so that no few tiny lenses dominate.
 
-    scikit-learn's `QuantileTransformer(output_distribution="normal")`, but for its ends: that clips the share
-    u at 1e-7 and 1 - 1e-7, where values cannot be told apart any more; here u is squeezed linearly into
-    [margin, 1 - margin] instead, so that the whole training range is reversible.
+    scikit-learn's `QuantileTransformer(output_distribution="normal")`, but for its ends: that clips the share u
+    at 1e-7 and 1 - 1e-7, and puts the least and largest value there, however many rows have it. Here u is
+    squeezed linearly into [margin, 1 - margin], so that the whole training range is reversible.
 
     Arrays: quantiles: (Q, C), columns' units, ascending; margin: (), half a training row's share.
     """

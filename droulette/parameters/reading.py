@@ -53,7 +53,7 @@ class Distribution:
         if self.choices:
             return np.asarray(self.choices)[np.floor(u * len(self.choices)).astype(int)]
         if self.whole:
-            return np.floor(self.low + u * (self.high - self.low + 1))
+            return np.minimum(np.floor(self.low + u * (self.high - self.low + 1)), self.high)
         x = -np.log1p(u * np.expm1(-self.rate)) / self.rate if self.rate else u
         return np.clip(self.low * (1 - x) + self.high * x, self.low, self.high)
 

@@ -17,10 +17,10 @@ HEAD = """\
 
 <!-- Made by `python -m droulette.parameters.reference > docs/toml.md`; edit droulette/parameters instead. -->
 
-Every key may be left out unless its default is *required*. A *drawn number* `k` is given as `k`, as `k-min` and
-`k-max` (uniform; where only one of them is given, the other is the default's), or as a list, of which one is
-drawn for each row. Of a list of strings, likewise, one is drawn. An unknown key, a wrong type or a value out of
-range is an error that names the nearest key or what was expected.
+Every key may be left out unless its default is *required*. A *drawn number* `k` is given as `k`, as `k-min`
+and `k-max` (uniform; where only one of them is given, the other is the default's), or as a list, of which one
+is drawn for each row. Of a list of strings, likewise, one is drawn. An unknown key, a wrong type or a value
+out of range is an error that names the nearest key or what was expected.
 """
 
 

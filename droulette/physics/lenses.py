@@ -8,14 +8,16 @@ bound lets the renderer skip what stays black; neither is needed.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from droulette.physics.series import Series, asinh, atan, log, sqrt
 
-TINY = 1e-150  # px: keeps 0/0 away at a lens centre without changing any other digit
+TINY = (
+    1e-300  # px²: makes 0/0 at the centre of an isothermal lens 0, the mean over the directions of approach
+)
 
 
 class Lens:
@@ -58,8 +60,9 @@ class PointMass(_CentredLens):
         return self.einstein_radius**2 * 0.5 * log(x * x + y * y)
 
     def deflection(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        scale = self.einstein_radius**2 / (x * x + y * y).clamp_min(TINY)
-        return scale * x, scale * y
+        r2 = x * x + y * y
+        scale = torch.where(r2 > 0, self.einstein_radius**2 / r2, math.inf)
+        return scale * x, scale * y  # NaN at the mass itself, which no ray passes
 
     def curvature(self, x: Tensor, y: Tensor, distance: float) -> Tensor:
         nearest = (x * x + y * y).sqrt() - distance
@@ -76,7 +79,7 @@ class SIS(_CentredLens):
         return self.einstein_radius * sqrt(x * x + y * y)
 
     def deflection(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        scale = self.einstein_radius / (x * x + y * y).sqrt().clamp_min(TINY)
+        scale = self.einstein_radius / (x * x + y * y + TINY).sqrt_()
         return scale * x, scale * y
 
     def curvature(self, x: Tensor, y: Tensor, distance: float) -> Tensor:
@@ -95,37 +98,52 @@ class SIE(_CentredLens):
     einstein_radius: Tensor
     axis_ratio: Tensor
     orientation: Tensor
+    f: Tensor = field(init=False, repr=False)
+    f_prime: Tensor = field(init=False, repr=False)
+    scale: Tensor = field(init=False, repr=False)
+    cos: Tensor = field(init=False, repr=False)
+    sin: Tensor = field(init=False, repr=False)
 
-    def _shape(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        f = self.axis_ratio
+    def __post_init__(self) -> None:
+        f = self.axis_ratio.clamp_min(1e-6)  # flatter, f′ would round to 1 and atanh to infinity
         # At f = 1 the formula is 0/0; the floor gives its limit, the SIS, to the last digit.
         f_prime = ((1 - f) * (1 + f)).sqrt().clamp_min(1e-8)
         angle = torch.deg2rad(self.orientation)
-        return f_prime, self.einstein_radius * f.sqrt() / f_prime, angle.cos(), angle.sin()
+        derived = {
+            "f": f,
+            "f_prime": f_prime,
+            "scale": self.einstein_radius * f.sqrt() / f_prime,
+            "cos": angle.cos(),
+            "sin": angle.sin(),
+        }
+        for name, value in derived.items():
+            object.__setattr__(self, name, value)
+
+    def _rotate(self, x, y):
+        return x * self.cos + y * self.sin, y * self.cos - x * self.sin
 
     def potential(self, x, y):
-        f, (f_prime, scale, cos, sin) = self.axis_ratio, self._shape()
-        u, v = x * cos + y * sin, y * cos - x * sin
+        u, v = self._rotate(x, y)
         radius = sqrt(u * u + v * v)
-        q = sqrt(u * u + v * v * f**2)
-        return (u * asinh(u / radius * (f_prime / f)) + v * atan(v / q * f_prime)) * scale
+        q = sqrt(u * u + v * v * self.f**2)
+        return (u * asinh(u / radius * (self.f_prime / self.f)) + v * atan(v / q * self.f_prime)) * self.scale
 
     def deflection(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        # ψ is homogeneous of degree 1, so the two terms of the potential are u ∂ψ/∂u and v ∂ψ/∂v.
-        f, (f_prime, scale, cos, sin) = self.axis_ratio, self._shape()
-        u, v = x * cos + y * sin, y * cos - x * sin
-        per_q = f_prime / (u * u + (f * v) ** 2).sqrt().clamp_min(TINY)
-        along_u = (u * per_q).clamp(-1 + 1e-15, 1 - 1e-15).atanh()
-        along_v = (v * per_q).atan()
-        cos, sin = scale * cos, scale * sin
-        return along_u * cos - along_v * sin, along_u * sin + along_v * cos
+        # ψ is homogeneous of degree 1, so the two terms of the potential are u ∂ψ/∂u and v ∂ψ/∂v. Every pixel
+        # comes through here: in place where it can be, each step a pass over memory.
+        u, v = self._rotate(x, y)
+        w = v * self.f
+        q = torch.addcmul(u.new_tensor(TINY), u, u).addcmul_(w, w).sqrt_()
+        per_q = torch.div(self.f_prime, q, out=q)
+        along_u, along_v = u.mul_(per_q).atanh_(), v.mul_(per_q).atan_()
+        cos, sin = self.scale * self.cos, self.scale * self.sin
+        return (along_u * cos).addcmul_(along_v, -sin), (along_u * sin).addcmul_(along_v, cos)
 
     def curvature(self, x: Tensor, y: Tensor, distance: float) -> Tensor:
         # The eigenvalues of ∂²ψ are 0 and 2κ = θ_E √f / q, and q changes by at most a pixel per pixel.
-        f, (_, _, cos, sin) = self.axis_ratio, self._shape()
-        u, v = x * cos + y * sin, y * cos - x * sin
-        nearest = (u * u + (f * v) ** 2).sqrt() - distance
-        return torch.where(nearest > 0, self.einstein_radius * f.sqrt() / nearest, math.inf)
+        u, v = self._rotate(x, y)
+        nearest = (u * u + (self.f * v) ** 2).sqrt() - distance
+        return torch.where(nearest > 0, self.einstein_radius * self.f.sqrt() / nearest, math.inf)
 
 
 @dataclass(frozen=True)

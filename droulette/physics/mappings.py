@@ -28,6 +28,10 @@ class Mapping:
         """Where the picture is drawn at all; None for everywhere."""
         return None
 
+    def singular(self, x: Tensor, y: Tensor) -> Tensor | None:
+        """Points where the offset has no single value; None where there are none."""
+        return None
+
 
 @dataclass(frozen=True)
 class Raytrace(Mapping):
@@ -44,12 +48,18 @@ class Raytrace(Mapping):
     def stretch(self, x: Tensor, y: Tensor, distance: float) -> Tensor:
         return 1 + self.lens.curvature(x, y, distance)
 
+    def singular(self, x: Tensor, y: Tensor) -> Tensor | None:
+        found = torch.zeros((), dtype=torch.bool, device=x.device)
+        for cx, cy in self.lens.centres():
+            found = found | ((x == cx) & (y == cy))
+        return found
+
 
 @dataclass(frozen=True)
 class Roulette(Mapping):
     """r + ∇Σ_{m ≥ 1} r^{m+1}/(m+1)! Σ_s [α^m_s cos sφ + β^m_s sin sφ], with r about ξ₀.
 
-    Held as two polynomials: `px[k][l]` and `py[k][l]` are the (B,) coefficients of X^l Y^k, X and Y about ξ₀.
+    Held as two polynomials: `px[k][j]` and `py[k][j]` are the (B,) coefficients of X^j Y^k, X and Y about ξ₀.
     """
 
     xi_x: Tensor
@@ -60,7 +70,13 @@ class Roulette(Mapping):
 
     @classmethod
     def from_amplitudes(
-        cls, xi_x: Tensor, xi_y: Tensor, alpha: Tensor, beta: Tensor, nterms: int, mask_radius: Tensor | None = None
+        cls,
+        xi_x: Tensor,
+        xi_y: Tensor,
+        alpha: Tensor,
+        beta: Tensor,
+        nterms: int,
+        mask_radius: Tensor | None = None,
     ) -> Roulette:
         """The expansion about (xi_x, xi_y): (B,), with amplitudes (len(orders(nterms)), B)."""
         size = max(nterms, 1) + 1
@@ -70,9 +86,9 @@ class Roulette(Mapping):
         for (m, s), a, b in zip(orders(nterms), alpha, beta, strict=True):
             if m == 0:
                 continue  # the constant −∇ψ(ξ₀) is what places η, which the offset is relative to
-            for (l, k), (gx, gy) in _gradient_monomials(m, s).items():
-                px[k][l] = px[k][l] + (a * gx.real + b * gx.imag)
-                py[k][l] = py[k][l] + (a * gy.real + b * gy.imag)
+            for (j, k), (gx, gy) in _gradient_monomials(m, s).items():
+                px[k][j] = px[k][j] + (a * gx.real + b * gx.imag)
+                py[k][j] = py[k][j] + (a * gy.real + b * gy.imag)
         return cls(xi_x, xi_y, tuple(map(tuple, px)), tuple(map(tuple, py)), mask_radius)
 
     def offset(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -85,11 +101,11 @@ class Roulette(Mapping):
         total = 0.0
         for poly in (self.px, self.py):
             for k, row in enumerate(poly):
-                for l, c in enumerate(row):
-                    if l:
-                        total = total + c.abs() * l * x ** (l - 1) * y**k
+                for j, c in enumerate(row):
+                    if j:
+                        total = total + c.abs() * j * x ** (j - 1) * y**k
                     if k:
-                        total = total + c.abs() * k * x**l * y ** (k - 1)
+                        total = total + c.abs() * k * x**j * y ** (k - 1)
         return total
 
     def visible(self, x: Tensor, y: Tensor) -> Tensor | None:
@@ -99,7 +115,7 @@ class Roulette(Mapping):
 
 
 def _horner(poly: tuple[tuple[Tensor, ...], ...], x: Tensor, y: Tensor) -> Tensor:
-    """Σ p[k][l] x^l y^k. On a tile x is a row and y a column, so the inner sums cost a row only."""
+    """Σ p[k][j] x^j y^k. On a tile x is a row and y a column, so the inner sums cost a row only."""
     total: Tensor | float = 0.0
     for row in reversed(poly):
         inner = row[-1]
@@ -110,26 +126,26 @@ def _horner(poly: tuple[tuple[Tensor, ...], ...], x: Tensor, y: Tensor) -> Tenso
 
 
 def _gradient_monomials(m: int, s: int) -> dict[tuple[int, int], tuple[complex, complex]]:
-    """∇[r^{m+1} e^{isφ}] / (m+1)! in monomials: {(l, k): (∂x, ∂y)} for X^l Y^k.
+    """∇[r^{m+1} e^{isφ}] / (m+1)! in monomials: {(j, k): (∂x, ∂y)} for X^j Y^k.
 
     The real part belongs to α (cos sφ), the imaginary part to β (sin sφ).
-    r^{m+1} e^{isφ} = (X² + Y²)^j (X + iY)^s with j = (m + 1 − s) / 2.
+    r^{m+1} e^{isφ} = (X² + Y²)^h (X + iY)^s with h = (m + 1 − s) / 2.
     """
-    j = (m + 1 - s) // 2
+    h = (m + 1 - s) // 2
     value: dict[tuple[int, int], complex] = {}
-    for a in range(j + 1):
+    for a in range(h + 1):
         for b in range(s + 1):
-            power = (2 * (j - a) + s - b, 2 * a + b)
-            value[power] = value.get(power, 0) + math.comb(j, a) * math.comb(s, b) * 1j**b
+            power = (2 * (h - a) + s - b, 2 * a + b)
+            value[power] = value.get(power, 0) + math.comb(h, a) * math.comb(s, b) * 1j**b
     scale = 1 / math.factorial(m + 1)
     gradient: dict[tuple[int, int], tuple[complex, complex]] = {}
-    for (l, k), c in value.items():
-        if l:
-            gx, gy = gradient.get((l - 1, k), (0, 0))
-            gradient[l - 1, k] = (gx + l * c * scale, gy)
+    for (j, k), c in value.items():
+        if j:
+            gx, gy = gradient.get((j - 1, k), (0, 0))
+            gradient[j - 1, k] = (gx + j * c * scale, gy)
         if k:
-            gx, gy = gradient.get((l, k - 1), (0, 0))
-            gradient[l, k - 1] = (gx, gy + k * c * scale)
+            gx, gy = gradient.get((j, k - 1), (0, 0))
+            gradient[j, k - 1] = (gx, gy + k * c * scale)
     return {power: (complex(gx), complex(gy)) for power, (gx, gy) in gradient.items()}
 
 

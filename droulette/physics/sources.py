@@ -6,7 +6,7 @@ Values are not clipped here: the renderer clips the sum to 0…255. Parameters a
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -28,22 +28,32 @@ def _rotate(dx: Tensor, dy: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
     return dx * cos + dy * sin, dy * cos - dx * sin
 
 
-def _sersic_shape(n: Tensor, luminosity: Tensor, area: Tensor) -> tuple[Tensor, Tensor]:
-    """b and ln I_e of a Sérsic profile with σ² (or σσ₂) = area."""
-    b = 1.992 * n - 0.3271
-    log_i = (1000 * luminosity / (2 * math.pi * area * n)).log() + 2 * n * b.log() - b - torch.lgamma(2 * n)
-    return b, log_i
+class _Sersic(Source):
+    """I_e exp(−b((r/σ)^{1/n} − 1)), b = 1.992 n − 0.3271, I_e = 1000 L b^{2n} / (2π σσ₂ n e^b Γ(2n)).
 
+    With ρ = r in half-light radii it is exp(`peak` − exp(`bend` + ln(ρ²) / 2n)): a power costs three times as much.
+    """
 
-def _sersic(r2: Tensor, n: Tensor, b: Tensor, log_i: Tensor) -> Tensor:
-    """exp(ln I_e − b((r²)^{1/2n} − 1)) with r in half-light radii; a power would cost three times as much."""
-    radial = (r2.log() * (0.5 / n)).exp()
-    return (radial * -b + (b + log_i)).exp()
+    def _derive(self, area: Tensor) -> None:
+        n = self.n_sersic
+        b = 1.992 * n - 0.3271
+        log_i = (
+            (1000 * self.luminosity / (2 * math.pi * area * n)).log()
+            + 2 * n * b.log()
+            - b
+            - torch.lgamma(2 * n)
+        )
+        for name, value in {"peak": log_i + b, "bend": b.log(), "power": 0.5 / n}.items():
+            object.__setattr__(self, name, value)
 
+    def _profile(self, rho2: Tensor) -> Tensor:
+        """The brightness at ρ², which is overwritten."""
+        fall = torch.addcmul(self.bend, rho2.log_(), self.power).exp_()
+        return torch.sub(self.peak, fall, out=fall).exp_()
 
-def _sersic_radius(n: Tensor, b: Tensor, log_i: Tensor, threshold: float) -> Tensor:
-    """Half-light radii within which the profile is above threshold."""
-    return (1 + (log_i - math.log(threshold)) / b).clamp_min(0) ** n
+    def _reach(self, threshold: float) -> Tensor:
+        """The ρ beyond which the brightness is below threshold."""
+        return ((self.peak - math.log(threshold)).clamp_min(0) / self.bend.exp()) ** (0.5 / self.power)
 
 
 @dataclass(frozen=True)
@@ -53,7 +63,7 @@ class Spherical(Source):
     sigma: Tensor
 
     def brightness(self, dx: Tensor, dy: Tensor) -> Tensor:
-        return 255 * ((dx * dx + dy * dy) * (-0.5 / self.sigma**2)).exp()
+        return (dx * dx).addcmul_(dy, dy).mul_(-0.5 / self.sigma**2).exp_().mul_(255)
 
     def extent(self, threshold: float) -> Tensor:
         return self.sigma * math.sqrt(2 * math.log(255 / threshold))
@@ -76,50 +86,63 @@ class Ellipsoid(Source):
 
 
 @dataclass(frozen=True)
-class SersicSphere(Source):
-    """I_e exp(−b((r/σ)^{1/n} − 1)), b = 1.992 n − 0.3271, I_e = 1000 L b^{2n} / (2π σ² n e^b Γ(2n))."""
+class SersicSphere(_Sersic):
+    """Sérsic profile with half-light radius σ."""
 
     sigma: Tensor
     n_sersic: Tensor
     luminosity: Tensor
+    peak: Tensor = field(init=False, repr=False)
+    bend: Tensor = field(init=False, repr=False)
+    power: Tensor = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._derive(self.sigma**2)
 
     def brightness(self, dx: Tensor, dy: Tensor) -> Tensor:
-        b, log_i = _sersic_shape(self.n_sersic, self.luminosity, self.sigma**2)
-        return _sersic((dx * dx + dy * dy) * (1 / self.sigma**2), self.n_sersic, b, log_i)
+        return self._profile((dx * dx).addcmul_(dy, dy).div_(self.sigma**2))
 
     def extent(self, threshold: float) -> Tensor:
-        b, log_i = _sersic_shape(self.n_sersic, self.luminosity, self.sigma**2)
-        return self.sigma * _sersic_radius(self.n_sersic, b, log_i, threshold)
+        return self.sigma * self._reach(threshold)
 
 
 @dataclass(frozen=True)
-class SersicEllipsoid(Source):
-    """The Sérsic profile with σ² → σσ₂ in I_e and half-light semi-axes σ along y′ and σ₂ along x′."""
+class SersicEllipsoid(_Sersic):
+    """Sérsic profile with half-light semi-axes σ along y′ and σ₂ along x′, rotated by theta."""
 
     sigma: Tensor
     sigma2: Tensor
     theta: Tensor
     n_sersic: Tensor
     luminosity: Tensor
+    peak: Tensor = field(init=False, repr=False)
+    bend: Tensor = field(init=False, repr=False)
+    power: Tensor = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._derive(self.sigma * self.sigma2)
 
     def brightness(self, dx: Tensor, dy: Tensor) -> Tensor:
         u, v = _rotate(dx, dy, self.theta)
-        b, log_i = _sersic_shape(self.n_sersic, self.luminosity, self.sigma * self.sigma2)
-        return _sersic(u * u * (1 / self.sigma2**2) + v * v * (1 / self.sigma**2), self.n_sersic, b, log_i)
+        u, v = u / self.sigma2, v / self.sigma
+        return self._profile((u * u).addcmul_(v, v))
 
     def extent(self, threshold: float) -> Tensor:
-        b, log_i = _sersic_shape(self.n_sersic, self.luminosity, self.sigma * self.sigma2)
-        return torch.maximum(self.sigma, self.sigma2) * _sersic_radius(self.n_sersic, b, log_i, threshold)
+        return torch.maximum(self.sigma, self.sigma2) * self._reach(threshold)
 
 
 @dataclass(frozen=True)
 class Triangle(Source):
-    """Outline of an equilateral triangle of circumradius σ, rotated by theta; lines 3 px wide, 22, 113 and 57."""
+    """Outline of an equilateral triangle of circumradius σ, rotated by theta, in lines 3 px wide.
+
+    The corners lie at theta, theta + 120° and theta + 240°; the edges between them have CosmoSim's red, green and
+    blue as grey.
+    """
 
     sigma: Tensor
     theta: Tensor
 
-    LEVELS = (22.0, 113.0, 57.0)
+    LEVELS = (57.0, 113.0, 22.0)
     HALF_WIDTH = 1.5
 
     def brightness(self, dx: Tensor, dy: Tensor) -> Tensor:
@@ -152,8 +175,9 @@ class Picture:
         """Bilinear interpolation."""
         levels = self.levels.to(dx.device)
         height, width = levels.shape
-        column = (dx + (width - 2) / 2 + 1).clamp(0, width - 1)
-        row = ((height - 2) / 2 - dy + 1).clamp(0, height - 1)
+        # A ray through a point mass meets the source nowhere: NaN becomes the black corner.
+        column = (dx + (width - 2) / 2 + 1).nan_to_num(nan=0.0).clamp(0, width - 1)
+        row = ((height - 2) / 2 - dy + 1).nan_to_num(nan=0.0).clamp(0, height - 1)
         left, top = column.floor().clamp(max=width - 2), row.floor().clamp(max=height - 2)
         a, b = column - left, row - top
         i, j = top.long(), left.long()

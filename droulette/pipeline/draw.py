@@ -74,6 +74,8 @@ def draw_table(params: Parameters) -> pd.DataFrame:
     x, y, radius, phi = _position(streams, frame, reach, params.source, params.position)
     source = params.source
     frame["source"] = streams.choose("source.mode", source.profiles)
+    if source.image is not None:
+        frame["image"] = source.image
     frame["R"], frame["phi"] = radius, phi
     for name in ("sigma", "sigma2", "theta", "n_sersic", "luminosity"):
         frame[name] = streams.draw(f"source.{name}", getattr(source, name))

@@ -1,7 +1,8 @@
-"""A part of the dataset: its table of targets, and its pictures decoded once into one array."""
+"""Pictures, decoded once into one array."""
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 import warnings
@@ -12,38 +13,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from droulette import files
 from droulette.errors import UserError
 
-LARGEST = 1 << 14  # pixels a side
 GREY = {"L", "1", "P", "LA", "RGB", "RGBA"}  # what converts to 8-bit grey without a choice of range
-
-
-def read_targets(path: str | Path, columns: Sequence[str] = ()) -> tuple[list[str], list[str], np.ndarray]:
-    """A part's file names, its target columns, and their values (n, C) in the columns' units.
-
-    columns: those expected; all but `filename` if there are none given.
-
-    Raises:
-        UserError: a column missing; a value that is no finite number; a file name that is none, or there twice.
-    """
-    import pandas as pd
-
-    frame = files.read_csv(path, required=["filename", *columns])
-    columns = list(columns) or [column for column in frame.columns if column != "filename"]
-    if not columns:
-        raise UserError(f"{path}: found only the column 'filename', expected target columns beside it")
-    for column in columns:
-        numbers = pd.to_numeric(frame[column], errors="coerce").to_numpy(np.float64)
-        if (bad := ~np.isfinite(numbers)).any():
-            row = int(bad.argmax())
-            found = frame[column].iloc[row]
-            raise UserError(f"{path}: row {row + 1}, column {column}: found {found!r}, expected a finite number")
-    filenames = [name if isinstance(name, str) else "" for name in frame["filename"]]
-    if (twice := frame["filename"].duplicated()).any():
-        row = int(twice.to_numpy().argmax())
-        raise UserError(f"{path}: row {row + 1}, column filename: found {filenames[row]!r} a second time")
-    return filenames, columns, frame[columns].to_numpy(np.float64)
 
 
 def read_pictures(
@@ -69,7 +41,10 @@ def read_pictures(
         raise UserError(f"{directory}: no such folder, expected the pictures of {table}")
     expected = size or _open(directory, filenames[0], f"{table}: row 1").size[0]
     store = tempfile.TemporaryFile()  # noqa: SIM115  the map keeps it open
-    pictures = np.memmap(store, np.uint8, "w+", shape=(len(filenames), expected, expected))
+    shape = (len(filenames), expected, expected)
+    if hasattr(os, "posix_fallocate"):  # so that a full disk is an error here, and not a crash later
+        os.posix_fallocate(store.fileno(), 0, math.prod(shape))
+    pictures = np.memmap(store, np.uint8, "w+", shape=shape)
 
     def decode(row: int) -> None:
         where = f"{table}: row {row + 1}"
@@ -80,13 +55,13 @@ def read_pictures(
             try:
                 pictures[row] = np.asarray(picture.convert("L"))
             except (OSError, ValueError, SyntaxError) as error:
-                raise UserError(f"{where}: found {filenames[row]} damaged ({error}), expected a PNG") from error
-        seen(1)
+                found = f"{filenames[row]} damaged ({error})"
+                raise UserError(f"{where}: found {found}, expected a whole PNG") from error
 
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
         try:
             for _ in pool.map(decode, range(len(filenames))):
-                pass
+                seen(1)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -102,7 +77,7 @@ def _open(directory: Path, filename: str, where: str) -> Image.Image:
     inside = inside and ".." not in Path(filename).parts and not Path(filename).is_absolute()
     path = directory / filename if inside else directory
     if not inside or not path.parent.resolve().is_relative_to(directory.resolve()):
-        raise UserError(f"{where}: found filename {filename[:80]!r}, expected the name of a file in {directory}")
+        raise UserError(f"{where}: found filename {filename[:80]!r}, expected a file's name in {directory}")
     if not path.is_file():
         raise UserError(f"{where}: found no picture {path}, expected a PNG there")
     try:
@@ -112,7 +87,8 @@ def _open(directory: Path, filename: str, where: str) -> Image.Image:
     except (OSError, ValueError, SyntaxError) as error:
         raise UserError(f"{where}: found {path} unreadable, expected a PNG picture") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise UserError(f"{where}: found {path} too large to decode, expected at most {LARGEST} pixels") from error
+        most = f"at most {Image.MAX_IMAGE_PIXELS} pixels"
+        raise UserError(f"{where}: found {path} too large to decode, expected {most}") from error
     width, height = picture.size
     if width != height:
         raise UserError(f"{where}: found {path} of {width}×{height}, expected a square picture")

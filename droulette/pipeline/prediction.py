@@ -13,7 +13,7 @@ from droulette.errors import UserError
 from droulette.learning.model_file import Model
 
 
-def table(model: Model, filenames: list[str], predicted: np.ndarray) -> pd.DataFrame:
+def as_table(model: Model, filenames: list[str], predicted: np.ndarray) -> pd.DataFrame:
     """Predictions as a part's table: filename and the model's columns, columns' units."""
     frame = pd.DataFrame(predicted, columns=list(model.columns))
     frame.insert(0, "filename", filenames)
@@ -21,7 +21,7 @@ def table(model: Model, filenames: list[str], predicted: np.ndarray) -> pd.DataF
 
 
 def read_own_picture(path: str | Path, size: int, say: Callable[[str], None] = print) -> np.ndarray:
-    """Read a user's picture as the model saw its own: 8-bit grey, centre of light at the origin, `size`² pixels.
+    """Read a user's picture as the model saw its own: 8-bit grey, centred on its light, `size`² pixels.
 
     say: told each thing that was done to the picture.
 

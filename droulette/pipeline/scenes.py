@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import Field, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,11 @@ from droulette.physics.lenses import LENSES, Cluster, Lens
 from droulette.physics.sampled import Sampled
 from droulette.physics.sources import SOURCES, Constellation, Image, Picture, Source
 
-LENS_COLUMNS = {"einstein_radius": "einsteinradius", "axis_ratio": "ellipseratio", "orientation": "orientation"}
+LENS_COLUMNS = {
+    "einstein_radius": "einsteinradius",
+    "axis_ratio": "ellipseratio",
+    "orientation": "orientation",
+}
 # name, lowest and highest value, lowest included
 RANGES = {
     "einsteinradius": (0.0, 1e6, False),
@@ -51,7 +55,14 @@ class Kind:
     constellation: bool
 
 
-def normalise(frame: pd.DataFrame, name: str, default_model: str = "Raytrace", default_lens: str | None = None) -> pd.DataFrame:
+def parameters_of(kind: type) -> list[Field]:
+    """The fields of a lens or source that a table gives."""
+    return [field for field in fields(kind) if field.init]
+
+
+def normalise(
+    frame: pd.DataFrame, name: str, default_model: str = "Raytrace", default_lens: str | None = None
+) -> pd.DataFrame:
     """The table with `model`, `lens` and `sampled` filled in from `config` and CosmoSim's spellings mended.
 
     Raises:
@@ -79,17 +90,23 @@ def normalise(frame: pd.DataFrame, name: str, default_model: str = "Raytrace", d
         raise UserError(f"{name}: found no column 'source', expected it")
     if not {"x", "y"} <= set(frame):
         if not {"R", "phi"} <= set(frame):
-            raise UserError(f"{name}: found no columns 'x' and 'y' nor 'R' and 'phi', expected a source position")
+            raise UserError(
+                f"{name}: found no columns 'x' and 'y' nor 'R' and 'phi', expected a source position"
+            )
         angle = np.deg2rad(_numbers(frame, "phi", name))
         radius = _numbers(frame, "R", name)
         frame["x"], frame["y"] = radius * np.cos(angle), radius * np.sin(angle)
+    for axis in ("x", "y"):
+        frame[axis] = _numbers(frame, axis, name)
     return frame
 
 
 def _row_error(name: str, wrong: pd.Series, values: pd.Series, column: str, expected: str) -> UserError:
     position = int(np.flatnonzero(np.asarray(wrong))[0])
     found = values.iloc[position]
-    return UserError(f"{name}: row {values.index[position] + 1}, column {column}: found {found!r}, expected {expected}")
+    return UserError(
+        f"{name}: row {values.index[position] + 1}, column {column}: found {found!r}, expected {expected}"
+    )
 
 
 def _numbers(frame: pd.DataFrame, column: str, name: str) -> np.ndarray:
@@ -121,17 +138,27 @@ def kinds(frame: pd.DataFrame, name: str) -> list[Kind]:
     for row, (model, sampled, members, single, source) in enumerate(columns, start=1):
         has_cluster = isinstance(members, str) and members != ""
         lenses = _names(members) if has_cluster else (single,)
-        key = (model, bool(sampled), lenses, has_cluster, source if "/" not in str(source) else _names(source))
+        key = (
+            model,
+            bool(sampled),
+            lenses,
+            has_cluster,
+            source if "/" not in str(source) else _names(source),
+        )
         if key not in cache:
             for lens_name in lenses:
                 if lens_name not in LENSES:
-                    raise UserError(f"{name}: row {row}, column {'cluster' if has_cluster else 'lens'}: "
-                                    f"found {lens_name!r}, expected one of {', '.join(LENSES)}")
+                    raise UserError(
+                        f"{name}: row {row}, column {'cluster' if has_cluster else 'lens'}: "
+                        f"found {lens_name!r}, expected one of {', '.join(LENSES)}"
+                    )
             sources = _names(source) if "/" in str(source) else (source,)
             for source_name in sources:
                 if source_name not in SOURCES:
-                    raise UserError(f"{name}: row {row}, column source: found {source_name!r}, "
-                                    f"expected one of {', '.join(SOURCES)}")
+                    raise UserError(
+                        f"{name}: row {row}, column source: found {source_name!r}, "
+                        f"expected one of {', '.join(SOURCES)}"
+                    )
             cache[key] = Kind(model, bool(sampled), lenses, has_cluster, sources, "/" in str(source))
         result.append(cache[key])
     return result
@@ -158,18 +185,32 @@ def lens_batch(frame: pd.DataFrame, kind: Kind, name: str, canvas: int = 512) ->
         canvas: size of the pixel grid of a sampled lens.
     """
     if kind.cluster:
-        numbers = _constituents(frame["cluster"], kind.lenses, [2 + len(fields(LENSES[n])) for n in kind.lenses],
-                                "cluster", name)
+        numbers = _constituents(
+            frame["cluster"],
+            kind.lenses,
+            [2 + len(parameters_of(LENSES[n])) for n in kind.lenses],
+            "cluster",
+            name,
+        )
         lenses = []
         for lens_name, values in zip(kind.lenses, numbers, strict=True):
-            for field, column in zip(fields(LENSES[lens_name]), values[2:], strict=True):
-                _check_range(frame["cluster"], column.numpy(), LENS_COLUMNS.get(field.name, field.name), "cluster", name)
+            for field, column in zip(parameters_of(LENSES[lens_name]), values[2:], strict=True):
+                _check_range(
+                    frame["cluster"],
+                    column.numpy(),
+                    LENS_COLUMNS.get(field.name, field.name),
+                    "cluster",
+                    name,
+                )
             lenses.append(LENSES[lens_name](*values[2:]))
         lens: Lens = Cluster(tuple(lenses), tuple(v[0] for v in numbers), tuple(v[1] for v in numbers))
     else:
         kind_of_lens = LENSES[kind.lenses[0]]
         lens = kind_of_lens(
-            *(torch.from_numpy(_numbers(frame, LENS_COLUMNS.get(f.name, f.name), name)) for f in fields(kind_of_lens))
+            *(
+                torch.from_numpy(_numbers(frame, LENS_COLUMNS.get(f.name, f.name), name))
+                for f in parameters_of(kind_of_lens)
+            )
         )
     return Sampled.of(lens, len(frame), canvas) if kind.sampled else lens
 
@@ -179,9 +220,11 @@ def _check_range(texts: pd.Series, values: np.ndarray, key: str, column: str, na
     fine = (values <= high) & ((values >= low) if closed else (values > low))
     if not fine.all():
         position = int(np.flatnonzero(~fine)[0])
-        raise UserError(f"{name}: row {texts.index[position] + 1}, column {column}: "
-                        f"found {key} {values[position]:g} in {texts.iloc[position][:80]!r}, "
-                        f"expected a number in {'[' if closed else '('}{low:g}, {high:g}]")
+        raise UserError(
+            f"{name}: row {texts.index[position] + 1}, column {column}: "
+            f"found {key} {values[position]:g} in {texts.iloc[position][:80]!r}, "
+            f"expected a number in {'[' if closed else '('}{low:g}, {high:g}]"
+        )
 
 
 def _constituents(
@@ -192,12 +235,18 @@ def _constituents(
     for row, (label, text) in enumerate(texts.items()):
         parts = [part.split("/")[1:] for part in text.split(";")]
         try:
-            table[row] = [float(number) for part, n in zip(parts, counts, strict=True) for number in _exactly(part, n)]
+            table[row] = [
+                float(number) for part, n in zip(parts, counts, strict=True) for number in _exactly(part, n)
+            ]
         except ValueError:
             wanted = ";".join(f"{n} and {count} numbers" for n, count in zip(names, counts, strict=True))
-            raise UserError(f"{name}: row {label + 1}, column {column}: found {text[:80]!r}, expected {wanted}") from None
+            raise UserError(
+                f"{name}: row {label + 1}, column {column}: found {text[:80]!r}, expected {wanted}"
+            ) from None
         if not np.isfinite(table[row]).all():
-            raise UserError(f"{name}: row {label + 1}, column {column}: found {text[:80]!r}, expected finite numbers")
+            raise UserError(
+                f"{name}: row {label + 1}, column {column}: found {text[:80]!r}, expected finite numbers"
+            )
     result, start = [], 0
     for count in counts:
         result.append([torch.from_numpy(np.ascontiguousarray(table[:, start + k])) for k in range(count)])
@@ -217,19 +266,26 @@ CONSTELLATION_FIELDS = ("x", "y", "sigma", "sigma2", "theta", "n_sersic", "lumin
 def source_batch(frame: pd.DataFrame, kind: Kind, name: str) -> Source:
     """The sources of rows that all have `kind`, parameters (B,) float64 on the CPU."""
     if kind.constellation:
-        counts = [1 + max(CONSTELLATION_FIELDS.index(f.name) for f in fields(SOURCES[n])) for n in kind.sources]
+        counts = [
+            1 + max(CONSTELLATION_FIELDS.index(f.name) for f in parameters_of(SOURCES[n]))
+            for n in kind.sources
+        ]
         numbers = _constituents(frame["source"], kind.sources, counts, "source", name)
         sources = []
         for source_name, values in zip(kind.sources, numbers, strict=True):
             named = dict(zip(CONSTELLATION_FIELDS, values, strict=False))
-            for f in fields(SOURCES[source_name]):
+            for f in parameters_of(SOURCES[source_name]):
                 _check_range(frame["source"], named[f.name].numpy(), f.name, "source", name)
-            sources.append(SOURCES[source_name](**{f.name: named[f.name] for f in fields(SOURCES[source_name])}))
+            sources.append(
+                SOURCES[source_name](**{f.name: named[f.name] for f in parameters_of(SOURCES[source_name])})
+            )
         return Constellation(tuple(sources), tuple(v[0] for v in numbers), tuple(v[1] for v in numbers))
     kind_of_source = SOURCES[kind.sources[0]]
     if kind_of_source is Image:
         return Image(torch.from_numpy(_numbers(frame, "theta", name)), _picture(frame, name))
-    return kind_of_source(**{f.name: torch.from_numpy(_numbers(frame, f.name, name)) for f in fields(kind_of_source)})
+    return kind_of_source(
+        **{f.name: torch.from_numpy(_numbers(frame, f.name, name)) for f in parameters_of(kind_of_source)}
+    )
 
 
 def _picture(frame: pd.DataFrame, name: str) -> Picture:
@@ -238,6 +294,8 @@ def _picture(frame: pd.DataFrame, name: str) -> Picture:
     if "image" not in frame or frame["image"].nunique() != 1:
         raise UserError(f"{name}: source Image needs a column 'image' that names one picture file")
     path = Path(str(frame["image"].iloc[0]))
+    if path.is_absolute() or ".." in path.parts:  # a table from elsewhere must not reach into other folders
+        raise UserError(f"{name}: column image: found {str(path)[:80]!r}, expected a path below the working folder")
     try:
         with PillowImage.open(path) as picture:
             return Picture(torch.from_numpy(np.array(picture.convert("L"))))
@@ -264,10 +322,14 @@ def critical_radii(frame: pd.DataFrame, phi: np.ndarray, name: str = "[lens]") -
         ]
         total = sum(part.einstein_radius for part in parts)
         reach = torch.stack(reaches).amax(0)
-        found = critical_radius(lens, torch.from_numpy(np.asarray(phi, np.float64)[rows]), 1.05 * (reach + 2 * total))
-        fallback = torch.stack([
-            (cx**2 + cy**2).sqrt() + part.einstein_radius
-            for part, (cx, cy) in zip(parts, lens.centres(), strict=True)
-        ]).amax(0)
+        found = critical_radius(
+            lens, torch.from_numpy(np.asarray(phi, np.float64)[rows]), 1.05 * (reach + 2 * total)
+        )
+        fallback = torch.stack(
+            [
+                (cx**2 + cy**2).sqrt() + part.einstein_radius
+                for part, (cx, cy) in zip(parts, lens.centres(), strict=True)
+            ]
+        ).amax(0)
         radii[rows] = torch.where(found > 0, found, fallback).numpy()
     return radii

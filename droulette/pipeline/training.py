@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from droulette import files
+from droulette.devices import choose_device
 from droulette.errors import UserError
 from droulette.learning import backbones, fit, metrics, model_file
 from droulette.learning.scaling import SCALINGS
 from droulette.learning.symmetry import symmetries
-from droulette.pipeline.pictures import read_pictures, read_targets
+from droulette.pipeline.pictures import read_pictures
+from droulette.pipeline.targets import read_targets
+
+Progress = Callable[[int, str], Callable[[int], object]]
 
 
 def train(
@@ -35,39 +38,38 @@ def train(
     scaling: str = "quantile",
     augmentation: bool = True,
     log: Callable[[dict[str, float]], None] = lambda metrics: None,
-    progress: Callable[[int, str], Callable[[int], object]] = lambda total, unit: lambda done: None,
+    progress: Progress = lambda total, doing: lambda done: None,
     say: Callable[[str], None] = print,
 ) -> model_file.Model:
     """Read the parts, train, and write the best epoch's model.
 
     training, validation: CSVs of file names and target columns. directory: the folder of their pictures.
-    log: called after each epoch with its metrics. progress: makes, for a total, a function to call with steps done.
+    log: called after each epoch with its metrics. progress: gives, for a number of pictures and what is done
+    with them, a function that is called with the number of pictures just done.
 
     Raises:
-        UserError: anything that is wrong with the files, the columns, the backbone or the device, before training.
+        UserError: what is wrong with files, columns, backbone, weights or device, before the first step.
     """
-    chosen = fit.choose_device(device)
+    chosen = choose_device(device)
     backbones.check(model)
-    names, columns, targets = read_targets(training)
-    validation_names, validation_columns, validation_targets = read_targets(validation)
-    if validation_columns != columns:
-        odd = next((c for c in [*columns, *validation_columns] if (c in columns) != (c in validation_columns)), None)
-        found = f"column {odd!r} in one of them alone" if odd else "the columns in another order"
-        raise UserError(f"{validation}: found {found}, expected the columns of {training}")
+    read = {path: read_targets(path) for path in (training, validation)}
+    columns = list(read[training].columns[1:])
+    _check_columns(columns, training, list(read[validation].columns[1:]), validation)
     if out_parameters not in (None, len(columns)):
-        raise UserError(
-            f"training.out-parameters: found {out_parameters}, expected {len(columns)}, the columns of {training}"
-        )
+        expected = f"{len(columns)}, the target columns of {training}"
+        raise UserError(f"training.out-parameters: found {out_parameters}, expected {expected}")
+    targets = read[training][columns].to_numpy()
     if len(targets) < 2:
         raise UserError(f"{training}: found {len(targets)} row, expected at least 2")
     if (constant := (targets == targets[0]).all(axis=0)).any():
         column = columns[int(constant.argmax())]
-        raise UserError(f"{training}: column {column}: found the same value in every row, expected it to vary")
+        raise UserError(f"{training}: column {column}: found one value in all rows, expected it to vary")
 
-    seen = progress(len(names) + len(validation_names), "picture")
-    pictures = read_pictures(directory, names, table=training, seen=seen)
-    size = pictures.shape[-1]
-    validation_pictures = read_pictures(directory, validation_names, table=validation, size=size, seen=seen)
+    seen = progress(sum(map(len, read.values())), "reading")
+    pictures, size = {}, None
+    for path, table in read.items():
+        pictures[path] = read_pictures(directory, list(table["filename"]), table=path, size=size, seen=seen)
+        size = pictures[path].shape[-1]
 
     found = symmetries(columns) if augmentation else symmetries(columns)[:1]
     if augmentation and len(found) < 8:
@@ -77,8 +79,7 @@ def train(
         network = backbones.build(model, len(columns), weights, size).to(chosen)
         network = fit.fit(
             network,
-            fit.Part(pictures, targets),
-            fit.Part(validation_pictures, validation_targets),
+            *(fit.Part(pictures[path], table[columns].to_numpy()) for path, table in read.items()),
             judge,
             symmetries=found,
             epochs=num_epochs,
@@ -91,15 +92,17 @@ def train(
             device=chosen,
             precision=precision,
             log=log,
-            seen=progress(num_epochs * len(names), "picture"),
+            seen=progress(num_epochs * len(targets), "training"),
         )
     trained = model_file.Model(network, model, tuple(columns), judge.scaling, loss, size, chosen)
     model_file.save(trained, model_path)
     return trained
 
 
-def write_history(path: str | Path, epochs: list[dict[str, float]]) -> None:
-    """Write the epochs' metrics, one row each."""
-    import pandas as pd
-
-    files.write_csv(pd.DataFrame(epochs), path)
+def _check_columns(expected: list[str], source: str | Path, found: list[str], path: str | Path) -> None:
+    if missing := [column for column in expected if column not in found]:
+        raise UserError(f"{path}: found no column {missing[0]!r}, expected the columns of {source}")
+    if more := [column for column in found if column not in expected]:
+        raise UserError(f"{path}: found column {more[0]!r}, expected only the columns of {source}")
+    if found != expected:
+        raise UserError(f"{path}: found the columns in another order, expected that of {source}")

@@ -1,0 +1,32 @@
+"""From a trained model to predictions, metrics and plots."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from droulette.commands import bar, dataset_of
+
+if TYPE_CHECKING:
+    from droulette.parameters import Parameters
+
+
+def evaluate_by(params: Parameters, source: str, model: str | Path, directory: str | Path) -> None:
+    """Evaluate as the tables [dataset] and [evaluation], read from the file `source`, say."""
+    from droulette.pipeline.evaluation import evaluate
+
+    dataset = dataset_of(params, source, "training", "validation", "testing")
+    evaluate(
+        {name: part.filename for name, part in dataset.parts.items()},
+        dataset.directory,
+        model,
+        directory,
+        prediction_files={name: part.predictionfile for name, part in dataset.parts.items()},
+        roulette=params.problem and params.problem.filename,
+        resimulations=params.evaluation.resimulations,
+        examples=params.evaluation.examples,
+        sampling=params.simulator.sampling,
+        supersampling=params.simulator.supersampling,
+        device=params.settings.device,
+        progress=bar,
+    )

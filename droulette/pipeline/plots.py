@@ -1,0 +1,117 @@
+"""Pictures of an evaluation, for `dvc plots`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from droulette import files
+from droulette.pipeline.evaluation import Part, picture_differences
+
+CLIP = 0.02  # share of the true values cut off at either end of an axis: a few tiny lenses would fill it all
+
+
+def write(directory: str | Path, testing: Part, columns: tuple[str, ...], table: pd.DataFrame, examples: int) -> None:
+    """Write the table of columns as CSV, and figures of the testing part as PNG."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    directory = Path(directory)
+    files.write_csv(table, directory / "columns.csv")
+    _save(predicted_against_true(testing, columns, table), directory / "predicted_against_true.png")
+    _save(scores(table), directory / "columns.png")
+    if testing.resimulated and examples:
+        _save(gallery(testing, examples), directory / "gallery.png")
+
+
+def predicted_against_true(part: Part, columns: tuple[str, ...], table: pd.DataFrame):
+    """One panel a column: predicted against true values, each in the column's units, with its R²."""
+    from matplotlib.figure import Figure
+
+    across = min(6, len(columns))
+    down = -(-len(columns) // across)
+    figure = Figure(figsize=(2.3 * across, 2.4 * down), layout="constrained", dpi=110)
+    r2 = table[table["part"] == "testing"].set_index("column")["r2_quantile"]
+    for k, column in enumerate(columns):
+        axes = figure.add_subplot(down, across, k + 1)
+        true, predicted = part.true[:, k], part.predicted[:, k]
+        low, high = np.quantile(true, [CLIP, 1 - CLIP])
+        low, high = (low, high) if high > low else (low - 1, high + 1)
+        axes.plot([low, high], [low, high], color="tab:orange", linewidth=1)
+        axes.plot(true, predicted, ".", markersize=1.5, alpha=min(1, 300 / len(true) ** 0.75))
+        axes.set(xlim=(low, high), ylim=(low, high), box_aspect=1)
+        axes.set_title(f"{label(column)}   {r2[column]:.2f}", fontsize=10)
+        axes.tick_params(labelsize=7)
+        axes.locator_params(nbins=4)
+        axes.ticklabel_format(style="sci", scilimits=(-2, 3), useMathText=True)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.get_offset_text().set_fontsize(7)
+    figure.supxlabel("true")
+    figure.supylabel("predicted")
+    title = f"Testing part, {len(part.true)} pictures; beside each name its R² on the quantile scale"
+    figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def scores(table: pd.DataFrame):
+    """R² of each column of the testing part, in units and on the quantile scale."""
+    from matplotlib.figure import Figure
+
+    testing = table[table["part"] == "testing"]
+    figure = Figure(figsize=(7, 0.8 + 0.27 * len(testing)), layout="constrained", dpi=110)
+    axes = figure.add_subplot()
+    place = np.arange(len(testing))
+    axes.barh(place - 0.2, testing["r2_quantile"].clip(-0.1), 0.4, label="quantile scale")
+    axes.barh(place + 0.2, testing["r2"].clip(-0.1), 0.4, label="units of the column")
+    axes.set_yticks(place, [label(column) for column in testing["column"]])
+    axes.invert_yaxis()
+    axes.set(xlim=(-0.1, 1), xlabel="R² of the testing part (0: no better than the mean)")
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.grid(axis="x", alpha=0.3)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.0 + 1.2 / len(testing)), ncols=2, frameon=False)
+    return figure
+
+
+def gallery(part: Part, examples: int):
+    """From the best resimulation to the worst: pictures side by side, brightness on a square-root scale."""
+    from matplotlib.figure import Figure
+
+    error = picture_differences(part)["predicted_true"]
+    order = np.argsort(error, kind="stable")
+    rows = order[np.unique(np.linspace(0, len(order) - 1, min(examples, len(order))).round().astype(int))]
+    figure = Figure(figsize=(8.4, 2.15 * len(rows) + 0.3), layout="constrained", dpi=110)
+    titles = ("raytraced", "roulette, true amplitudes", "roulette, predicted", "predicted − true")
+    for down, row in enumerate(rows):
+        true, predicted = part.resimulated["true"][row], part.resimulated["predicted"][row]
+        change = predicted.astype(float) - true
+        shown = (part.pictures[row], true, predicted, change)
+        for across, (title, picture) in enumerate(zip(titles, shown, strict=True)):
+            axes = figure.add_subplot(len(rows), 4, 4 * down + across + 1)
+            if across < 3:
+                axes.imshow(np.sqrt(picture / 255), cmap="gray", vmin=0, vmax=1)
+            else:
+                axes.imshow(change, cmap="RdBu_r", vmin=-255, vmax=255)
+            axes.set(xticks=[], yticks=[])
+            if down == 0:
+                axes.set_title(title, fontsize=10)
+            if across == 0:
+                axes.set_ylabel(f"{part.table['filename'].iloc[row]}\nerror {error[row]:.4f}", fontsize=8)
+    figure.suptitle("Testing part, from the best prediction to the worst", fontsize=11)
+    return figure
+
+
+def label(column: str) -> str:
+    """A column's name as mathematics: alpha[2][1] is α²₁."""
+    import re
+
+    if match := re.fullmatch(r"(alpha|beta)\[(\d+)\]\[(\d+)\]", column):
+        return rf"$\{match[1]}^{{{match[2]}}}_{{{match[3]}}}$"
+    return {"sigma": r"$\sigma$", "xiX": r"$\xi_x$", "xiY": r"$\xi_y$"}.get(column, column)
+
+
+def _save(figure, path: Path) -> None:
+    with files.atomic_write(path) as partial:
+        # Without the version of matplotlib, the same evaluation gives the same bytes.
+        figure.savefig(partial, format="png", metadata={"Software": None})

@@ -1,0 +1,57 @@
+"""Tables of targets: a file name and the numbers to be learnt, one row a picture."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from droulette import files
+from droulette.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def amplitude_columns(first: int, last: int) -> list[str]:
+    """`alpha[m][s]`, `beta[m][s]` for m = first..last, s = (m+1) mod 2, ..., m+1 in steps of 2."""
+    orders = [(m, s) for m in range(first, last + 1) for s in range((m + 1) % 2, m + 2, 2)]
+    return [f"{kind}[{m}][{s}]" for m, s in orders for kind in ("alpha", "beta")]
+
+
+def read_targets(path: str | Path, columns: Sequence[str] = ()) -> pd.DataFrame:
+    """A CSV's `filename` and those columns of numbers; all columns of it where none are given.
+
+    Raises:
+        UserError: no such file; a column missing, with the nearest that there is; a value that is no finite
+            number; a file name that is none, or there twice.
+    """
+    import pandas as pd
+
+    table = files.read_csv(path)
+    for column in ["filename", *columns]:
+        if column not in table:
+            nearest = difflib.get_close_matches(column, list(table.columns), 1, cutoff=0)[0]
+            raise UserError(f"{path}: found no column {column!r}, expected it; nearest: {nearest!r}")
+    columns = list(columns) or [column for column in table.columns if column != "filename"]
+    if not columns:
+        raise UserError(f"{path}: found only the column 'filename', expected columns of targets")
+
+    names = table["filename"]
+    bad = np.array([not isinstance(name, str) for name in names])
+    if (bad := bad | names.duplicated().to_numpy()).any():
+        row = int(bad.argmax())
+        found = repr(names.iloc[row])
+        raise UserError(f"{path}: row {row + 1}, column filename: found {found}, expected a name of its own")
+    found = {"filename": names}
+    for column in columns:
+        values = pd.to_numeric(table[column], errors="coerce").astype(np.float64)
+        if (bad := ~np.isfinite(values.to_numpy())).any():
+            row = int(bad.argmax())
+            where, value = f"{path}: row {row + 1}, column {column}", repr(table[column].iloc[row])
+            raise UserError(f"{where}: found {value}, expected a finite number")
+        found[column] = values
+    return pd.DataFrame(found)

@@ -1,0 +1,53 @@
+"""Share a dataset out: `python -m droulette.split problem.toml`"""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from droulette.commands import dataset_of
+from droulette.errors import UserError, cli
+
+if TYPE_CHECKING:
+    from droulette.parameters import Parameters
+
+
+@cli
+def main(argv: list[str] | None = None) -> None:
+    options = argparse.ArgumentParser(prog="python -m droulette.split", description=__doc__)
+    options.add_argument("toml", help="TOML file with the tables [problem] and [dataset]")
+    options.add_argument("--seed", type=int, help="of the shuffling: overrides problem.seed")
+    options.add_argument("--device", help="taken as by the other commands; splitting uses none")
+    options.add_argument("--keep-order", action="store_true", help="do not shuffle the rows")
+    args = options.parse_args(argv)
+
+    from droulette import parameters
+
+    overrides = {
+        "problem.seed": args.seed,
+        "problem.shuffle": False if args.keep_order else None,
+        "settings.device": args.device,
+    }
+    split_by(parameters.load(args.toml, overrides), args.toml)
+
+
+def split_by(params: Parameters, source: str) -> None:
+    """Split as the tables [problem] and [dataset], read from the file `source`, say."""
+    from droulette.pipeline.splitting import split_file
+
+    dataset = dataset_of(params, source, "training", pictures=False)
+    problem = params.problem
+    if problem is None:
+        raise UserError(f"{source}: found no table [problem], expected one with filename and columns")
+    split_file(
+        problem.filename,
+        {name: (part.filename, part.size) for name, part in dataset.parts.items()},
+        variables=problem.variables,
+        nterms=problem.nterms,
+        seed=problem.seed,
+        shuffle=problem.shuffle,
+    )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

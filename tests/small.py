@@ -1,0 +1,47 @@
+"""A small dataset of real pictures for the tests of the pipeline."""
+
+from pathlib import Path
+
+from droulette import files, parameters
+from droulette.pipeline.draw import draw_table
+from droulette.pipeline.generate import Drawing, generate
+from droulette.pipeline.splitting import split_file
+
+SIMULATION = {
+    "simulator": {"nterms": 2, "imagesize": 96, "cropsize": 48, "centred": True},
+    "lens": {"mode": "SIE", "einstein-min": 4, "einstein-max": 12, "ellipseratio-min": 0.4},
+    "source": {"mode": "Spherical", "sigma-min": 2, "sigma-max": 5, "position": "relative"},
+    "position": {"r-min": 0, "r-relativemax": 1.2},
+}
+
+
+def draw(folder: Path, size: int, seed: int = 0):
+    """Draw `size` pictures into folder/images and write folder/roulette.csv; return that table."""
+    tables = SIMULATION | {"simulator": SIMULATION["simulator"] | {"size": size, "seed": seed}}
+    params = parameters.parse(tables)
+    drawing = Drawing(nterms=2, imagesize=96, cropsize=48, centred=True)
+    (folder / "images").mkdir(parents=True)
+    table = generate(draw_table(params), drawing, folder / "images")
+    files.write_csv(table, folder / "roulette.csv")
+    return table
+
+
+def draw_parts(folder: Path, training: int, validation: int, testing: int, **options) -> dict[str, Path]:
+    """Draw pictures and split them; give the parts' CSVs by name."""
+    draw(folder, training + validation + testing)
+    sizes = {"training": training, "validation": validation, "testing": testing}
+    parts = {name: folder / f"{name}.csv" for name in sizes}
+    options = {"variables": ["sigma", "xiX", "xiY"], "nterms": (0, 1)} | options
+    split_file(folder / "roulette.csv", {n: (parts[n], sizes[n]) for n in sizes}, **options)
+    return parts
+
+
+TRAINING = {
+    "model": "foveal_tiny",
+    "device": "cpu",
+    "learning_rate": 1e-3,
+    "batch_size": 16,
+    "weight_decay": 1e-4,
+    "num_epochs": 1,
+    "patience": 5,
+}

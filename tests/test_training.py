@@ -1,0 +1,218 @@
+"""Training from files to a model file, with real pictures of 48 x 48 pixels."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import small
+import torch
+from PIL import Image
+
+from droulette import files, model
+from droulette.errors import UserError
+from droulette.learning import metrics, model_file
+from droulette.learning.scaling import SCALINGS
+from droulette.pipeline.pictures import read_pictures
+from droulette.pipeline.targets import read_targets
+from droulette.pipeline.training import train
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("training") / "data"
+    small.draw_parts(folder, 400, 60, 150)
+    return folder
+
+
+def run(data: Path, output: Path, training: str | Path = "training.csv", **options) -> model_file.Model:
+    paths = (data / training, data / "validation.csv", data / "images", output)
+    return train(*paths, **small.TRAINING | options)
+
+
+def r2_of_testing(trained: model_file.Model, data: Path) -> float:
+    """Mean R² of the testing part."""
+    table = read_targets(data / "testing.csv", trained.columns)
+    pictures = read_pictures(data / "images", list(table["filename"]), table="testing.csv")
+    true, training = (t[list(trained.columns)].to_numpy() for t in (table, read_targets(data / "training.csv")))
+    judge = metrics.Judge(training, SCALINGS["quantile"].fit(training))
+    return metrics.mean(judge.columns(true, trained.predict(pictures)))["r2"]
+
+
+LEARN = {"num_epochs": 10, "learning_rate": 2e-3}
+
+
+def test_true_labels_teach_and_shuffled_labels_do_not(data, tmp_path):
+    assert r2_of_testing(run(data, tmp_path / "true.safetensors", **LEARN), data) > 0.2
+    table = files.read_csv(data / "training.csv")
+    columns = list(table.columns[1:])
+    table[columns] = table[columns].to_numpy()[np.random.default_rng(0).permutation(len(table))]
+    files.write_csv(table, tmp_path / "shuffled.csv")
+    shuffled = run(data, tmp_path / "shuffled.safetensors", tmp_path / "shuffled.csv", **LEARN)
+    assert r2_of_testing(shuffled, data) <= 0.05
+
+
+def test_training_twice_gives_the_same_file_byte_for_byte(data, tmp_path):
+    for name, seed in (("first", 3), ("again", 3), ("other", 4)):
+        run(data, tmp_path / name, seed=seed)
+    first, again, other = ((tmp_path / name).read_bytes() for name in ("first", "again", "other"))
+    assert first == again
+    assert first != other
+
+
+def test_the_returned_model_is_the_one_in_the_file(data, tmp_path):
+    trained = run(data, tmp_path / "m.safetensors", loss="huber", scaling="standard", schedule="onecycle")
+    pictures = read_pictures(data / "images", ["image-000001.png"], table="x")
+    read = model_file.load(tmp_path / "m.safetensors")
+    np.testing.assert_array_equal(read.predict(pictures), trained.predict(pictures))
+    assert read.columns == tuple(read_targets(data / "training.csv").columns[1:])
+    assert (read.loss, read.scaling.kind) == ("huber", "standard")
+
+
+def test_a_training_that_is_stopped_leaves_no_model(data, tmp_path):
+    def stop(metrics):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(data, tmp_path / "m.safetensors", log=stop)
+    assert not list(tmp_path.iterdir())
+
+
+def test_columns_without_symmetries_are_trained_without(data, tmp_path):
+    for part in ("training", "validation"):
+        table = files.read_csv(data / f"{part}.csv")
+        files.write_csv(table[["filename", "sigma", "alpha[0][1]"]], tmp_path / f"{part}.csv")
+    said = []
+    paths = (tmp_path / "training.csv", tmp_path / "validation.csv", data / "images", tmp_path / "m")
+    train(*paths, **small.TRAINING, say=said.append)
+    assert said == ["augmentation: 4 of 8 symmetries are defined on these columns"]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"out_parameters": 23}, r"training\.out-parameters: found 23, expected 8"),
+        ({"model": "resnet19"}, r"settings\.model: found 'resnet19'.*'resnet18'"),
+        ({"device": "cuda"}, r"settings\.device: found 'cuda'.*`--device cpu`.*device = \"auto\""),
+        ({"weights": "nothing.pth"}, r"settings\.weights: found 'nothing\.pth'"),
+    ],
+)
+def test_what_cannot_be_is_said_before_training(data, tmp_path, options, expected):
+    if options.get("device") == "cuda" and torch.cuda.is_available():
+        pytest.skip("this machine has CUDA")
+    with pytest.raises(UserError, match=expected):
+        run(data, tmp_path / "m", **options)
+
+
+def test_parts_of_different_columns_are_said(data, tmp_path):
+    table = files.read_csv(data / "training.csv")
+    files.write_csv(table.drop(columns="xiY"), tmp_path / "t.csv")
+    with pytest.raises(UserError, match=r"validation\.csv: found column 'xiY', expected only the columns of .*t\.csv"):
+        run(data, tmp_path / "m", tmp_path / "t.csv")
+    files.write_csv(table.assign(extra=np.arange(len(table))), tmp_path / "t.csv")
+    with pytest.raises(UserError, match=r"validation\.csv: found no column 'extra'"):
+        run(data, tmp_path / "m", tmp_path / "t.csv")
+
+
+class TestPictures:
+    """Each picture is checked, and named by table and row where it is wrong."""
+
+    @pytest.fixture
+    def images(self, tmp_path) -> Path:
+        folder = tmp_path / "images"
+        folder.mkdir()
+        for k in range(3):
+            Image.fromarray(np.full((8, 8), 10 * k, np.uint8)).save(folder / f"{k}.png")
+        Image.fromarray(np.full((8, 8), 99, np.uint8)).save(tmp_path / "secret.png")
+        return folder
+
+    def error(self, images: Path, *names: str) -> str:
+        with pytest.raises(UserError) as caught:
+            read_pictures(images, ["0.png", *names], table="t.csv")
+        assert "t.csv: row 2" in str(caught.value)
+        return str(caught.value)
+
+    def test_pictures_are_decoded_in_order_to_grey(self, images):
+        Image.new("RGB", (8, 8), (255, 255, 255)).save(images / "colour.png")
+        pictures = read_pictures(images, ["2.png", "0.png", "colour.png"], table="t.csv", workers=2)
+        assert pictures.shape == (3, 8, 8) and pictures.dtype == np.uint8
+        assert list(pictures[:, 0, 0]) == [20, 0, 255]
+
+    @pytest.mark.parametrize("name", ["../secret.png", "/etc/passwd", "a/../../secret.png", "..", "", "a\0b.png"])
+    def test_no_table_leads_outside_the_folder(self, images, name):
+        assert "expected a file's name in" in self.error(images, name)
+        assert "secret" not in name or str(images.parent / "secret.png") not in self.error(images, name)
+
+    def test_a_linked_folder_does_not_lead_outside_but_dvcs_linked_files_are_read(self, images):
+        (images / "out").symlink_to(images.parent)
+        assert "expected a file's name in" in self.error(images, "out/secret.png")
+        (images / "link.png").symlink_to(images.parent / "secret.png")
+        assert read_pictures(images, ["link.png"], table="t.csv")[0, 0, 0] == 99
+
+    def test_missing_foreign_damaged_and_other_pictures_are_said(self, images):
+        assert "found no picture" in self.error(images, "9.png")
+        (images / "text.png").write_text("no picture")
+        assert "unreadable" in self.error(images, "text.png")
+        (images / "half.png").write_bytes((images / "1.png").read_bytes()[:50])
+        assert "half.png" in self.error(images, "half.png")
+        Image.new("L", (9, 9)).save(images / "large.png")
+        assert "9×9, expected 8×8" in self.error(images, "large.png")
+        Image.new("I;16", (8, 8)).save(images / "deep.png")
+        assert "expected 8-bit grey or colour" in self.error(images, "deep.png")
+        Image.new("L", (8, 8)).save(images / "jpeg.png", "JPEG")
+        assert "unreadable" in self.error(images, "jpeg.png")
+
+    def test_a_decompression_bomb_is_not_decoded(self, images, monkeypatch):
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 60)
+        with pytest.raises(UserError, match="too large to decode"):
+            read_pictures(images, ["0.png"], table="t.csv")
+
+
+CONFIG = """
+[settings]
+device = "cpu"
+model = "foveal_tiny"
+[hyperparameters]
+learning-rate = 1e-3
+batch-size = 32
+weight-decay = 1e-4
+[training]
+num-epochs = 1
+patience = 10
+out-parameters = 8
+[evaluation]
+resimulations = 20
+[dataset]
+directory = "images"
+training.filename = "training.csv"
+testing.filename = "testing.csv"
+validation.filename = "validation.csv"
+"""
+
+
+def test_the_users_command_trains_and_tests_in_one_go(data, monkeypatch, capsys):
+    monkeypatch.chdir(data)
+    Path("experiment.toml").write_text(CONFIG)
+    assert model.main(["--config", "experiment.toml", "--seed", "2"]) == 0
+    for name in ("training", "validation", "testing"):
+        assert len(files.read_csv(f"metrics/predictions/{name}.csv")) == len(files.read_csv(f"{name}.csv"))
+    assert Path("models/model.safetensors").is_file() and Path("metrics/evaluate.json").is_file()
+    Path("experiment.toml").write_text(CONFIG.replace("out-parameters = 8", "out-parameters = 23"))
+    capsys.readouterr()
+    assert model.main(["--config", "experiment.toml"]) == 2
+    assert capsys.readouterr().err.startswith("error: training.out-parameters: found 23, expected 8")
+
+
+def test_without_dvclive_training_says_so_and_goes_on(data, tmp_path):
+    """In a process where dvclive and dvc cannot be imported, as on a machine that has only the library."""
+    (data / "without.toml").write_text(CONFIG)
+    program = (
+        "import sys; sys.modules['dvclive'] = sys.modules['dvc'] = None;"
+        "from droulette import parameters; from droulette.train import train_by;"
+        "train_by(parameters.load('without.toml'), 'without.toml', 'without.safetensors', 'without')"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=data, capture_output=True, text=True, check=True)
+    assert "dvclive is not installed" in done.stdout
+    assert (data / "without.safetensors").is_file() and "Traceback" not in done.stderr
