@@ -64,9 +64,7 @@ print(json.dumps({"seconds": time.perf_counter() - start}))
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--rows", type=int, nargs="+", default=[200, 2000])
     options.add_argument("--repeats", type=int, default=3)
     args = options.parse_args()

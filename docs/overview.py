@@ -59,7 +59,9 @@ def _draw_lens(axis, lens, row) -> None:
     x, y = radius * np.cos(np.deg2rad(phi)), radius * np.sin(np.deg2rad(phi))
     axis.plot(x + row.lensX, y + row.lensY, color="white", lw=0.8, label="critical curve")
     reach = np.hypot(row.xiX - row.lensX, row.xiY - row.lensY)
-    circle = plt.Circle((row.xiX, row.xiY), reach, fill=False, ec="cyan", lw=0.8, ls="--", label="circle of convergence")
+    circle = plt.Circle(
+        (row.xiX, row.xiY), reach, fill=False, ec="cyan", lw=0.8, ls="--", label="circle of convergence"
+    )
     axis.add_patch(circle)
     axis.plot(row.lensX, row.lensY, "+", color="white", ms=7, label="lens")
     axis.plot(row.xiX, row.xiY, "o", color="cyan", ms=4, label="reference point ξ₀")

@@ -23,9 +23,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="Options given here override the TOML file. Exit status 2 and one line for what is wrong in a file.",
     )
     add = options.add_argument
-    add(
-        "--toml", metavar="FILE", help="distribution to draw from; without it the rows of --csvfile are drawn"
-    )
+    add("--toml", metavar="FILE", help="distribution to draw from; without it the rows of --csvfile are drawn")
     add("-i", "--csvfile", metavar="FILE", help="lens table: written with --toml, read without")
     add("-o", "--outfile", metavar="FILE", help="table of reference points and amplitudes to write")
     add("-D", "--directory", default=".", metavar="FOLDER", help="where the pictures go (default: here)")
@@ -109,9 +107,7 @@ def draw_pictures(
     device = str(choose_device(params.settings.device))
     bar = tqdm(total=len(frame), desc="drawing", unit="picture", disable=None)
     with bar, files.atomic_folder(directory) as partial:
-        return generate(
-            frame, drawing, partial, name=name, workers=workers, device=device, progress=bar.update
-        )
+        return generate(frame, drawing, partial, name=name, workers=workers, device=device, progress=bar.update)
 
 
 if __name__ == "__main__":

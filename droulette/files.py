@@ -77,7 +77,5 @@ def read_csv(path: str | Path, required: Sequence[str] = ()) -> pd.DataFrame:
         raise UserError(f"{path}: found no rows, expected at least one")
     for column in required:
         if column not in frame.columns:
-            raise UserError(
-                f"{path}: found no column {column!r}, expected it among {', '.join(frame.columns)}"
-            )
+            raise UserError(f"{path}: found no column {column!r}, expected it among {', '.join(frame.columns)}")
     return frame

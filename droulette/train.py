@@ -49,17 +49,24 @@ def _logger(folder: str | Path) -> Iterator[Callable[[dict[str, float]], None]]:
         print("dvclive is not installed: training without logs")
         yield _print_epoch
         return
-    with Live(str(folder), save_dvc_exp=False, dvcyaml=None) as live:
+    live = None
 
-        def log(metrics: dict[str, float]) -> None:
-            _print_epoch(metrics)
-            live.step = metrics["epoch"]
-            for name, value in metrics.items():
-                if name != "epoch":
-                    live.log_metric(name, value)
-            live.make_summary()
+    def log(metrics: dict[str, float]) -> None:
+        nonlocal live
+        _print_epoch(metrics)
+        # Not before the first epoch: it empties the folder, and what is wrong with the files is said by then.
+        live = live or Live(str(folder), save_dvc_exp=False, dvcyaml=None)
+        live.step = metrics["epoch"]
+        for name, value in metrics.items():
+            if name != "epoch":
+                live.log_metric(name, value)
+        live.make_summary()
 
+    try:
         yield log
+    finally:
+        if live:
+            live.end()
 
 
 def _print_epoch(metrics: dict[str, float]) -> None:

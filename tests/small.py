@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
+import torch
+
 from droulette import files, parameters
 from droulette.pipeline.draw import draw_table
 from droulette.pipeline.generate import Drawing, generate
 from droulette.pipeline.splitting import split_file
+
+torch.set_num_threads(1)  # networks this small lose more by sharing than they gain
 
 SIMULATION = {
     "simulator": {"nterms": 2, "imagesize": 96, "cropsize": 48, "centred": True},

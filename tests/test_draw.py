@@ -74,9 +74,7 @@ MANY = {
 }
 
 
-@pytest.mark.parametrize(
-    "tables", [{}, MANY, {"source": {"position": "polar"}}], ids=["default", "cluster", "polar"]
-)
+@pytest.mark.parametrize("tables", [{}, MANY, {"source": {"position": "polar"}}], ids=["default", "cluster", "polar"])
 def test_row_i_does_not_depend_on_size(tables):
     pd.testing.assert_frame_equal(table(10, **tables), table(1000, **tables).head(10))
 

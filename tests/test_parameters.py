@@ -241,9 +241,7 @@ def test_experiment_lays_problem_and_dataset_files_under_itself(tmp_path, monkey
 
 
 def test_overrides_win_and_none_is_left_out(tmp_path):
-    path = write(
-        tmp_path, '[simulator]\nseed = 1\nsize = 5\nmodels = ["Roulette"]\n[lens]\neinstein-min = 20'
-    )
+    path = write(tmp_path, '[simulator]\nseed = 1\nsize = 5\nmodels = ["Roulette"]\n[lens]\neinstein-min = 20')
     overrides = {
         "simulator.seed": 3,
         "simulator.size": None,
@@ -357,8 +355,7 @@ def test_what_is_wrong_is_said_in_one_line(tables, line):
 
 def parts(**sizes):
     return {
-        name: {"filename": name + ".csv"} | ({} if size is None else {"size": size})
-        for name, size in sizes.items()
+        name: {"filename": name + ".csv"} | ({} if size is None else {"size": size}) for name, size in sizes.items()
     }
 
 
@@ -447,12 +444,7 @@ def test_a_byte_order_mark_is_no_error(tmp_path):
 
 TABLES = [name for name, _ in keys(Parameters)]
 KEYS = sorted(
-    {
-        s
-        for _, table in keys(Parameters)
-        for name, field in keys(table_of(table))
-        for s in all_spellings(name, field)
-    }
+    {s for _, table in keys(Parameters) for name, field in keys(table_of(table)) for s in all_spellings(name, field)}
 )
 SCALARS = (
     st.booleans()
@@ -460,9 +452,7 @@ SCALARS = (
     | st.integers(-3, 600)
     | st.floats()
     | st.text(max_size=8)
-    | st.sampled_from(
-        ["SIS", "raysie", "Raytrace", "Image", "e", "s/1/2/3/4/5/6/7", "einsteinR", "polar", "cuda:1"]
-    )
+    | st.sampled_from(["SIS", "raysie", "Raytrace", "Image", "e", "s/1/2/3/4/5/6/7", "einsteinR", "polar", "cuda:1"])
     | st.dates()
     | st.datetimes()
     | st.integers(10**300, 10**310)

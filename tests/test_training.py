@@ -1,5 +1,6 @@
 """Training from files to a model file, with real pictures of 48 x 48 pixels."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -202,6 +203,8 @@ def test_the_users_command_trains_and_tests_in_one_go(data, monkeypatch, capsys)
     capsys.readouterr()
     assert model.main(["--config", "experiment.toml"]) == 2
     assert capsys.readouterr().err.startswith("error: training.out-parameters: found 23, expected 8")
+    logged = json.loads(Path("metrics/train/metrics.json").read_text())  # the good run's still
+    assert set(logged["validation"]) == {"loss", "mae", "r2", "r2_quantile"} and logged["step"] == 1
 
 
 def test_without_dvclive_training_says_so_and_goes_on(data, tmp_path):

@@ -13,11 +13,8 @@ from droulette.errors import UserError
 from droulette.learning.foveal import Foveal
 
 OWN = {
-    "foveal": {"widths": (64, 128, 256), "depths": (1, 1, 2)},
-    "foveal_tiny": {
-        "widths": (16, 32, 64),
-        "depths": (1, 1, 1),
-    },  # an eleventh of the work: for trying things out
+    "foveal": {"widths": (48, 96, 192, 256), "depths": (1, 1, 1, 1)},
+    "foveal_tiny": {"widths": (16, 32, 64), "depths": (1, 1, 1)},  # a tenth of the work: to try things out
 }
 CLASSES = 1000  # ImageNet's, by which a classification head is recognised
 FIXED_INPUT = dict.fromkeys(("vit_b_16", "vit_b_32", "vit_l_16", "vit_l_32", "vit_h_14", "maxvit_t"), 224)

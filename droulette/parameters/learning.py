@@ -57,9 +57,7 @@ def _device(value: Any) -> str:
 
 
 _ORDERS = f"a whole number in [0, {MAX_NTERMS}], or [min, max] of such"
-Size = Annotated[
-    int | float | None, Checked(_size, "share or count", "a share in (0, 1) or a count of at least 1")
-]
+Size = Annotated[int | float | None, Checked(_size, "share or count", "a share in (0, 1) or a count of at least 1")]
 Orders = Annotated[tuple[int, int] | None, Checked(_orders, "whole number or [min, max]", _ORDERS)]
 Columns = Annotated[tuple[str, ...], Checked(_columns, "list of strings", "a list of different column names")]
 Device = Annotated[str, Checked(_device, "string", "auto, cpu, cuda, or cuda:0, cuda:1, …")]
@@ -99,9 +97,7 @@ class Dataset(Table):
     training: Part | None = key(None, "")
     validation: Part | None = key(None, "")
     testing: Part | None = key(None, "")
-    roulette: OptionalFileName = key(
-        None, "droulette 0.2.1's folder of resimulations; no effect: none are stored"
-    )
+    roulette: OptionalFileName = key(None, "droulette 0.2.1's folder of resimulations; no effect: none are stored")
 
     @property
     def parts(self) -> dict[str, Part]:
@@ -152,12 +148,8 @@ class Training(Table):
     """Of the training loop."""
 
     num_epochs: int = key(12, "most epochs", ge=1, le=MAX_COUNT)
-    patience: int = key(
-        10, "stop after this many epochs without a better validation loss", ge=1, le=MAX_COUNT
-    )
-    out_parameters: int | None = key(
-        None, "number of outputs, checked against the columns", ge=1, le=MAX_COUNT
-    )
+    patience: int = key(10, "stop after this many epochs without a better validation loss", ge=1, le=MAX_COUNT)
+    out_parameters: int | None = key(None, "number of outputs, checked against the columns", ge=1, le=MAX_COUNT)
     schedule: Literal["constant", "onecycle"] = key("constant", "course of the learning rate")
     loss: Literal["mse", "huber"] = key("mse", "loss on the scaled targets")
     scaling: Literal["quantile", "standard"] = key(
@@ -180,9 +172,7 @@ class Output(Table):
     model: OptionalFileName = key(None, "file of the trained model")
 
 
-def check_together(
-    problem: Problem | None, dataset: Dataset | None, size: int | None, nterms: int | None
-) -> None:
+def check_together(problem: Problem | None, dataset: Dataset | None, size: int | None, nterms: int | None) -> None:
     """What one table allows and another forbids. Raises `mismatch` with the dotted key.
 
     `size`, `nterms`: of the simulation, where the same file describes it.

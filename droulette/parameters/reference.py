@@ -79,9 +79,7 @@ def _older() -> Iterator[str]:
     yield "Accepted as they stand, besides the second spellings above:\n"
     yield "| key | here |\n|---|---|"
     yield from (f"| `{old}` | `{new}` |" for old, new in MOVED.items())
-    yield from (
-        f"| `{key} = {found(value)}` | {why} |" for key, (value, why) in NEUTRAL.items() if value is not None
-    )
+    yield from (f"| `{key} = {found(value)}` | {why} |" for key, (value, why) in NEUTRAL.items() if value is not None)
     yield "\nErrors that say what to do instead:\n"
     yield "| key | instead |\n|---|---|"
     yield from (f"| `{key}` | {why} |" for key, (value, why) in NEUTRAL.items() if value is None)

@@ -102,9 +102,7 @@ Angle = Annotated[Distribution, Drawn(ge=-360, le=360)]
 Coordinate = Annotated[Distribution, Drawn(ge=-MAX_LENGTH, le=MAX_LENGTH)]
 _RADIUS = f'a number in [0, {MAX_LENGTH:_}] or "einsteinR"'
 Radius = Annotated[float | str | None, Checked(_radius, "number or string", _RADIUS)]
-Radii = Annotated[
-    tuple[float | str, ...] | None, Checked(_radii, "number, string or list", f"{_RADIUS}, or a list")
-]
+Radii = Annotated[tuple[float | str, ...] | None, Checked(_radii, "number, string or list", f"{_RADIUS}, or a list")]
 
 
 class Simulator(Table):
@@ -149,9 +147,7 @@ class Lens(Table):
     ellipseratio: Annotated[Distribution, Drawn(gt=0, le=1)] = key(
         Distribution(0.3, 0.9), "axis ratio f; read by SIE, 1 is the SIS"
     )
-    orientation: Angle = key(
-        Distribution(0, 180), "direction of the major axis, counter-clockwise from x", "°"
-    )
+    orientation: Angle = key(Distribution(0, 180), "direction of the major axis, counter-clockwise from x", "°")
     chi: Annotated[Distribution, Drawn(ge=0, le=100)] = key(
         Distribution(50, 50), "distance ratio; kept as a column, no effect: lengths are angles", "%"
     )
@@ -184,14 +180,10 @@ class Source(Table):
         None, "CosmoSim's: turns the spheres and ellipsoids of `mode` into Gaussian or Sérsic ones"
     )
     image: OptionalFileName = key(None, "picture file of the source where `mode` is `Image`")
-    sigma: Length = key(
-        Distribution(1, 60), "size: standard deviation, half-light radius or circumradius", "px"
-    )
+    sigma: Length = key(Distribution(1, 60), "size: standard deviation, half-light radius or circumradius", "px")
     sigma2: Length = key(Distribution(1, 40), "size along the second axis", "px")
     theta: Angle = key(Distribution(0, 179), "rotation, counter-clockwise", "°")
-    n_sersic: Annotated[Distribution, Drawn(ge=0.2, le=20)] = key(
-        Distribution(1, 5), "Sérsic index", alias="n_sersic"
-    )
+    n_sersic: Annotated[Distribution, Drawn(ge=0.2, le=20)] = key(Distribution(1, 5), "Sérsic index", alias="n_sersic")
     luminosity: Annotated[Distribution, Drawn(gt=0, le=10**9, rate=True)] = key(
         Distribution(1, 20, rate=2),
         "luminosity of Sérsic profiles. `luminosity-lambda` λ (default 2) draws min + (max − min)·x with x "
@@ -222,9 +214,7 @@ class Position(Table):
 
     x: Coordinate = key(Distribution(-100, 100), "`cartesian`: to the right", "px")
     y: Coordinate = key(Distribution(-100, 100), "`cartesian`: up", "px")
-    phi: Angle = key(
-        Distribution(0, 360), "the others: direction from the origin, counter-clockwise from x", "°"
-    )
+    phi: Angle = key(Distribution(0, 360), "the others: direction from the origin, counter-clockwise from x", "°")
     r: Radii = key(None, "fixed distance from the origin, in place of `r-min` and `r-max`", "px")
     r_min: Radius = key(
         None,
@@ -250,20 +240,13 @@ class Position(Table):
         return self
 
 
-def check_together(
-    simulator: Simulator, lens: Lens, cluster: Cluster, source: Source, position: Position
-) -> None:
+def check_together(simulator: Simulator, lens: Lens, cluster: Cluster, source: Source, position: Position) -> None:
     """What one table allows and another forbids. Raises `mismatch` with the dotted key."""
     if simulator.config and "mode" in lens.model_fields_set:
         _agree(simulator.config, 1, lens.mode, "lens.mode", "simulator.config")
     r_min, r_max, einstein = position.r_min, position.r_max, lens.einstein
     if source.position == "polar":
-        if (
-            isinstance(r_max, float)
-            and r_min in (None, "einsteinR")
-            and r_max < einstein.high
-            and not position.r
-        ):
+        if isinstance(r_max, float) and r_min in (None, "einsteinR") and r_max < einstein.high and not position.r:
             expected = f"at least the largest Einstein radius, {einstein.high:g}"
             raise mismatch(f"{r_max:g}", expected, "position.r-max")
         if r_max == "einsteinR" and isinstance(r_min, float) and r_min > einstein.low:

@@ -34,9 +34,7 @@ def amplitudes(lens: Lens, xi_x: Tensor, xi_y: Tensor, nterms: int) -> tuple[Ten
     # c(φ + π) of order k is (−1)^k c(φ), so half the circle holds all; nterms + 2 angles resolve s ≤ nterms + 1.
     count = nterms + 2
     angles = torch.arange(count, dtype=torch.float64, device=xi_x.device)[:, None] * (math.pi / count)
-    along = lens.potential(
-        Series.line(xi_x, angles.cos(), nterms + 1), Series.line(xi_y, angles.sin(), nterms + 1)
-    )
+    along = lens.potential(Series.line(xi_x, angles.cos(), nterms + 1), Series.line(xi_y, angles.sin(), nterms + 1))
     alpha, beta = [], []
     for m, s in orders(nterms):
         derivative = along.c[m + 1] * (-math.factorial(m + 1) * (1 if s == 0 else 2) / count)

@@ -55,9 +55,7 @@ def taker(batch: T) -> Callable[[Tensor, int], T]:
     def pick(rows: Tensor, trailing: int = 0) -> T:
         shape = (len(rows), *(1,) * trailing)
         picked = iter(table[:, rows].reshape(len(numbers), *shape).unbind() if table is not None else ())
-        return rebuild(
-            batch, (next(picked) if t.is_floating_point() else t[rows].reshape(shape) for t in tensors)
-        )
+        return rebuild(batch, (next(picked) if t.is_floating_point() else t[rows].reshape(shape) for t in tensors))
 
     return pick
 

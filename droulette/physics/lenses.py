@@ -15,9 +15,7 @@ from torch import Tensor
 
 from droulette.physics.series import Series, asinh, atan, log, sqrt
 
-TINY = (
-    1e-300  # px²: makes 0/0 at the centre of an isothermal lens 0, the mean over the directions of approach
-)
+TINY = 1e-300  # px²: makes 0/0 at the centre of an isothermal lens 0, the mean over the directions of approach
 
 
 class Lens:

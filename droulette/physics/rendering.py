@@ -53,12 +53,8 @@ def render(
         (B, size, size) uint8.
     """
     count = math.ceil(size / TILE)
-    picture = torch.zeros(
-        (len(centre_x), count, TILE, count, TILE), dtype=torch.uint8, device=centre_x.device
-    )
-    for row, down, across, levels in _tiles(
-        scene, size, centre_x, centre_y, sampling, supersampling, canvas or size
-    ):
+    picture = torch.zeros((len(centre_x), count, TILE, count, TILE), dtype=torch.uint8, device=centre_x.device)
+    for row, down, across, levels in _tiles(scene, size, centre_x, centre_y, sampling, supersampling, canvas or size):
         picture[row, down, :, across, :] = levels.to(torch.uint8)
     return picture.reshape(len(centre_x), count * TILE, count * TILE)[:, :size, :size]
 
@@ -101,9 +97,7 @@ def _tiles(
 ) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
     """The tiles that may hold light: (row, tile down, tile across), (K,) each, and (K, TILE, TILE) grey levels."""
     count = math.ceil(size / TILE)
-    row, down, across = _lit_tiles(
-        scene, size, count, centre_x, centre_y, margin=2 if sampling == "nearest" else 1
-    )
+    row, down, across = _lit_tiles(scene, size, count, centre_x, centre_y, margin=2 if sampling == "nearest" else 1)
     step = torch.arange(TILE, dtype=torch.float64, device=centre_x.device)
     pick = taker(scene)
     sub = [(k + 0.5) / supersampling - 0.5 for k in range(supersampling)]
@@ -114,9 +108,7 @@ def _tiles(
         left = (across[part] * TILE - size / 2 + centre_x[rows])[:, None, None]
         top = (size / 2 - down[part] * TILE + centre_y[rows])[:, None, None]
         x, y = left + step, top - step[:, None]
-        parts = [
-            _levels(tile_scene, x + sub_x, y - sub_y, sampling, canvas) for sub_y in sub for sub_x in sub
-        ]
+        parts = [_levels(tile_scene, x + sub_x, y - sub_y, sampling, canvas) for sub_y in sub for sub_x in sub]
         levels = parts[0] if supersampling == 1 else torch.stack(parts).mean(0)
         yield rows, down[part], across[part], levels.round_()
 

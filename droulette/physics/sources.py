@@ -37,12 +37,7 @@ class _Sersic(Source):
     def _derive(self, area: Tensor) -> None:
         n = self.n_sersic
         b = 1.992 * n - 0.3271
-        log_i = (
-            (1000 * self.luminosity / (2 * math.pi * area * n)).log()
-            + 2 * n * b.log()
-            - b
-            - torch.lgamma(2 * n)
-        )
+        log_i = (1000 * self.luminosity / (2 * math.pi * area * n)).log() + 2 * n * b.log() - b - torch.lgamma(2 * n)
         for name, value in {"peak": log_i + b, "bend": b.log(), "power": 0.5 / n}.items():
             object.__setattr__(self, name, value)
 

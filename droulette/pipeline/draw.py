@@ -88,9 +88,7 @@ def _lookup(names: np.ndarray, table: dict) -> np.ndarray:
     return np.array([table[name] for name in names], dtype=object)
 
 
-def _lens(
-    streams: Streams, lens: Lens, config: np.ndarray | None, constituent: str = ""
-) -> dict[str, np.ndarray]:
+def _lens(streams: Streams, lens: Lens, config: np.ndarray | None, constituent: str = "") -> dict[str, np.ndarray]:
     """Columns of a single lens, or of one constituent of a cluster."""
     if config is None:
         mode = streams.choose(f"lens.mode{constituent}", lens.mode)

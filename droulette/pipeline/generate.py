@@ -145,9 +145,7 @@ def check_sources(frame: pd.DataFrame, name: str) -> None:
         source_batch(frame.iloc[rows], kind, name)
 
 
-def _solve(
-    frame: pd.DataFrame, kind: Kind, rows: np.ndarray, drawing: Drawing, name: str, tables: Tables
-) -> None:
+def _solve(frame: pd.DataFrame, kind: Kind, rows: np.ndarray, drawing: Drawing, name: str, tables: Tables) -> None:
     """Reference points and amplitudes of rows of one kind."""
     part = frame.iloc[rows]
     lens = lens_batch(part, kind, name, drawing.imagesize)
@@ -186,9 +184,7 @@ def draw_batch(
     return render(scene, drawing.size, centre_x, centre_y, canvas=drawing.imagesize, **options).cpu().numpy()
 
 
-def _mapping(
-    lens: Lens, part: pd.DataFrame, kind: Kind, rows: np.ndarray, drawing: Drawing, tables: Tables
-) -> Mapping:
+def _mapping(lens: Lens, part: pd.DataFrame, kind: Kind, rows: np.ndarray, drawing: Drawing, tables: Tables) -> Mapping:
     if kind.model == "Raytrace":
         return Raytrace(lens, *_eta(part))
     xi_x, xi_y = torch.from_numpy(tables.xi[:, rows])

@@ -76,8 +76,6 @@ def resimulate(
         for kind, rows in groups(frame, name)
         for start in range(0, len(rows), PICTURES_AT_ONCE)
     ]
-    with ThreadPoolExecutor(
-        workers or os.cpu_count(), initializer=torch.set_num_threads, initargs=(1,)
-    ) as pool:
+    with ThreadPoolExecutor(workers or os.cpu_count(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
         list(pool.map(draw, batches))
     return pictures

@@ -90,9 +90,7 @@ def normalise(
         raise UserError(f"{name}: found no column 'source', expected it")
     if not {"x", "y"} <= set(frame):
         if not {"R", "phi"} <= set(frame):
-            raise UserError(
-                f"{name}: found no columns 'x' and 'y' nor 'R' and 'phi', expected a source position"
-            )
+            raise UserError(f"{name}: found no columns 'x' and 'y' nor 'R' and 'phi', expected a source position")
         angle = np.deg2rad(_numbers(frame, "phi", name))
         radius = _numbers(frame, "R", name)
         frame["x"], frame["y"] = radius * np.cos(angle), radius * np.sin(angle)
@@ -104,9 +102,7 @@ def normalise(
 def _row_error(name: str, wrong: pd.Series, values: pd.Series, column: str, expected: str) -> UserError:
     position = int(np.flatnonzero(np.asarray(wrong))[0])
     found = values.iloc[position]
-    return UserError(
-        f"{name}: row {values.index[position] + 1}, column {column}: found {found!r}, expected {expected}"
-    )
+    return UserError(f"{name}: row {values.index[position] + 1}, column {column}: found {found!r}, expected {expected}")
 
 
 def _numbers(frame: pd.DataFrame, column: str, name: str) -> np.ndarray:
@@ -156,8 +152,7 @@ def kinds(frame: pd.DataFrame, name: str) -> list[Kind]:
             for source_name in sources:
                 if source_name not in SOURCES:
                     raise UserError(
-                        f"{name}: row {row}, column source: found {source_name!r}, "
-                        f"expected one of {', '.join(SOURCES)}"
+                        f"{name}: row {row}, column source: found {source_name!r}, expected one of {', '.join(SOURCES)}"
                     )
             cache[key] = Kind(model, bool(sampled), lenses, has_cluster, sources, "/" in str(source))
         result.append(cache[key])
@@ -235,18 +230,14 @@ def _constituents(
     for row, (label, text) in enumerate(texts.items()):
         parts = [part.split("/")[1:] for part in text.split(";")]
         try:
-            table[row] = [
-                float(number) for part, n in zip(parts, counts, strict=True) for number in _exactly(part, n)
-            ]
+            table[row] = [float(number) for part, n in zip(parts, counts, strict=True) for number in _exactly(part, n)]
         except ValueError:
             wanted = ";".join(f"{n} and {count} numbers" for n, count in zip(names, counts, strict=True))
             raise UserError(
                 f"{name}: row {label + 1}, column {column}: found {text[:80]!r}, expected {wanted}"
             ) from None
         if not np.isfinite(table[row]).all():
-            raise UserError(
-                f"{name}: row {label + 1}, column {column}: found {text[:80]!r}, expected finite numbers"
-            )
+            raise UserError(f"{name}: row {label + 1}, column {column}: found {text[:80]!r}, expected finite numbers")
     result, start = [], 0
     for count in counts:
         result.append([torch.from_numpy(np.ascontiguousarray(table[:, start + k])) for k in range(count)])
@@ -266,19 +257,14 @@ CONSTELLATION_FIELDS = ("x", "y", "sigma", "sigma2", "theta", "n_sersic", "lumin
 def source_batch(frame: pd.DataFrame, kind: Kind, name: str) -> Source:
     """The sources of rows that all have `kind`, parameters (B,) float64 on the CPU."""
     if kind.constellation:
-        counts = [
-            1 + max(CONSTELLATION_FIELDS.index(f.name) for f in parameters_of(SOURCES[n]))
-            for n in kind.sources
-        ]
+        counts = [1 + max(CONSTELLATION_FIELDS.index(f.name) for f in parameters_of(SOURCES[n])) for n in kind.sources]
         numbers = _constituents(frame["source"], kind.sources, counts, "source", name)
         sources = []
         for source_name, values in zip(kind.sources, numbers, strict=True):
             named = dict(zip(CONSTELLATION_FIELDS, values, strict=False))
             for f in parameters_of(SOURCES[source_name]):
                 _check_range(frame["source"], named[f.name].numpy(), f.name, "source", name)
-            sources.append(
-                SOURCES[source_name](**{f.name: named[f.name] for f in parameters_of(SOURCES[source_name])})
-            )
+            sources.append(SOURCES[source_name](**{f.name: named[f.name] for f in parameters_of(SOURCES[source_name])}))
         return Constellation(tuple(sources), tuple(v[0] for v in numbers), tuple(v[1] for v in numbers))
     kind_of_source = SOURCES[kind.sources[0]]
     if kind_of_source is Image:
@@ -322,9 +308,7 @@ def critical_radii(frame: pd.DataFrame, phi: np.ndarray, name: str = "[lens]") -
         ]
         total = sum(part.einstein_radius for part in parts)
         reach = torch.stack(reaches).amax(0)
-        found = critical_radius(
-            lens, torch.from_numpy(np.asarray(phi, np.float64)[rows]), 1.05 * (reach + 2 * total)
-        )
+        found = critical_radius(lens, torch.from_numpy(np.asarray(phi, np.float64)[rows]), 1.05 * (reach + 2 * total))
         fallback = torch.stack(
             [
                 (cx**2 + cy**2).sqrt() + part.einstein_radius
