@@ -38,7 +38,7 @@ def main(names: list[str]) -> None:
     for row, name in enumerate(names):
         for axis, (title, pictures) in zip(axes[row], columns.items(), strict=True):
             levels = np.sqrt(pictures[row] / 255)
-            axis.imshow(levels, cmap="magma", vmin=0, vmax=1, extent=extent + [0, 0, 1, 1])
+            axis.imshow(levels, cmap="magma", vmin=0, vmax=1, extent=extent)
             axis.set(xlim=(-FIELD, FIELD), ylim=(-FIELD, FIELD), xticks=[], yticks=[])
             if row == 0:
                 axis.set_title(title, fontsize=11)
@@ -48,7 +48,7 @@ def main(names: list[str]) -> None:
 
 
 def _strong(lenses) -> list[str]:
-    fine = lenses.einsteinradius.between(25, 45) & (lenses.R > 0.3 * lenses.einsteinradius) & (lenses.luminosity > 50)
+    fine = lenses.einsteinradius.between(25, 45) & (0.3 * lenses.einsteinradius < lenses.R) & (lenses.luminosity > 50)
     return list(lenses.index[fine & lenses.sigma.between(8, 20)])
 
 

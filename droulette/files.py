@@ -70,7 +70,9 @@ def read_csv(path: str | Path, required: Sequence[str] = ()) -> pd.DataFrame:
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     try:
-        frame = pd.read_csv(path, float_precision="round_trip", low_memory=False)
+        # From pandas 3 on the default is exact, and saying so is deprecated.
+        exact = {} if int(pd.__version__.split(".")[0]) >= 3 else {"float_precision": "round_trip"}
+        frame = pd.read_csv(path, low_memory=False, **exact)
     except (ValueError, pd.errors.ParserError, UnicodeDecodeError, MemoryError) as error:
         raise UserError(f"{path}: not a CSV table: {error}") from error
     if frame.empty:
