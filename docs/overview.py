@@ -34,7 +34,8 @@ def main(names: list[str]) -> None:
         "roulette, the network's amplitudes": resimulate(guess, size),
     }
     figure, axes = plt.subplots(len(names), 3, figsize=(9, 3.1 * len(names)), layout="constrained", squeeze=False)
-    extent = np.array([-0.5, size - 0.5, -0.5, size - 0.5]) - size / 2
+    half = size / 2
+    extent = (-half - 0.5, half - 0.5, -half + 0.5, half + 0.5)  # pixel (i, j) is x = j − N/2, y = N/2 − i
     for row, name in enumerate(names):
         for axis, (title, pictures) in zip(axes[row], columns.items(), strict=True):
             levels = np.sqrt(pictures[row] / 255)

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from droulette import files
-from droulette.errors import UserError, cli
+from droulette.errors import UserError, cli, leave
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
     add("--size", type=int, metavar="N", help="number of rows to draw from --toml")
     add("--seed", type=int, metavar="N", help="of the table drawn from --toml")
     add("--device", help="auto (default), cpu, cuda or cuda:N")
+    add("--no-pictures", dest="pictures", action="store_false", help="tables only")
     add("--workers", type=int, metavar="N", help="threads; by default one a core")
     return options
 
@@ -75,40 +78,88 @@ def main(argv: list[str] | None = None) -> None:
     )
     overrides = {f"simulator.{key}": getattr(args, key) for key in simulator}
     params = load(args.toml, overrides | {"settings.device": args.device})
-    if args.toml is None:
-        frame = files.read_csv(args.csvfile, required=["filename"])
-        name = args.csvfile
-    else:
-        from droulette.pipeline.draw import draw_table
-
-        frame, name = draw_table(params), args.toml
-    table = draw_pictures(frame, params, Path(args.directory), name=name, workers=args.workers)
-    if args.toml is not None and args.csvfile:
-        files.write_csv(frame, args.csvfile)
-    if args.outfile:
-        files.write_csv(table, args.outfile)
+    draw_dataset(
+        params,
+        args.toml or args.csvfile,
+        table=args.csvfile if args.toml is None else None,
+        dataset=args.csvfile if args.toml is not None else None,
+        pictures=args.directory if args.pictures else None,
+        roulette=args.outfile,
+        workers=args.workers,
+    )
 
 
-def draw_pictures(
-    frame: pd.DataFrame, params: Parameters, directory: Path, *, name: str, workers: int | None = None
-) -> pd.DataFrame:
-    """Draw a table's pictures into a folder, all or none, with a progress bar; return the roulette table."""
+def draw_dataset(
+    params: Parameters,
+    source: str,
+    *,
+    table: str | None = None,
+    dataset: str | Path | None,
+    pictures: str | Path | None,
+    roulette: str | Path | None,
+    workers: int | None = None,
+) -> None:
+    """Draw the rows of a distribution, or of an existing `table`: all files or none, with a progress bar.
+
+    source: the file that the parameters or the rows come from. dataset: CSV file for the rows that were drawn.
+    pictures: folder for PNG files. roulette: CSV file for reference points and amplitudes. None: not written.
+    """
     from tqdm import tqdm
 
-    from droulette.devices import choose_device
-    from droulette.pipeline.generate import Drawing, generate
+    from droulette.devices import drawing_device
+    from droulette.physics import kernels
+    from droulette.pipeline.generate import CHUNK, Drawing, check_rows, folder, generate_chunks
 
     simulator = params.simulator
     drawing = Drawing(**{field: getattr(simulator, field) for field in Drawing.__dataclass_fields__})
-    if "model" not in frame:
-        frame = frame.assign(model=simulator.model[0])
-    if not {"lens", "cluster", "config"} & set(frame):
-        frame = frame.assign(lens=params.lens.mode[0])
-    device = str(choose_device(params.settings.device))
-    bar = tqdm(total=len(frame), desc="drawing", unit="picture", disable=None)
-    with bar, files.atomic_folder(directory) as partial:
-        return generate(frame, drawing, partial, name=name, workers=workers, device=device, progress=bar.update)
+    device = drawing_device(params.settings.device)
+    if table is None:
+        chunks, rows = _drawn_chunks(params, CHUNK), simulator.size
+    else:
+        chunks = _read_chunks(params, table, CHUNK)
+        rows = check_rows(_read_chunks(params, table, CHUNK), table, drawing.imagesize)
+    if device == "cpu":
+        kernels.prepare(rows)
+    with ExitStack() as stack:  # what is entered first is finished last: with the amplitudes, the dataset is whole
+        write_roulette = stack.enter_context(_csv_writer(roulette))
+        write_dataset = stack.enter_context(_csv_writer(dataset))
+        keep = folder(stack.enter_context(files.atomic_folder(pictures))) if pictures else None
+        bar = stack.enter_context(tqdm(total=rows, desc="drawing", unit="picture", disable=None))
+        options = {"name": source, "workers": workers, "device": device, "progress": bar.update}
+        for result in generate_chunks(map(write_dataset, chunks), drawing, keep, **options):
+            write_roulette(result)
+
+
+def _drawn_chunks(params: Parameters, rows: int) -> Iterator[pd.DataFrame]:
+    from droulette.pipeline.draw import draw_table
+
+    size = params.simulator.size
+    return (draw_table(params, start, min(start + rows, size)) for start in range(0, size, rows))
+
+
+def _read_chunks(params: Parameters, table: str, rows: int) -> Iterator[pd.DataFrame]:
+    for frame in files.read_csv_chunks(table, rows, required=["filename"]):
+        if "model" not in frame:
+            frame["model"] = params.simulator.model[0]
+        if not {"lens", "cluster", "config"} & set(frame):
+            frame["lens"] = params.lens.mode[0]
+        yield frame
+
+
+@contextmanager
+def _csv_writer(path: str | Path | None) -> Iterator[Callable[[pd.DataFrame], pd.DataFrame]]:
+    """A function that appends a table to the file, if there is to be one, and returns it."""
+    if path is None:
+        yield lambda frame: frame
+        return
+    with files.atomic_write(path) as partial, partial.open("wb") as stream:
+
+        def append(frame: pd.DataFrame) -> pd.DataFrame:
+            files.append_csv(frame, stream, header=stream.tell() == 0)
+            return frame
+
+        yield append
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    leave(main())

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 from typing import TYPE_CHECKING
 
 from droulette.errors import UserError
 
 if TYPE_CHECKING:
     import torch
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def choose_device(name: str) -> torch.device:
@@ -32,3 +39,24 @@ def choose_device(name: str) -> torch.device:
             ' use `--device cpu` or device = "auto"'
         )
     return device
+
+
+def drawing_device(name: str) -> str:
+    """The device that draws: as `choose_device` has it, but where there is no GPU without loading PyTorch.
+
+    Raises:
+        UserError: see `choose_device`.
+    """
+    if name == "cpu" or (name == "auto" and not _nvidia_devices()):
+        return "cpu"
+    return str(choose_device(name))
+
+
+def _nvidia_devices() -> int:
+    """The number of devices that NVIDIA's driver has for this process; 0 where there is no driver."""
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+    except OSError:
+        return 0
+    count = ctypes.c_int(0)
+    return count.value if driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 else 0

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from droulette.commands import dataset_of
-from droulette.errors import UserError, cli
+from droulette.errors import UserError, cli, leave
 
 if TYPE_CHECKING:
     from droulette.parameters import Parameters
@@ -50,4 +50,4 @@ def split_by(params: Parameters, source: str) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    leave(main())

@@ -3,7 +3,7 @@
 import argparse
 
 from droulette import parameters
-from droulette.errors import cli
+from droulette.errors import cli, leave
 from droulette.evaluate import evaluate_by
 
 
@@ -16,4 +16,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    leave(main())

@@ -3,12 +3,9 @@
 import argparse
 from pathlib import Path
 
-from droulette import files, parameters
-from droulette.datagen import draw_pictures
-from droulette.errors import cli
-from droulette.pipeline.draw import draw_table
-
-DATA = Path("data")
+from droulette import parameters
+from droulette.datagen import draw_dataset
+from droulette.errors import cli, leave
 
 
 @cli
@@ -17,12 +14,15 @@ def main(argv: list[str] | None = None) -> None:
     options.add_argument("--params", default="params.toml", help="TOML file (default: params.toml)")
     args = options.parse_args(argv)
 
-    params = parameters.load(args.params)
-    frame = draw_table(params)
-    table = draw_pictures(frame, params, DATA / "images", name=args.params)
-    files.write_csv(frame, DATA / "dataset.csv")
-    files.write_csv(table, DATA / "roulette.csv")
+    data = Path("data")
+    draw_dataset(
+        parameters.load(args.params),
+        args.params,
+        dataset=data / "dataset.csv",
+        pictures=data / "images",
+        roulette=data / "roulette.csv",
+    )
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    leave(main())

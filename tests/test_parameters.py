@@ -13,6 +13,7 @@ from droulette.parameters import Parameters, load, parse
 from droulette.parameters.reading import Distribution, all_spellings, keys, table_of
 from droulette.parameters.reference import reference
 from droulette.parameters.simulation import CONFIGS
+from droulette.pipeline.draw import sample
 
 ROOT = Path(__file__).parents[1]
 
@@ -494,7 +495,7 @@ UNIFORM = np.append(np.linspace(0, 1, 11)[:-1], np.nextafter(1, 0))
 
 @given(ends=st.tuples(NUMBERS, NUMBERS).map(sorted), rate=st.floats(0, 1000))
 def test_samples_stay_within_their_bounds_and_grow_with_u(ends, rate):
-    x = Distribution(*ends, rate=rate).sample(UNIFORM)
+    x = sample(Distribution(*ends, rate=rate), UNIFORM)
     assert (ends[0] <= x).all() and (x <= ends[1]).all()
     assert (np.diff(x) >= -1e-9 * (1 + abs(x[:-1]))).all() and x[0] == pytest.approx(ends[0])
 
@@ -503,18 +504,18 @@ def test_samples_stay_within_their_bounds_and_grow_with_u(ends, rate):
 def test_each_of_a_list_is_drawn_and_nothing_else(choices):
     drawn = parse({"position": {"x": choices}}).position.x
     assert (drawn.low, drawn.high) == (min(choices), max(choices))
-    assert set(drawn.sample(UNIFORM)) == set(choices)
+    assert set(sample(drawn, UNIFORM)) == set(choices)
 
 
 def test_whole_numbers_are_drawn_with_both_ends():
     count = parse({"cluster": {"count-min": 2, "count-max": 4}}).cluster.count
-    assert set(count.sample(UNIFORM)) == {2, 3, 4}
+    assert set(sample(count, UNIFORM)) == {2, 3, 4}
 
 
 def test_luminosity_is_truncated_exponential():
     luminosity = parse({"source": {"luminosity-min": 20, "luminosity-max": 80}}).source.luminosity
     assert luminosity.rate == 2
-    x = (luminosity.sample((np.arange(200_000) + 0.5) / 200_000) - 20) / 60
+    x = (sample(luminosity, (np.arange(200_000) + 0.5) / 200_000) - 20) / 60
     rate = 2.0
     assert x.mean() == pytest.approx(1 / rate - np.exp(-rate) / -np.expm1(-rate), abs=1e-6)
     assert (x < 0.5).mean() == pytest.approx(np.expm1(-rate / 2) / np.expm1(-rate), abs=1e-5)

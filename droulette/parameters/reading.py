@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import annotated_types
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError, core_schema
@@ -47,15 +46,6 @@ class Distribution:
     @property
     def fixed(self) -> bool:
         return self.low == self.high
-
-    def sample(self, u: np.ndarray) -> np.ndarray:
-        """Map u, uniform in [0, 1), to the distribution by the inverse of its cumulative distribution."""
-        if self.choices:
-            return np.asarray(self.choices)[np.floor(u * len(self.choices)).astype(int)]
-        if self.whole:
-            return np.minimum(np.floor(self.low + u * (self.high - self.low + 1)), self.high)
-        x = -np.log1p(u * np.expm1(-self.rate)) / self.rate if self.rate else u
-        return np.clip(self.low * (1 - x) + self.high * x, self.low, self.high)
 
     def __str__(self) -> str:
         if self.choices:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 
-import torch
-from torch import Tensor
+import numpy as np
 
+from droulette.physics.arrays import Array, like, namespace
+from droulette.physics.elementary import cosine_and_sine, where
 from droulette.physics.lenses import Lens
 from droulette.physics.series import Series
 
@@ -20,7 +21,7 @@ def orders(nterms: int) -> list[tuple[int, int]]:
     return [(m, s) for m in range(nterms + 1) for s in range((m + 1) % 2, m + 2, 2)]
 
 
-def amplitudes(lens: Lens, xi_x: Tensor, xi_y: Tensor, nterms: int) -> tuple[Tensor, Tensor]:
+def amplitudes(lens: Lens, xi_x: Array, xi_y: Array, nterms: int) -> tuple[Array, Array]:
     """α and β at the reference points.
 
     Args:
@@ -33,17 +34,25 @@ def amplitudes(lens: Lens, xi_x: Tensor, xi_y: Tensor, nterms: int) -> tuple[Ten
     """
     # c(φ + π) of order k is (−1)^k c(φ), so half the circle holds all; nterms + 2 angles resolve s ≤ nterms + 1.
     count = nterms + 2
-    angles = torch.arange(count, dtype=torch.float64, device=xi_x.device)[:, None] * (math.pi / count)
-    along = lens.potential(Series.line(xi_x, angles.cos(), nterms + 1), Series.line(xi_y, angles.sin(), nterms + 1))
+    xp, zero = namespace(xi_x), xi_x * 0.0
+
+    def waves(s: int) -> tuple[Array, Array]:
+        """cos sφ and sin sφ, (count, 1)."""
+        pair = cosine_and_sine(np.arange(count)[:, None] * (180.0 * s / count))
+        return tuple(xp.asarray(wave, **like(xi_x)) for wave in pair)
+
+    cos, sin = waves(1)
+    along = lens.potential(Series.line(xi_x, cos, nterms + 1), Series.line(xi_y, sin, nterms + 1))
     alpha, beta = [], []
     for m, s in orders(nterms):
         derivative = along.c[m + 1] * (-math.factorial(m + 1) * (1 if s == 0 else 2) / count)
-        alpha.append(_add_rows(derivative * (s * angles).cos()))
-        beta.append(_add_rows(derivative * (s * angles).sin()) if s else torch.zeros_like(xi_x))
-    return torch.stack(alpha), torch.stack(beta)
+        cos, sin = waves(s)
+        alpha.append(_add_rows(derivative * cos) + zero)
+        beta.append(_add_rows(derivative * sin) + zero if s else zero)
+    return xp.stack(alpha), xp.stack(beta)
 
 
-def _add_rows(terms: Tensor) -> Tensor:
+def _add_rows(terms: Array) -> Array:
     """Sum over the first axis in a fixed order, so that the bytes do not depend on the batch."""
     total = terms[0]
     for term in terms[1:]:
@@ -51,13 +60,14 @@ def _add_rows(terms: Tensor) -> Tensor:
     return total
 
 
-def convergence_and_shear(lens: Lens, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def convergence_and_shear(lens: Lens, x: Array, y: Array) -> tuple[Array, Array, Array]:
     """κ, γ₁ and γ₂ at (x, y): (B,) each. They are minus the amplitudes of m = 1."""
     alpha, beta = amplitudes(lens, x, y, 1)
     return -alpha[1], -alpha[2], -beta[2]
 
 
-def critical_radius(lens: Lens, phi: Tensor, reach: Tensor, steps: int = 512) -> Tensor:
+@np.errstate(all="ignore")  # at a lens centre there is nothing to find
+def critical_radius(lens: Lens, phi: Array, reach: Array, steps: int = 512) -> Array:
     """Distance from the origin to the outermost critical curve in the direction phi.
 
     The curve is where det A = (1 − κ)² − γ² vanishes; it is bracketed on `steps` points and then halved down.
@@ -70,22 +80,22 @@ def critical_radius(lens: Lens, phi: Tensor, reach: Tensor, steps: int = 512) ->
     Returns:
         (B,) px; 0 where the ray crosses no critical curve.
     """
-    cos, sin = torch.deg2rad(phi).cos(), torch.deg2rad(phi).sin()
+    xp = namespace(phi)
+    cos, sin = cosine_and_sine(phi)
 
-    def determinant(radius: Tensor) -> Tensor:
+    def determinant(radius: Array) -> Array:
         kappa, gamma1, gamma2 = convergence_and_shear(lens, radius * cos, radius * sin)
         return (1 - kappa) ** 2 - gamma1**2 - gamma2**2
 
-    high, found = reach.clone(), torch.zeros_like(reach, dtype=torch.bool)
-    low = torch.zeros_like(reach)
+    low, high, found = reach * 0.0, reach, xp.zeros_like(reach, dtype=xp.bool)
     for step in range(steps - 1, 0, -1):  # from outside inwards: the first change of sign is the outermost
         radius = reach * (step / steps)
         crossed = ~found & (determinant(radius) < 0)
-        low = torch.where(crossed, radius, low)
-        found |= crossed
-        high = torch.where(found, high, radius)
+        low = where(crossed, radius, low)
+        found = found | crossed
+        high = where(found, high, radius)
     for _ in range(60):
         middle = 0.5 * (low + high)
         inside = determinant(middle) < 0
-        low, high = torch.where(inside, middle, low), torch.where(inside, high, middle)
-    return torch.where(found, 0.5 * (low + high), 0.0)
+        low, high = where(inside, middle, low), where(inside, high, middle)
+    return where(found, 0.5 * (low + high), 0.0)

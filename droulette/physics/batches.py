@@ -1,4 +1,7 @@
-"""Rows of a batch: lenses, sources and scenes are frozen dataclasses of (B,) tensors, nested as they need."""
+"""Rows of a batch: lenses, sources and scenes are frozen dataclasses of (B,) arrays, nested as they need.
+
+Arrays are NumPy's on the CPU and PyTorch's on CUDA; the formulas are the same.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
 from typing import TypeVar
 
-import torch
-from torch import Tensor
+from droulette.physics.arrays import Array, is_array, namespace
 
 T = TypeVar("T")
 
 
-def leaves(batch) -> Iterator[Tensor]:
-    """All tensors of a batch, in the order in which `rebuild` wants them back."""
-    if isinstance(batch, Tensor):
+def leaves(batch) -> Iterator[Array]:
+    """All arrays of a batch, in the order in which `rebuild` wants them back."""
+    if is_array(batch):
         yield batch
     elif isinstance(batch, tuple):
         for item in batch:
@@ -24,42 +26,53 @@ def leaves(batch) -> Iterator[Tensor]:
             yield from leaves(getattr(batch, field.name))
 
 
-def rebuild(batch: T, replacements: Iterator[Tensor]) -> T:
-    """The same batch with other tensors; what is no tensor (a picture, a map, a number) is shared by all rows.
+def rebuild(batch: T, replacements: Iterator[Array], shared: Callable = lambda item: item) -> T:
+    """The same batch with other arrays; what is no array (a picture, a map, a number) is `shared` by all rows.
 
     Derived fields are taken over like the others: `__post_init__` does not run again.
     """
-    if isinstance(batch, Tensor):
+    if is_array(batch):
         return next(replacements)
     if isinstance(batch, tuple):
-        return tuple(rebuild(item, replacements) for item in batch)
+        return tuple(rebuild(item, replacements, shared) for item in batch)
     if is_dataclass(batch):
         new = object.__new__(type(batch))
         for field in fields(batch):
-            object.__setattr__(new, field.name, rebuild(getattr(batch, field.name), replacements))
+            object.__setattr__(new, field.name, rebuild(getattr(batch, field.name), replacements, shared))
         return new
-    return batch
+    return shared(batch)
 
 
-def take(batch: T, rows: Tensor, trailing: int = 0) -> T:
-    """Pick rows: every tensor (B,) within `batch` becomes (len(rows), 1, …, 1) with `trailing` ones."""
-    return taker(batch)(rows, trailing)
+def take(batch: T, rows: Array | slice, trailing: int = 0) -> T:
+    """Pick rows: every array (B,) within `batch` becomes (rows, 1, …, 1) with `trailing` ones."""
+    picked = (array[rows] for array in leaves(batch))
+    return rebuild(batch, (array.reshape(-1, *(1,) * trailing) for array in picked))
 
 
-def taker(batch: T) -> Callable[[Tensor, int], T]:
+def taker(batch: T) -> Callable[[Array, int], T]:
     """`take` for many choices of rows from one batch: its numbers lie in one table and are picked at once."""
-    tensors = list(leaves(batch))
-    numbers = [tensor for tensor in tensors if tensor.is_floating_point()]
-    table = torch.stack(numbers) if numbers else None
+    arrays = list(leaves(batch))
+    numbers = [array for array in arrays if array.dtype == namespace(array).float64]
+    table = namespace(numbers[0]).stack(numbers) if numbers else None
+    is_number = [any(array is number for number in numbers) for array in arrays]
 
-    def pick(rows: Tensor, trailing: int = 0) -> T:
+    def pick(rows: Array, trailing: int = 0) -> T:
         shape = (len(rows), *(1,) * trailing)
-        picked = iter(table[:, rows].reshape(len(numbers), *shape).unbind() if table is not None else ())
-        return rebuild(batch, (next(picked) if t.is_floating_point() else t[rows].reshape(shape) for t in tensors))
+        picked = iter(table[:, rows].reshape(len(numbers), *shape) if table is not None else ())
+        pairs = zip(arrays, is_number, strict=True)
+        return rebuild(batch, (next(picked) if number else a[rows].reshape(shape) for a, number in pairs))
 
     return pick
 
 
 def move(batch: T, device) -> T:
-    """The same batch on another device."""
-    return rebuild(batch, (tensor.to(device) for tensor in leaves(batch)))
+    """The same batch as PyTorch tensors on a device."""
+    import torch
+
+    def to_device(array: Array):
+        return torch.as_tensor(array).to(device)
+
+    def shared(item):
+        return item.to(device) if hasattr(item, "to") else item
+
+    return rebuild(batch, map(to_device, leaves(batch)), shared)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from droulette.physics.amplitudes import convergence_and_shear
+from droulette.physics.arrays import Array, is_numpy, like, namespace
 from droulette.physics.batches import take
+from droulette.physics.elementary import where
 from droulette.physics.lenses import Lens
 
 ITERATIONS = 20_000
@@ -14,13 +15,13 @@ SETTLED = 1e-7  # px a step, where Newton's method takes over
 RESIDUAL = 1e-11  # px
 
 
-def residual(lens: Lens, xi_x: Tensor, xi_y: Tensor, eta_x: Tensor, eta_y: Tensor) -> tuple[Tensor, Tensor]:
+def residual(lens: Lens, xi_x: Array, xi_y: Array, eta_x: Array, eta_y: Array) -> tuple[Array, Array]:
     """ξ − ∇ψ(ξ) − η in px: (B,) each."""
     dx, dy = lens.deflection(xi_x, xi_y)
     return xi_x - dx - eta_x, xi_y - dy - eta_y
 
 
-def apparent_position(lens: Lens, eta_x: Tensor, eta_y: Tensor) -> tuple[Tensor, Tensor]:
+def apparent_position(lens: Lens, eta_x: Array, eta_y: Array) -> tuple[Array, Array]:
     """The solution that the fixed-point iteration ξ ← η + ∇ψ(ξ), started at ξ = η, reaches.
 
     Where η is a lens centre the start has no direction, and +x is taken.
@@ -32,34 +33,43 @@ def apparent_position(lens: Lens, eta_x: Tensor, eta_y: Tensor) -> tuple[Tensor,
     Returns:
         xi_x, xi_y: (B,) px.
     """
-    x, y = _off_centre(lens, eta_x.clone(), eta_y)
-    active = torch.arange(len(x), device=x.device)
+    start = _off_centre(lens, eta_x, eta_y)
+    with np.errstate(all="ignore"):
+        return _polish(lens, *_settle(lens, *start, eta_x, eta_y), eta_x, eta_y)
+
+
+def _off_centre(lens: Lens, x: Array, y: Array) -> tuple[Array, Array]:
+    for cx, cy in lens.centres():
+        x = where((x == cx) & (y == cy), x + 1e-6, x)
+    return x + 0.0, y + 0.0
+
+
+def _settle(lens: Lens, x: Array, y: Array, eta_x: Array, eta_y: Array) -> tuple[Array, Array]:
+    """Iterate from (x, y), each row until it moves by no more than SETTLED."""
+    if is_numpy(x):
+        from droulette.physics import kernels
+
+        if (compiled := kernels.compile_lens(lens)) is not None:
+            return kernels.settle(compiled, x, y, eta_x, eta_y, ITERATIONS, SETTLED)
+    active = namespace(x).arange(len(x), **like(x))
     for iteration in range(ITERATIONS):
         # One in 5,000 clusters of point masses steps to and fro between two points for ever: half steps end that.
         step = 1.0 if iteration < ITERATIONS // 2 else 0.5
-        lens_now = take(lens, active)
-        rx, ry = residual(lens_now, x[active], y[active], eta_x[active], eta_y[active])
+        rx, ry = residual(take(lens, active), x[active], y[active], eta_x[active], eta_y[active])
         x[active] -= step * rx
         y[active] -= step * ry
-        active = active[(rx.abs() + ry.abs()) > SETTLED]
+        active = active[abs(rx) + abs(ry) > SETTLED]
         if not len(active):
             break
-    return _polish(lens, x, y, eta_x, eta_y)
+    return x, y
 
 
-def _off_centre(lens: Lens, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    for cx, cy in lens.centres():
-        x = torch.where((x == cx) & (y == cy), x + 1e-6, x)
-    return x, y.clone()
-
-
-def _polish(lens: Lens, x: Tensor, y: Tensor, eta_x: Tensor, eta_y: Tensor) -> tuple[Tensor, Tensor]:
+def _polish(lens: Lens, x: Array, y: Array, eta_x: Array, eta_y: Array) -> tuple[Array, Array]:
     """Newton's method with A = 1 − ∂²ψ; a step that does not lessen the residual is halved."""
     rx, ry = residual(lens, x, y, eta_x, eta_y)
-    size = rx.abs() + ry.abs()
-    step = torch.ones_like(x)
+    size, step = abs(rx) + abs(ry), x * 0.0 + 1.0
     for _ in range(60):
-        active = torch.nonzero((size > RESIDUAL) & (step > 1e-6)).flatten()
+        (active,) = namespace(x).nonzero((size > RESIDUAL) & (step > 1e-6))
         if not len(active):
             break
         lens_now = take(lens, active)
@@ -71,9 +81,9 @@ def _polish(lens: Lens, x: Tensor, y: Tensor, eta_x: Tensor, eta_y: Tensor) -> t
         dy = ((1 - kappa - gamma1) * fy + gamma2 * fx) / determinant
         nx, ny = ax - step[active] * dx, ay - step[active] * dy
         sx, sy = residual(lens_now, nx, ny, eta_x[active], eta_y[active])
-        better = sx.abs() + sy.abs() < size[active]
+        better = abs(sx) + abs(sy) < size[active]
         taken = active[better]
         x[taken], y[taken], rx[taken], ry[taken] = nx[better], ny[better], sx[better], sy[better]
-        size[taken] = (sx.abs() + sy.abs())[better]
-        step[active] = torch.where(better, torch.ones_like(fx), step[active] / 2)
+        size[taken] = (abs(sx) + abs(sy))[better]
+        step[active] = where(better, 1.0, step[active] / 2)
     return x, y

@@ -8,27 +8,26 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
-
 from droulette.physics.amplitudes import orders
+from droulette.physics.arrays import Array
+from droulette.physics.elementary import sqrt, where
 from droulette.physics.lenses import Lens
 
 
 class Mapping:
-    def offset(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    def offset(self, x: Array, y: Array) -> tuple[Array, Array]:
         """Source-plane point minus source centre; (x, y) broadcast with the (B, …) parameters."""
         raise NotImplementedError
 
-    def stretch(self, x: Tensor, y: Tensor, distance: float) -> Tensor:
+    def stretch(self, x: Array, y: Array, distance: float) -> Array:
         """An upper bound of |offset(p) − offset(q)| / |p − q| within `distance` px of (x, y)."""
         raise NotImplementedError
 
-    def visible(self, x: Tensor, y: Tensor) -> Tensor | None:
+    def visible(self, x: Array, y: Array) -> Array | None:
         """Where the picture is drawn at all; None for everywhere."""
         return None
 
-    def singular(self, x: Tensor, y: Tensor) -> Tensor | None:
+    def singular(self, x: Array, y: Array) -> Array | None:
         """Points where the offset has no single value; None where there are none."""
         return None
 
@@ -38,20 +37,20 @@ class Raytrace(Mapping):
     """ξ − ∇ψ(ξ) − η."""
 
     lens: Lens
-    eta_x: Tensor
-    eta_y: Tensor
+    eta_x: Array
+    eta_y: Array
 
-    def offset(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    def offset(self, x: Array, y: Array) -> tuple[Array, Array]:
         dx, dy = self.lens.deflection(x, y)
         return (x - self.eta_x) - dx, (y - self.eta_y) - dy
 
-    def stretch(self, x: Tensor, y: Tensor, distance: float) -> Tensor:
+    def stretch(self, x: Array, y: Array, distance: float) -> Array:
         return 1 + self.lens.curvature(x, y, distance)
 
-    def singular(self, x: Tensor, y: Tensor) -> Tensor | None:
-        found = torch.zeros((), dtype=torch.bool, device=x.device)
+    def singular(self, x: Array, y: Array) -> Array | None:
+        found = False
         for cx, cy in self.lens.centres():
-            found = found | ((x == cx) & (y == cy))
+            found = ((x == cx) & (y == cy)) | found
         return found
 
 
@@ -62,27 +61,27 @@ class Roulette(Mapping):
     Held as two polynomials: `px[k][j]` and `py[k][j]` are the (B,) coefficients of X^j Y^k, X and Y about ξ₀.
     """
 
-    xi_x: Tensor
-    xi_y: Tensor
-    px: tuple[tuple[Tensor, ...], ...]
-    py: tuple[tuple[Tensor, ...], ...]
-    mask_radius: Tensor | None = None
+    xi_x: Array
+    xi_y: Array
+    px: tuple[tuple[Array, ...], ...]
+    py: tuple[tuple[Array, ...], ...]
+    mask_radius: Array | None = None
 
     @classmethod
     def from_amplitudes(
         cls,
-        xi_x: Tensor,
-        xi_y: Tensor,
-        alpha: Tensor,
-        beta: Tensor,
+        xi_x: Array,
+        xi_y: Array,
+        alpha: Array,
+        beta: Array,
         nterms: int,
-        mask_radius: Tensor | None = None,
+        mask_radius: Array | None = None,
     ) -> Roulette:
         """The expansion about (xi_x, xi_y): (B,), with amplitudes (len(orders(nterms)), B)."""
         size = max(nterms, 1) + 1
-        px = [[torch.zeros_like(xi_x) for _ in range(size - k)] for k in range(size)]
-        py = [[torch.zeros_like(xi_x) for _ in range(size - k)] for k in range(size)]
-        px[0][1], py[1][0] = torch.ones_like(xi_x), torch.ones_like(xi_x)
+        px = [[xi_x * 0.0 for _ in range(size - k)] for k in range(size)]
+        py = [[xi_x * 0.0 for _ in range(size - k)] for k in range(size)]
+        px[0][1], py[1][0] = xi_x * 0.0 + 1.0, xi_x * 0.0 + 1.0
         for (m, s), a, b in zip(orders(nterms), alpha, beta, strict=True):
             if m == 0:
                 continue  # the constant −∇ψ(ξ₀) is what places η, which the offset is relative to
@@ -91,32 +90,32 @@ class Roulette(Mapping):
                 py[k][j] = py[k][j] + (a * gy.real + b * gy.imag)
         return cls(xi_x, xi_y, tuple(map(tuple, px)), tuple(map(tuple, py)), mask_radius)
 
-    def offset(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    def offset(self, x: Array, y: Array) -> tuple[Array, Array]:
         x, y = x - self.xi_x, y - self.xi_y
         return _horner(self.px, x, y), _horner(self.py, x, y)
 
-    def stretch(self, x: Tensor, y: Tensor, distance: float) -> Tensor:
+    def stretch(self, x: Array, y: Array, distance: float) -> Array:
         # Σ |coefficient| × the largest value of the monomial's derivative within the distance.
-        x, y = (x - self.xi_x).abs() + distance, (y - self.xi_y).abs() + distance
+        x, y = abs(x - self.xi_x) + distance, abs(y - self.xi_y) + distance
         total = 0.0
         for poly in (self.px, self.py):
             for k, row in enumerate(poly):
                 for j, c in enumerate(row):
                     if j:
-                        total = total + c.abs() * j * x ** (j - 1) * y**k
+                        total = total + abs(c) * j * x ** (j - 1) * y**k
                     if k:
-                        total = total + c.abs() * k * x**j * y ** (k - 1)
+                        total = total + abs(c) * k * x**j * y ** (k - 1)
         return total
 
-    def visible(self, x: Tensor, y: Tensor) -> Tensor | None:
+    def visible(self, x: Array, y: Array) -> Array | None:
         if self.mask_radius is None:
             return None
         return (x - self.xi_x) ** 2 + (y - self.xi_y) ** 2 < self.mask_radius**2
 
 
-def _horner(poly: tuple[tuple[Tensor, ...], ...], x: Tensor, y: Tensor) -> Tensor:
+def _horner(poly: tuple[tuple[Array, ...], ...], x: Array, y: Array) -> Array:
     """Σ p[k][j] x^j y^k. On a tile x is a row and y a column, so the inner sums cost a row only."""
-    total: Tensor | float = 0.0
+    total: Array | float = 0.0
     for row in reversed(poly):
         inner = row[-1]
         for c in reversed(row[:-1]):
@@ -149,6 +148,10 @@ def _gradient_monomials(m: int, s: int) -> dict[tuple[int, int], tuple[complex, 
     return {power: (complex(gx), complex(gy)) for power, (gx, gy) in gradient.items()}
 
 
-def convergence_radius(lens: Lens, xi_x: Tensor, xi_y: Tensor) -> Tensor:
+def convergence_radius(lens: Lens, xi_x: Array, xi_y: Array) -> Array:
     """Distance from ξ₀ to the nearest lens centre, (B,) px: where the roulette series stops converging."""
-    return torch.stack([((xi_x - cx) ** 2 + (xi_y - cy) ** 2).sqrt() for cx, cy in lens.centres()]).amin(0)
+    nearest = math.inf
+    for cx, cy in lens.centres():
+        distance = sqrt((xi_x - cx) ** 2 + (xi_y - cy) ** 2)
+        nearest = where(distance < nearest, distance, nearest)
+    return nearest

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
-import torch
-from torch import Tensor
+import numpy as np
 
+from droulette.physics.arrays import Array, namespace
+from droulette.physics.batches import take
 from droulette.physics.lenses import Lens
 from droulette.physics.series import Series
 
@@ -20,34 +22,45 @@ class PotentialMap:
     neighbours along each axis (of fewer near the border, where the stencil would leave the map).
     """
 
-    def __init__(self, lens: Lens, count: int, size: int, device) -> None:
-        steps = torch.arange(size, dtype=torch.float64, device=device) - size / 2
-        x, y = steps[None, None, :], -steps[None, :, None]
+    def __init__(self, lens: Lens, count: int, size: int) -> None:
+        steps = np.arange(size, dtype=np.float64) - size / 2
+        x, y = np.broadcast_arrays(steps[None, None, :], -steps[None, :, None], np.empty((count, 1, 1)))[:2]
         # A singular lens has its centre on a pixel of the grid; its potential is finite, its formula 0/0.
-        x = torch.where((x == 0) & (y == 0), 1e-9, x.expand(count, size, size))
+        x = np.where((x == 0) & (y == 0), 1e-9, x)
         self.size = size
-        self.psi = lens.potential(x, y.expand(count, size, size))
-        self.psi_x = _differentiate(self.psi)
-        self.psi_y = -_differentiate(self.psi.transpose(1, 2)).transpose(1, 2)
+        self.psi = lens.potential(x, y.copy())
+        self.psi_x = _differentiate(self.psi, 2)
+        self.psi_y = -_differentiate(self.psi, 1)
+
+    def to(self, device) -> PotentialMap:
+        import torch
+
+        moved = object.__new__(PotentialMap)
+        moved.size = self.size
+        for name in ("psi", "psi_x", "psi_y"):
+            setattr(moved, name, torch.as_tensor(getattr(self, name)).to(device))
+        return moved
 
 
-def _differentiate(values: Tensor) -> Tensor:
-    """d/dj along the last axis."""
-    weights = _central_weights(min(HALF_WIDTH, (values.shape[-1] - 1) // 2))
-    half = len(weights) // 2
-    (result,) = torch.gradient(values, dim=-1)
-    middle = sum(w * values[..., k : values.shape[-1] - 2 * half + k] for k, w in enumerate(weights))
-    result[..., half:-half] = middle
+def _differentiate(values: np.ndarray, axis: int) -> np.ndarray:
+    """d/dj along an axis."""
+    result = np.gradient(values, axis=axis)
+    weights = _central_weights(min(HALF_WIDTH, (values.shape[axis] - 1) // 2))
+    half, count = len(weights) // 2, values.shape[axis]
+    parts = np.moveaxis(values, axis, -1)
+    middle = 0.0
+    for k, weight in enumerate(weights):
+        middle = weight * parts[..., k : count - 2 * half + k] + middle
+    np.moveaxis(result, axis, -1)[..., half : count - half] = middle
     return result
 
 
 def _central_weights(half: int) -> list[float]:
-    """Weights w_k with f′(0) ≈ Σ w_k f(k − half), exact for polynomials of degree 2·half."""
-    nodes = torch.arange(-half, half + 1, dtype=torch.float64)
-    powers = nodes[None, :] ** torch.arange(2 * half + 1, dtype=torch.float64)[:, None]
-    target = torch.zeros(2 * half + 1, dtype=torch.float64)
-    target[1] = 1
-    return torch.linalg.solve(powers, target).tolist()
+    """Weights w_k with f′(0) ≈ Σ w_k f(k − half), exact for polynomials of degree 2·half (Fornberg 1988)."""
+    one_sided = [
+        (-1) ** (k + 1) * math.comb(2 * half, half - k) / (k * math.comb(2 * half, half)) for k in range(1, half + 1)
+    ]
+    return [-w for w in reversed(one_sided)] + [0.0, *one_sided]
 
 
 @dataclass(frozen=True)
@@ -58,29 +71,27 @@ class Sampled(Lens):
     the polynomial through the pixels around the point.
     """
 
-    index: Tensor
-    centre_x: tuple[Tensor, ...]
-    centre_y: tuple[Tensor, ...]
+    index: Array
+    centre_x: tuple[Array, ...]
+    centre_y: tuple[Array, ...]
     map: PotentialMap = field(repr=False)
 
     @classmethod
-    def of(cls, lens: Lens, count: int, size: int, device="cpu") -> Sampled:
+    def of(cls, lens: Lens, count: int, size: int) -> Sampled:
         """Sample B = count lenses with (B,) parameters on a size × size grid."""
-        from droulette.physics.batches import take
-
-        rows = torch.arange(count, device=device)
+        rows = np.arange(count)
         xs, ys = zip(*lens.centres(), strict=True)
-        return cls(rows, tuple(xs), tuple(ys), PotentialMap(take(lens, rows, 2), count, size, device))
+        return cls(rows, tuple(xs), tuple(ys), PotentialMap(take(lens, rows, 2), count, size))
 
-    def centres(self) -> list[tuple[Tensor, Tensor]]:
+    def centres(self) -> list[tuple[Array, Array]]:
         return list(zip(self.centre_x, self.centre_y, strict=True))
 
-    def deflection(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        x, y, index = torch.broadcast_tensors(x, y, self.index)
-        last = self.map.size - 1
-        column, row = (x + self.map.size / 2).clamp(0, last), (self.map.size / 2 - y).clamp(0, last)
-        left, top = column.floor().clamp(max=last - 1), row.floor().clamp(max=last - 1)
-        a, b, i, j = column - left, row - top, top.long(), left.long()
+    def deflection(self, x: Array, y: Array) -> tuple[Array, Array]:
+        xp, size = namespace(x), self.map.size
+        x, y, index = xp.broadcast_arrays(x, y, self.index)
+        column, row = xp.clip(x + size / 2, 0.0, size - 1.0), xp.clip(size / 2 - y, 0.0, size - 1.0)
+        left, top = xp.clip(xp.floor(column), 0.0, size - 2.0), xp.clip(xp.floor(row), 0.0, size - 2.0)
+        a, b, i, j = column - left, row - top, xp.astype(top, xp.int64), xp.astype(left, xp.int64)
         result = []
         for values in (self.map.psi_x, self.map.psi_y):
             upper = values[index, i, j] * (1 - a) + values[index, i, j + 1] * a
@@ -90,13 +101,14 @@ class Sampled(Lens):
 
     def potential(self, x, y):
         start_x, start_y = (x.c[0], y.c[0]) if isinstance(x, Series) else (x, y)
-        start_x, start_y, index = torch.broadcast_tensors(start_x, start_y, self.index)
+        xp = namespace(start_x)
+        start_x, start_y, index = xp.broadcast_arrays(start_x, start_y, self.index)
         half, size = HALF_WIDTH, self.map.size
-        column = (start_x + size / 2).round().clamp(half, size - 1 - half)
-        row = (size / 2 - start_y).round().clamp(half, size - 1 - half)
+        column = xp.clip(xp.round(start_x + size / 2), float(half), size - 1.0 - half)
+        row = xp.clip(xp.round(size / 2 - start_y), float(half), size - 1.0 - half)
         across = _lagrange(x - (column - size / 2), half)
         up = _lagrange(y - (size / 2 - row), half)
-        i, j = row.long(), column.long()
+        i, j = xp.astype(row, xp.int64), xp.astype(column, xp.int64)
         total = 0.0
         for q in range(2 * half + 1):
             line = 0.0

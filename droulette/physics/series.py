@@ -2,115 +2,111 @@
 
 A `Series` holds the coefficients of f(t) = Σ_k c_k t^k, k ≤ order. Arithmetic and the functions below are
 the usual recurrences (Griewank & Walther, *Evaluating Derivatives*, 2nd ed., ch. 13). The functions take
-floats and tensors as well, so that one formula serves them all.
+arrays as well, so that one formula serves both.
 """
 
 from __future__ import annotations
 
-import math
-
-import torch
-from torch import Tensor
+from droulette.physics import elementary
+from droulette.physics.arrays import Array
 
 
 class Series:
-    """Coefficients c: (order + 1, …), float64."""
+    """Coefficients c[0]…c[order], arrays of one shape, or 0.0 where a coefficient is 0 for all."""
 
-    def __init__(self, coefficients: Tensor) -> None:
+    __array_ufunc__ = None  # NumPy leaves `array * series` to us
+
+    def __init__(self, coefficients: list[Array]) -> None:
         self.c = coefficients
 
     @classmethod
-    def line(cls, start: Tensor, slope: Tensor, order: int) -> Series:
+    def line(cls, start: Array, slope: Array | float, order: int) -> Series:
         """start + slope·t."""
-        start, slope = torch.broadcast_tensors(start, slope)
-        c = torch.zeros((order + 1, *start.shape), dtype=start.dtype, device=start.device)
-        c[0], c[1] = start, slope
-        return cls(c)
+        return cls([start, slope, *[0.0] * (order - 1)][: order + 1])
 
     def __neg__(self) -> Series:
-        return Series(-self.c)
+        return Series([-a for a in self.c])
 
-    def __add__(self, other: Series | Tensor | float) -> Series:
+    def __add__(self, other: Series | Array | float) -> Series:
         if isinstance(other, Series):
-            return Series(self.c + other.c)
-        c = self.c.clone()
-        c[0] = c[0] + other
-        return Series(c)
+            return Series([a + b for a, b in zip(self.c, other.c, strict=True)])
+        return Series([self.c[0] + other, *self.c[1:]])
 
     __radd__ = __add__
 
-    def __sub__(self, other: Series | Tensor | float) -> Series:
+    def __sub__(self, other: Series | Array | float) -> Series:
         return self + (-other)
 
-    def __rsub__(self, other: Tensor | float) -> Series:
+    def __rsub__(self, other: Array | float) -> Series:
         return -self + other
 
-    def __mul__(self, other: Series | Tensor | float) -> Series:
+    def __mul__(self, other: Series | Array | float) -> Series:
         if not isinstance(other, Series):
-            return Series(self.c * other)
-        a, b = self.c, other.c
-        return Series(torch.stack([_convolve(a, b, k, 0, k) for k in range(len(a))]))
+            return Series([a * other for a in self.c])
+        return Series([_convolve(self.c, other.c, k, 0, k) for k in range(len(self.c))])
 
     __rmul__ = __mul__
 
-    def __truediv__(self, other: Series | Tensor | float) -> Series:
+    def __truediv__(self, other: Series | Array | float) -> Series:
         if not isinstance(other, Series):
-            return Series(self.c / other)
+            return Series([a / other for a in self.c])
         b, q = other.c, []
         for k, a in enumerate(self.c):
-            q.append((a - _convolve(q, b, k, 0, k - 1)) / b[0] if k else a / b[0])
-        return Series(torch.stack(q))
+            q.append((a - _convolve(q, b, k, 0, k - 1)) / b[0])
+        return Series(q)
 
-    def __rtruediv__(self, other: Tensor | float) -> Series:
-        c = torch.zeros_like(self.c)
-        c[0] = other
-        return Series(c) / self
+    def __rtruediv__(self, other: Array | float) -> Series:
+        return Series([other, *[0.0] * (len(self.c) - 1)]) / self
 
     def sqrt(self) -> Series:
-        a, s = self.c, [self.c[0].sqrt()]
+        a, s = self.c, [elementary.sqrt(self.c[0])]
         for k in range(1, len(a)):
-            s.append((a[k] - _convolve(s, s, k, 1, k - 1)) / (2 * s[0]) if k > 1 else a[k] / (2 * s[0]))
-        return Series(torch.stack(s))
+            s.append((a[k] - _convolve(s, s, k, 1, k - 1)) / (2 * s[0]))
+        return Series(s)
 
     def log(self) -> Series:
-        return self._integrate_over(self, self.c[0].log())
+        return self._integrate_over(self, elementary.log(self.c[0]))
 
     def atan(self) -> Series:
-        return self._integrate_over(1 + self * self, self.c[0].atan())
+        return self._integrate_over(1 + self * self, elementary.atan(self.c[0]))
 
     def asinh(self) -> Series:
-        return self._integrate_over((1 + self * self).sqrt(), self.c[0].asinh())
+        return self._integrate_over((1 + self * self).sqrt(), elementary.asinh(self.c[0]))
 
-    def _integrate_over(self, denominator: Series, start: Tensor) -> Series:
+    def _integrate_over(self, denominator: Series, start: Array) -> Series:
         """The w with w(0) = start and w′ = self′ / denominator."""
         a, b, w = self.c, denominator.c, [start]
-        slope = []  # coefficients of w′
+        slope: list[Array] = []  # coefficients of w′
         for k in range(1, len(a)):
-            rest = _convolve(slope, b, k - 1, 0, k - 2) if k > 1 else 0.0
-            slope.append((k * a[k] - rest) / b[0])
+            slope.append((k * a[k] - _convolve(slope, b, k - 1, 0, k - 2)) / b[0])
             w.append(slope[-1] / k)
-        return Series(torch.stack(w))
+        return Series(w)
 
 
-def _convolve(a, b, k: int, first: int, last: int) -> Tensor:
-    """Σ_{j=first}^{last} a_j b_{k-j}, added in this order so that the bytes depend on nothing else."""
-    total = a[first] * b[k - first]
-    for j in range(first + 1, last + 1):
-        total = total + a[j] * b[k - j]
+def _convolve(a, b, k: int, first: int, last: int) -> Array:
+    """Σ_{j=first}^{last} a_j b_{k−j}, added in this order so that the bytes depend on nothing else."""
+    total = 0.0
+    for j in range(first, last + 1):
+        if not (_is_zero(a[j]) or _is_zero(b[k - j])):
+            total = total + a[j] * b[k - j]
     return total
 
 
+def _is_zero(coefficient: Array | float) -> bool:
+    return isinstance(coefficient, float) and coefficient == 0.0
+
+
 def sqrt(x):
-    return math.sqrt(x) if isinstance(x, float) else x.sqrt()
+    return x.sqrt() if isinstance(x, Series) else elementary.sqrt(x)
 
 
 def log(x):
-    return math.log(x) if isinstance(x, float) else x.log()
+    return x.log() if isinstance(x, Series) else elementary.log(x)
 
 
 def atan(x):
-    return math.atan(x) if isinstance(x, float) else x.atan()
+    return x.atan() if isinstance(x, Series) else elementary.atan(x)
 
 
 def asinh(x):
-    return math.asinh(x) if isinstance(x, float) else x.asinh()
+    return x.asinh() if isinstance(x, Series) else elementary.asinh(x)

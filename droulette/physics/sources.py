@@ -1,6 +1,8 @@
 """Source brightness in grey levels as a function of the offset (dx, dy) from the source centre, in px.
 
-Values are not clipped here: the renderer clips the sum to 0…255. Parameters are (B, …) tensors.
+Values are not clipped here: the renderer clips them to 0…255. Parameters are (B, …) arrays. To add a source, write a
+frozen dataclass with `brightness` and `extent`, and enter it in `SOURCES`; as in `lenses.py`, one whose brightness is
+a function of `constants` can be compiled by `kernels.py`.
 """
 
 from __future__ import annotations
@@ -8,122 +10,165 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-import torch
-from torch import Tensor
+from droulette.physics.arrays import Array, namespace
+from droulette.physics.elementary import cosine_and_sine, exp, log, log_gamma, sqrt, where
 
 
 class Source:
-    def brightness(self, dx: Tensor, dy: Tensor) -> Tensor:
+    def brightness(self, dx: Array, dy: Array) -> Array:
         raise NotImplementedError
 
-    def extent(self, threshold: float) -> Tensor:
+    def extent(self, threshold: float) -> Array:
         """Radius in px beyond which the brightness is below `threshold`."""
         raise NotImplementedError
 
 
-def _rotate(dx: Tensor, dy: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
-    """Coordinates along axes rotated by theta degrees."""
-    angle = torch.deg2rad(theta)
-    cos, sin = angle.cos(), angle.sin()
-    return dx * cos + dy * sin, dy * cos - dx * sin
-
-
-class _Sersic(Source):
-    """I_e exp(−b((r/σ)^{1/n} − 1)), b = 1.992 n − 0.3271, I_e = 1000 L b^{2n} / (2π σσ₂ n e^b Γ(2n)).
-
-    With ρ = r in half-light radii it is exp(`peak` − exp(`bend` + ln(ρ²) / 2n)): a power costs three times as much.
-    """
-
-    def _derive(self, area: Tensor) -> None:
-        n = self.n_sersic
-        b = 1.992 * n - 0.3271
-        log_i = (1000 * self.luminosity / (2 * math.pi * area * n)).log() + 2 * n * b.log() - b - torch.lgamma(2 * n)
-        for name, value in {"peak": log_i + b, "bend": b.log(), "power": 0.5 / n}.items():
-            object.__setattr__(self, name, value)
-
-    def _profile(self, rho2: Tensor) -> Tensor:
-        """The brightness at ρ², which is overwritten."""
-        fall = torch.addcmul(self.bend, rho2.log_(), self.power).exp_()
-        return torch.sub(self.peak, fall, out=fall).exp_()
-
-    def _reach(self, threshold: float) -> Tensor:
-        """The ρ beyond which the brightness is below threshold."""
-        return ((self.peak - math.log(threshold)).clamp_min(0) / self.bend.exp()) ** (0.5 / self.power)
+def _derive(source: Source, **values: Array) -> None:
+    """Set the fields of a frozen source that follow from the others."""
+    for name, value in values.items():
+        object.__setattr__(source, name, value)
 
 
 @dataclass(frozen=True)
 class Spherical(Source):
     """255 exp(−r² / 2σ²)."""
 
-    sigma: Tensor
+    sigma: Array
 
-    def brightness(self, dx: Tensor, dy: Tensor) -> Tensor:
-        return (dx * dx).addcmul_(dy, dy).mul_(-0.5 / self.sigma**2).exp_().mul_(255)
+    @property
+    def constants(self) -> tuple[Array, ...]:
+        return (-0.5 / self.sigma**2,)
 
-    def extent(self, threshold: float) -> Tensor:
+    def brightness(self, dx: Array, dy: Array) -> Array:
+        return spherical_brightness(dx, dy, *self.constants)
+
+    def extent(self, threshold: float) -> Array:
         return self.sigma * math.sqrt(2 * math.log(255 / threshold))
+
+
+def spherical_brightness(dx, dy, fall):
+    return 255.0 * exp((dx * dx + dy * dy) * fall)
 
 
 @dataclass(frozen=True)
 class Ellipsoid(Source):
     """255 exp(−½(x′²/σ² + y′²/σ₂²)), axes rotated by theta."""
 
-    sigma: Tensor
-    sigma2: Tensor
-    theta: Tensor
+    sigma: Array
+    sigma2: Array
+    theta: Array
+    cos: Array = field(init=False, repr=False)
+    sin: Array = field(init=False, repr=False)
 
-    def brightness(self, dx: Tensor, dy: Tensor) -> Tensor:
-        u, v = _rotate(dx, dy, self.theta)
-        return 255 * (u * u * (-0.5 / self.sigma**2) + v * v * (-0.5 / self.sigma2**2)).exp()
+    def __post_init__(self) -> None:
+        cos, sin = cosine_and_sine(self.theta)
+        _derive(self, cos=cos, sin=sin)
 
-    def extent(self, threshold: float) -> Tensor:
-        return torch.maximum(self.sigma, self.sigma2) * math.sqrt(2 * math.log(255 / threshold))
+    @property
+    def constants(self) -> tuple[Array, ...]:
+        return -0.5 / self.sigma**2, -0.5 / self.sigma2**2, self.cos, self.sin
+
+    def brightness(self, dx: Array, dy: Array) -> Array:
+        return ellipsoid_brightness(dx, dy, *self.constants)
+
+    def extent(self, threshold: float) -> Array:
+        return where(self.sigma > self.sigma2, self.sigma, self.sigma2) * math.sqrt(2 * math.log(255 / threshold))
+
+
+def ellipsoid_brightness(dx, dy, fall, fall2, cos, sin):
+    u, v = dx * cos + dy * sin, dy * cos - dx * sin
+    return 255.0 * exp(u * u * fall + v * v * fall2)
+
+
+class _Sersic(Source):
+    """I_e exp(−b((r/σ)^{1/n} − 1)), b = 1.992 n − 0.3271, I_e = 1000 L b^{2n} / (2π σσ₂ n e^b Γ(2n)).
+
+    With ρ = r in half-light radii it is exp(`peak` − exp(`bend` + `power` ln ρ²)), `bend` = ln b and `power` = 1/2n.
+    """
+
+    def _profile(self, area: Array) -> dict[str, Array]:
+        n = self.n_sersic
+        b = 1.992 * n - 0.3271
+        log_i = log(1000 * self.luminosity / (2 * math.pi * area * n)) + 2 * n * log(b) - b - log_gamma(2 * n)
+        return {"peak": log_i + b, "bend": log(b), "power": 0.5 / n}
+
+    def _reach(self, threshold: float) -> Array:
+        """The ρ beyond which the brightness is below threshold."""
+        above = self.peak - math.log(threshold)
+        return where(above > 0.0, exp((0.5 / self.power) * (log(abs(above) + 1e-300) - self.bend)), 0.0)
+
+
+def sersic_logarithm(rho2, bend, power):
+    """ln(b ρ^{1/n})."""
+    return bend + power * log(rho2)
+
+
+def sersic_exponent(logarithm, peak):
+    return peak - exp(logarithm)
 
 
 @dataclass(frozen=True)
 class SersicSphere(_Sersic):
     """Sérsic profile with half-light radius σ."""
 
-    sigma: Tensor
-    n_sersic: Tensor
-    luminosity: Tensor
-    peak: Tensor = field(init=False, repr=False)
-    bend: Tensor = field(init=False, repr=False)
-    power: Tensor = field(init=False, repr=False)
+    sigma: Array
+    n_sersic: Array
+    luminosity: Array
+    peak: Array = field(init=False, repr=False)
+    bend: Array = field(init=False, repr=False)
+    power: Array = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._derive(self.sigma**2)
+        _derive(self, **self._profile(self.sigma**2))
 
-    def brightness(self, dx: Tensor, dy: Tensor) -> Tensor:
-        return self._profile((dx * dx).addcmul_(dy, dy).div_(self.sigma**2))
+    @property
+    def constants(self) -> tuple[Array, ...]:
+        return 1.0 / self.sigma**2, self.peak, self.bend, self.power
 
-    def extent(self, threshold: float) -> Tensor:
+    def brightness(self, dx: Array, dy: Array) -> Array:
+        return sersic_sphere_brightness(dx, dy, *self.constants)
+
+    def extent(self, threshold: float) -> Array:
         return self.sigma * self._reach(threshold)
+
+
+def sersic_sphere_brightness(dx, dy, area, peak, bend, power):
+    return exp(sersic_exponent(sersic_logarithm((dx * dx + dy * dy) * area, bend, power), peak))
 
 
 @dataclass(frozen=True)
 class SersicEllipsoid(_Sersic):
     """Sérsic profile with half-light semi-axes σ along y′ and σ₂ along x′, rotated by theta."""
 
-    sigma: Tensor
-    sigma2: Tensor
-    theta: Tensor
-    n_sersic: Tensor
-    luminosity: Tensor
-    peak: Tensor = field(init=False, repr=False)
-    bend: Tensor = field(init=False, repr=False)
-    power: Tensor = field(init=False, repr=False)
+    sigma: Array
+    sigma2: Array
+    theta: Array
+    n_sersic: Array
+    luminosity: Array
+    peak: Array = field(init=False, repr=False)
+    bend: Array = field(init=False, repr=False)
+    power: Array = field(init=False, repr=False)
+    cos: Array = field(init=False, repr=False)
+    sin: Array = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._derive(self.sigma * self.sigma2)
+        cos, sin = cosine_and_sine(self.theta)
+        _derive(self, cos=cos, sin=sin, **self._profile(self.sigma * self.sigma2))
 
-    def brightness(self, dx: Tensor, dy: Tensor) -> Tensor:
-        u, v = _rotate(dx, dy, self.theta)
-        u, v = u / self.sigma2, v / self.sigma
-        return self._profile((u * u).addcmul_(v, v))
+    @property
+    def constants(self) -> tuple[Array, ...]:
+        return 1.0 / self.sigma2, 1.0 / self.sigma, self.cos, self.sin, self.peak, self.bend, self.power
 
-    def extent(self, threshold: float) -> Tensor:
-        return torch.maximum(self.sigma, self.sigma2) * self._reach(threshold)
+    def brightness(self, dx: Array, dy: Array) -> Array:
+        return sersic_ellipsoid_brightness(dx, dy, *self.constants)
+
+    def extent(self, threshold: float) -> Array:
+        return where(self.sigma > self.sigma2, self.sigma, self.sigma2) * self._reach(threshold)
+
+
+def sersic_ellipsoid_brightness(dx, dy, per_sigma2, per_sigma, cos, sin, peak, bend, power):
+    u, v = (dx * cos + dy * sin) * per_sigma2, (dy * cos - dx * sin) * per_sigma
+    return exp(sersic_exponent(sersic_logarithm(u * u + v * v, bend, power), peak))
 
 
 @dataclass(frozen=True)
@@ -134,48 +179,76 @@ class Triangle(Source):
     blue as grey.
     """
 
-    sigma: Tensor
-    theta: Tensor
+    sigma: Array
+    theta: Array
+    cos: Array = field(init=False, repr=False)
+    sin: Array = field(init=False, repr=False)
 
-    LEVELS = (57.0, 113.0, 22.0)
-    HALF_WIDTH = 1.5
+    def __post_init__(self) -> None:
+        cos, sin = cosine_and_sine(self.theta)
+        _derive(self, cos=cos, sin=sin)
 
-    def brightness(self, dx: Tensor, dy: Tensor) -> Tensor:
-        u, v = _rotate(dx, dy, self.theta)
-        total = torch.zeros_like(u + v)
-        for k, level in enumerate(self.LEVELS):
-            start, end = math.radians(120 * k), math.radians(120 * (k + 1))
-            on_line = self._distance(u, v, start, end) <= self.HALF_WIDTH
-            total = torch.where(on_line, level, total)  # the later line lies on top where two meet
-        return total
+    @property
+    def constants(self) -> tuple[Array, ...]:
+        return self.sigma, self.cos, self.sin
 
-    def _distance(self, u: Tensor, v: Tensor, start: float, end: float) -> Tensor:
-        """Distance from (u, v) to the edge between the corners at the angles start and end."""
-        ax, ay = self.sigma * math.cos(start), self.sigma * math.sin(start)
-        ex, ey = self.sigma * math.cos(end) - ax, self.sigma * math.sin(end) - ay
-        along = (((u - ax) * ex + (v - ay) * ey) / (ex * ex + ey * ey)).clamp(0, 1)
-        return ((u - ax - along * ex) ** 2 + (v - ay - along * ey) ** 2).sqrt()
+    def brightness(self, dx: Array, dy: Array) -> Array:
+        return triangle_brightness(dx, dy, *self.constants)
 
-    def extent(self, threshold: float) -> Tensor:
-        return self.sigma + self.HALF_WIDTH
+    def extent(self, threshold: float) -> Array:
+        return self.sigma + HALF_WIDTH
+
+
+HALF_WIDTH = 1.5  # px, of a triangle's line
+ROOT_3_4 = math.sqrt(3) / 2
+
+
+def triangle_brightness(dx, dy, sigma, cos, sin):
+    u, v = dx * cos + dy * sin, dy * cos - dx * sin
+    first = where(on_line(u, v, sigma, 1.0, 0.0, -0.5, ROOT_3_4), 57.0, u * 0.0)
+    second = where(on_line(u, v, sigma, -0.5, ROOT_3_4, -0.5, -ROOT_3_4), 113.0, first)
+    return where(on_line(u, v, sigma, -0.5, -ROOT_3_4, 1.0, 0.0), 22.0, second)  # the later line lies on top
+
+
+def on_line(u, v, sigma, start_x, start_y, end_x, end_y):
+    """Whether (u, v) is within HALF_WIDTH of the edge between two corners, given on the unit circle."""
+    ax, ay = sigma * start_x, sigma * start_y
+    ex, ey = sigma * end_x - ax, sigma * end_y - ay
+    along = ((u - ax) * ex + (v - ay) * ey) / (ex * ex + ey * ey)
+    along = where(along < 0.0, 0.0, along)
+    along = where(along > 1.0, 1.0, along)
+    across_x, across_y = u - ax - along * ex, v - ay - along * ey
+    return across_x * across_x + across_y * across_y <= HALF_WIDTH * HALF_WIDTH
 
 
 class Picture:
-    """A grey picture shared by all rows: (H, W) float64 grey levels, pixel (i, j) at x = j − W/2, y = H/2 − i."""
+    """A grey picture shared by all rows: (H, W) grey levels, pixel (i, j) at x = j − W/2, y = H/2 − i."""
 
-    def __init__(self, levels: Tensor) -> None:
-        self.levels = torch.nn.functional.pad(levels.double(), (1, 1, 1, 1))  # black beyond the border
-
-    def at(self, dx: Tensor, dy: Tensor) -> Tensor:
-        """Bilinear interpolation."""
-        levels = self.levels.to(dx.device)
+    def __init__(self, levels: Array) -> None:
+        xp = namespace(levels)
         height, width = levels.shape
+        self.levels = xp.zeros((height + 2, width + 2), dtype=xp.float64)  # black beyond the border
+        self.levels[1:-1, 1:-1] = levels
+
+    def to(self, device) -> Picture:
+        import torch
+
+        moved = object.__new__(Picture)
+        moved.levels = torch.as_tensor(self.levels).to(device)
+        return moved
+
+    def at(self, dx: Array, dy: Array) -> Array:
+        """Bilinear interpolation."""
+        xp, levels = namespace(dx), self.levels
+        height, width = levels.shape
+        column, row = dx + ((width - 2) / 2 + 1), ((height - 2) / 2 + 1) - dy
         # A ray through a point mass meets the source nowhere: NaN becomes the black corner.
-        column = (dx + (width - 2) / 2 + 1).nan_to_num(nan=0.0).clamp(0, width - 1)
-        row = ((height - 2) / 2 - dy + 1).nan_to_num(nan=0.0).clamp(0, height - 1)
-        left, top = column.floor().clamp(max=width - 2), row.floor().clamp(max=height - 2)
+        column, row = where(column > 0.0, column, 0.0), where(row > 0.0, row, 0.0)
+        column, row = where(column > width - 1.0, width - 1.0, column), where(row > height - 1.0, height - 1.0, row)
+        left, top = xp.floor(column), xp.floor(row)
+        left, top = where(left > width - 2.0, width - 2.0, left), where(top > height - 2.0, height - 2.0, top)
         a, b = column - left, row - top
-        i, j = top.long(), left.long()
+        i, j = xp.astype(top, xp.int64), xp.astype(left, xp.int64)
         upper = levels[i, j] * (1 - a) + levels[i, j + 1] * a
         lower = levels[i + 1, j] * (1 - a) + levels[i + 1, j + 1] * a
         return upper * (1 - b) + lower * b
@@ -185,37 +258,44 @@ class Picture:
 class Image(Source):
     """A user's picture, centred on the source position and rotated by theta."""
 
-    theta: Tensor
+    theta: Array
     picture: Picture
 
-    def brightness(self, dx: Tensor, dy: Tensor) -> Tensor:
-        return self.picture.at(*_rotate(dx, dy, self.theta))
+    def brightness(self, dx: Array, dy: Array) -> Array:
+        cos, sin = cosine_and_sine(self.theta)
+        return self.picture.at(dx * cos + dy * sin, dy * cos - dx * sin)
 
-    def extent(self, threshold: float) -> Tensor:
+    def extent(self, threshold: float) -> Array:
         height, width = self.picture.levels.shape
-        return torch.full_like(self.theta, math.hypot(height, width) / 2 + 1)
+        return self.theta * 0.0 + (math.hypot(height, width) / 2 + 1)
 
 
 @dataclass(frozen=True)
 class Constellation(Source):
-    """Sum of sources at offsets (x, y) from the common centre."""
+    """Sum of sources at offsets (x, y) from the common centre, each clipped to 255."""
 
     sources: tuple[Source, ...]
-    x: tuple[Tensor, ...]
-    y: tuple[Tensor, ...]
+    x: tuple[Array, ...]
+    y: tuple[Array, ...]
 
-    def brightness(self, dx: Tensor, dy: Tensor) -> Tensor:
+    def brightness(self, dx: Array, dy: Array) -> Array:
         total = 0.0
         for source, cx, cy in zip(self.sources, self.x, self.y, strict=True):
-            total = source.brightness(dx - cx, dy - cy).clamp(0, 255) + total
+            total = clipped(source.brightness(dx - cx, dy - cy)) + total
         return total
 
-    def extent(self, threshold: float) -> Tensor:
-        radii = [
-            source.extent(threshold / len(self.sources)) + (cx * cx + cy * cy).sqrt()
-            for source, cx, cy in zip(self.sources, self.x, self.y, strict=True)
-        ]
-        return torch.stack(radii).amax(0)
+    def extent(self, threshold: float) -> Array:
+        furthest = 0.0
+        for source, cx, cy in zip(self.sources, self.x, self.y, strict=True):
+            reach = source.extent(threshold / len(self.sources)) + sqrt(cx * cx + cy * cy)
+            furthest = where(reach > furthest, reach, furthest)
+        return furthest
+
+
+def clipped(level):
+    """To 0…255; NaN stays."""
+    level = where(level < 0.0, 0.0, level)
+    return where(level > 255.0, 255.0, level)
 
 
 SOURCES: dict[str, type[Source]] = {

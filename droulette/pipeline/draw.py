@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -10,6 +11,7 @@ import pandas as pd
 
 from droulette.parameters.reading import Distribution
 from droulette.parameters.simulation import CONFIGS, Cluster, Lens, Position, Source
+from droulette.physics.elementary import angle_in_degrees, cosine_and_sine, log1p
 
 if TYPE_CHECKING:
     from droulette.parameters import Parameters
@@ -18,19 +20,25 @@ RETRIES = 64  # of rows whose source fell on the origin
 
 
 class Streams:
-    """A named stream of random numbers a quantity: row i depends on no other quantity, nor on the size."""
+    """A named stream of random numbers a quantity: row i depends on no other quantity, nor on the other rows.
 
-    def __init__(self, seed: int, size: int):
-        self.seed, self.size = seed, size
+    Drawn here are rows start to stop − 1, `size` of them.
+    """
+
+    def __init__(self, seed: int, start: int, stop: int):
+        self.seed, self.start, self.size = seed, start, stop - start
 
     def uniform(self, name: str) -> np.ndarray:
         """(size,) uniform on [0, 1)."""
         seeds = np.random.SeedSequence([self.seed, crc32(name.encode())])
-        return np.random.Generator(np.random.Philox(seeds)).random(self.size)
+        generator = np.random.Philox(seeds)
+        generator.advance(self.start // 4)  # each step of Philox gives four numbers
+        skipped = self.start % 4
+        return np.random.Generator(generator).random(self.size + skipped)[skipped:]
 
     def draw(self, name: str, distribution: Distribution) -> np.ndarray:
         """(size,) numbers of a distribution."""
-        return distribution.sample(self.uniform(name))
+        return sample(distribution, self.uniform(name))
 
     def choose(self, name: str, options: tuple[str, ...]) -> np.ndarray:
         """(size,) of the options, as objects."""
@@ -38,19 +46,33 @@ class Streams:
         return np.array(options, dtype=object)[index]
 
 
-def draw_table(params: Parameters) -> pd.DataFrame:
-    """Draw `params.simulator.size` rows: index, filename, model, lens or cluster, source and position.
+def sample(distribution: Distribution, u: np.ndarray) -> np.ndarray:
+    """Map u, uniform in [0, 1), to the distribution by the inverse of its cumulative distribution."""
+    low, high, rate = distribution.low, distribution.high, distribution.rate
+    if distribution.choices:
+        return np.asarray(distribution.choices)[np.floor(u * len(distribution.choices)).astype(int)]
+    if distribution.whole:
+        return np.minimum(np.floor(low + u * (high - low + 1)), high)
+    x = -log1p(u * math.expm1(-rate)) / rate if rate else u
+    return np.clip(low * (1 - x) + high * x, low, high)
+
+
+def draw_table(params: Parameters, start: int = 0, stop: int | None = None) -> pd.DataFrame:
+    """Draw the rows from `start` up to `stop`, by default all `params.simulator.size` of them.
+
+    Columns: index, filename, model, lens or cluster, source and position.
 
     Lengths are in pixels, angles in degrees, counter-clockwise from x. With `config`, the columns `config`,
     `model`, `lens` and, if any is so, `sampled` say the same. The row of a cluster has a column `cluster`,
     `SIS/x/y/θ_E;SIE/x/y/θ_E/f/orientation;…`, in place of those of a single lens.
     """
     simulator = params.simulator
-    streams = Streams(simulator.seed, simulator.size)
-    index = np.arange(1, simulator.size + 1)
+    stop = simulator.size if stop is None else stop
+    streams = Streams(simulator.seed, start, stop)
+    index = np.arange(start + 1, stop + 1)
     frame = pd.DataFrame({"index": index, "filename": [f"image-{i:06}.png" for i in index.tolist()]})
     models = streams.choose("simulator.model", simulator.model)
-    sampled = np.full(simulator.size, simulator.sampled)
+    sampled = np.full(streams.size, simulator.sampled)
     config = None
     if simulator.config:
         config = streams.choose("simulator.config", simulator.config)
@@ -58,7 +80,7 @@ def draw_table(params: Parameters) -> pd.DataFrame:
         sampled |= _lookup(config, {name: CONFIGS[name][2] for name in CONFIGS}).astype(bool)
         frame["config"] = config
     frame["model"] = models
-    if sampled.any():
+    if simulator.sampled or any(CONFIGS[name][2] for name in simulator.config or ()):
         frame["sampled"] = sampled
 
     if params.cluster.count.high:
@@ -112,12 +134,12 @@ def _clusters(
     for k in range(1, count.max() + 1):
         one = _lens(streams, lens, config, f"#{k}")
         theta = one["einsteinradius"]
-        angle = np.deg2rad(360 * streams.uniform(f"cluster.angle#{k}"))
+        cos, sin = cosine_and_sine(360 * streams.uniform(f"cluster.angle#{k}"))
         distance = streams.uniform(f"cluster.distance#{k}") * cluster.maxrelativelocation * theta
         there = count >= k
         reach = np.where(there, np.maximum(reach, distance + theta), reach)
         mode = np.where(one["lens"] == "PM", "PointMass", one["lens"])
-        x, y = distance * np.cos(angle), distance * np.sin(angle)
+        x, y = distance * cos, distance * sin
         numbers = (x, y, theta, one["ellipseratio"], one["orientation"])
         rows = zip(mode, *(map(repr, column.tolist()) for column in numbers), strict=True)
         for row, fields in enumerate(rows):
@@ -132,8 +154,7 @@ def _position(
     """x, y, R (pixels) and phi (degrees) of the source; `reach` is "einsteinR"."""
     if source.position == "cartesian":
         x, y = _off_origin(streams, position)
-        phi = np.mod(np.rad2deg(np.arctan2(y, x)), 360)
-        return x, y, np.hypot(x, y), np.where(phi == 360, 0.0, phi)
+        return x, y, np.sqrt(x * x + y * y), angle_in_degrees(x, y)
     phi = streams.draw("position.phi", position.phi)
     if source.position == "polar":
         low = _bound(position.r_min, reach, reach)
@@ -152,8 +173,8 @@ def _position(
     if position.r is not None:
         options = np.stack([_bound(r, reach, reach) for r in position.r])
         radius = options[np.floor(u * len(options)).astype(int), np.arange(len(u))]
-    angle = np.deg2rad(phi)
-    return radius * np.cos(angle), radius * np.sin(angle), radius, phi
+    cos, sin = cosine_and_sine(phi)
+    return radius * cos, radius * sin, radius, phi
 
 
 def _bound(value: float | str | None, reach: np.ndarray, default: np.ndarray) -> np.ndarray:

@@ -1,33 +1,34 @@
-"""Draw the pictures of a dataset table and compute its reference points and roulette amplitudes."""
+"""Draw the pictures of a dataset table and compute its reference points and roulette amplitudes, chunk by chunk."""
 
 from __future__ import annotations
 
-import os
-import zlib
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
-from PIL import Image
 
+from droulette.devices import cores
 from droulette.errors import UserError
 from droulette.physics.amplitudes import amplitudes, orders
-from droulette.physics.batches import move
+from droulette.physics.arrays import to_numpy
+from droulette.physics.batches import move, take
 from droulette.physics.lens_equation import apparent_position, residual
 from droulette.physics.lenses import Lens
 from droulette.physics.mappings import Mapping, Raytrace, Roulette, convergence_radius
 from droulette.physics.rendering import Scene, centre_of_light, render
+from droulette.pipeline import png
 from droulette.pipeline.scenes import Kind, groups, lens_batch, normalise, source_batch
 
 SOURCE_COLUMNS = ("source", "image", "x", "y", "sigma", "sigma2", "theta", "n_sersic", "luminosity")
-ROWS_AT_ONCE = 4096  # rows whose amplitudes are computed together
+CHUNK = 4096  # rows of a table that are in memory together, a multiple of 4
+ROWS_AT_ONCE = 1024  # rows whose amplitudes are computed together: their series fit a core's cache
 SAMPLED_AT_ONCE = 8  # a sampled lens takes three float64 canvases
-PICTURES_AT_ONCE = 8
-PNG = {"compress_level": 1, "compress_type": zlib.Z_RLE}  # mostly black: as small as level 6 in half its time
+PICTURES_AT_ONCE = 16
+
+Keep = Callable[[str, bytes], object]
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def amplitude_columns(nterms: int) -> list[str]:
 
 
 class Tables:
-    """ξ₀, ∇ψ(ξ₀)'s residual, amplitudes and centres of light of n rows, filled in as they are computed."""
+    """ξ₀, its residual, amplitudes and centres of light of n rows, filled in as they are computed."""
 
     def __init__(self, count: int, nterms: int) -> None:
         self.xi = np.zeros((2, count))
@@ -64,133 +65,209 @@ class Tables:
 
 
 def generate(
-    frame: pd.DataFrame,
+    frame: pd.DataFrame, drawing: Drawing, directory: Path, *, name: str = "dataset.csv", **options
+) -> pd.DataFrame:
+    """Draw every row's picture into `directory` and return the roulette table; see `generate_chunks`."""
+    check_rows([frame], name, drawing.imagesize)
+    (table,) = generate_chunks([frame], drawing, folder(directory), name=name, **options)
+    return table
+
+
+def folder(directory: Path) -> Keep:
+    """Keep pictures as files of a folder."""
+    return lambda filename, data: (directory / filename).write_bytes(data)
+
+
+def generate_chunks(
+    chunks: Iterable[pd.DataFrame],
     drawing: Drawing,
-    directory: Path,
+    keep: Keep | None,
     *,
     name: str = "dataset.csv",
     workers: int | None = None,
     device: str = "cpu",
     progress: Callable[[int], object] = lambda count: None,
-) -> pd.DataFrame:
-    """Draw every row's picture into `directory` and return the roulette table.
+) -> Iterator[pd.DataFrame]:
+    """Draw every row's picture and give the roulette tables of the chunks, one by one.
+
+    While a chunk's pictures are drawn, the next one's reference points and amplitudes are computed.
 
     Args:
-        frame: a dataset table; the row alone decides its picture.
+        chunks: dataset tables; a row alone decides its picture.
+        keep: called with the file name and the PNG file of each picture; None: no pictures are kept, and none is
+            drawn unless its centre of light is wanted.
         name: what error messages call the table.
         workers: threads that draw and encode; by default one a core.
         device: where pixels are computed. Reference points and amplitudes are always computed on the CPU.
-        progress: called with the number of pictures just finished.
+        progress: called with the number of rows just finished.
 
     Raises:
-        UserError: a row that cannot be drawn, before any picture is drawn.
+        UserError: a row that cannot be drawn; see `check_rows`.
     """
-    frame = normalise(frame, name)
-    check_filenames(frame, name)
-    tables = Tables(len(frame), drawing.nterms)
-    batches = []
-    # PyTorch's own threads would compete with ours; one each, and no thread's share decides a sum.
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    pool = ThreadPoolExecutor(workers or cores())
     try:
-        pool = ThreadPoolExecutor(workers or os.cpu_count(), initializer=torch.set_num_threads, initargs=(1,))
-        with pool:
-            for kind, rows in groups(frame, name):
-                batches += _parts(kind, rows, PICTURES_AT_ONCE)
-                parts = _parts(kind, rows, SAMPLED_AT_ONCE if kind.sampled else ROWS_AT_ONCE)
-                list(pool.map(lambda part: _solve(frame, part[0], part[1], drawing, name, tables), parts))
-            check_sources(frame, name)
-
-            def draw(batch: tuple[Kind, np.ndarray]) -> None:
-                kind, rows = batch
-                pictures = draw_batch(frame, kind, rows, drawing, name, tables, device)
-                for filename, picture in zip(frame["filename"].to_numpy()[rows], pictures, strict=True):
-                    Image.fromarray(picture).save(directory / filename, "PNG", **PNG)
-                progress(len(rows))
-
-            try:
-                list(pool.map(draw, batches))
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+        waiting: tuple | None = None
+        for chunk in chunks:
+            # Of many sampled lenses only a few maps fit into memory: the pictures of the last chunk are awaited.
+            drawn = _draw_chunk(pool, normalise(chunk, name), drawing, keep, name, device, progress)
+            if waiting:
+                yield _finished(*waiting, drawing)
+            waiting = drawn
+        if waiting:
+            yield _finished(*waiting, drawing)
     finally:
-        torch.set_num_threads(threads)
+        pool.shutdown(cancel_futures=True)
+
+
+def _draw_chunk(
+    pool: ThreadPoolExecutor,
+    frame: pd.DataFrame,
+    drawing: Drawing,
+    keep: Keep | None,
+    name: str,
+    device: str,
+    progress: Callable[[int], object],
+) -> tuple[pd.DataFrame, Tables, list[Future]]:
+    """Compute a chunk's tables and start its pictures."""
+    tables = Tables(len(frame), drawing.nterms)
+    filenames = frame["filename"].to_numpy()
+    futures: list[Future] = []
+    for kind, of_kind in groups(frame, name):
+        step = SAMPLED_AT_ONCE if kind.sampled else ROWS_AT_ONCE
+        parts = [of_kind[start : start + step] for start in range(0, len(of_kind), step)]
+
+        def solve(rows: np.ndarray, kind: Kind = kind) -> Scene:
+            return _solve(frame, kind, rows, drawing, name, tables)
+
+        for rows, scene in zip(parts, pool.map(solve, parts), strict=True):
+            futures += [
+                pool.submit(_draw, scene, part, rows[part], filenames, drawing, tables, keep, device, progress)
+                for part in _slices(len(rows))
+            ]
+            if kind.sampled:
+                _wait(futures)
+    return frame, tables, futures
+
+
+def _slices(count: int) -> list[slice]:
+    return [slice(start, min(start + PICTURES_AT_ONCE, count)) for start in range(0, count, PICTURES_AT_ONCE)]
+
+
+def _wait(futures: list[Future]) -> None:
+    for future in futures:
+        future.result()
+
+
+def _finished(frame: pd.DataFrame, tables: Tables, futures: list[Future], drawing: Drawing) -> pd.DataFrame:
+    _wait(futures)
     return _roulette_table(frame, drawing, tables)
 
 
-def _parts(kind: Kind, rows: np.ndarray, size: int) -> list[tuple[Kind, np.ndarray]]:
-    return [(kind, rows[start : start + size]) for start in range(0, len(rows), size)]
-
-
-def check_filenames(frame: pd.DataFrame, name: str) -> None:
-    """Raise unless every row names one plain .png file of its own."""
-    if "filename" not in frame:
-        raise UserError(f"{name}: found no column 'filename', expected it")
-    seen: set[str] = set()
-    for row, filename in enumerate(frame["filename"], start=1):
-        plain = isinstance(filename, str) and Path(filename).name == filename and "\\" not in filename
-        if not plain or not filename.lower().endswith(".png") or filename.startswith(".") or "\0" in filename:
-            raise UserError(
-                f"{name}: row {row}, column filename: found {str(filename)[:80]!r}, "
-                "expected a plain name that ends in .png, without folders"
-            )
-        if filename in seen:
-            raise UserError(f"{name}: row {row}, column filename: found {filename!r} a second time, expected each once")
-        seen.add(filename)
-
-
-def check_sources(frame: pd.DataFrame, name: str) -> None:
-    """Raise for the first row whose source cannot be drawn."""
-    for kind, rows in groups(frame, name):
-        source_batch(frame.iloc[rows], kind, name)
-
-
-def _solve(frame: pd.DataFrame, kind: Kind, rows: np.ndarray, drawing: Drawing, name: str, tables: Tables) -> None:
-    """Reference points and amplitudes of rows of one kind."""
+def _solve(frame: pd.DataFrame, kind: Kind, rows: np.ndarray, drawing: Drawing, name: str, tables: Tables) -> Scene:
+    """Reference points and amplitudes of rows of one kind, and what their pictures show."""
     part = frame.iloc[rows]
     lens = lens_batch(part, kind, name, drawing.imagesize)
-    eta_x, eta_y = _eta(part)
+    eta_x, eta_y = (part[axis].to_numpy(np.float64, copy=True) for axis in ("x", "y"))
     xi_x, xi_y = apparent_position(lens, eta_x, eta_y)
     alpha, beta = amplitudes(lens, xi_x, xi_y, drawing.nterms)
-    rest = residual(lens, xi_x, xi_y, eta_x, eta_y)
     tables.xi[:, rows] = np.stack([xi_x, xi_y])
-    tables.offset[:, rows] = np.stack(rest)
-    tables.alpha[:, rows], tables.beta[:, rows] = alpha.numpy(), beta.numpy()
+    tables.offset[:, rows] = np.stack(residual(lens, xi_x, xi_y, eta_x, eta_y))
+    tables.alpha[:, rows], tables.beta[:, rows] = alpha, beta
+    return Scene(
+        _mapping(lens, kind, drawing, (eta_x, eta_y), (xi_x, xi_y), alpha, beta), source_batch(part, kind, name)
+    )
 
 
-def _eta(part: pd.DataFrame) -> tuple[torch.Tensor, torch.Tensor]:
-    return tuple(torch.from_numpy(part[axis].to_numpy(np.float64, copy=True)) for axis in ("x", "y"))
+def _mapping(lens: Lens, kind: Kind, drawing: Drawing, eta: tuple, xi: tuple, alpha, beta) -> Mapping:
+    if kind.model == "Raytrace":
+        return Raytrace(lens, *eta)
+    radius = convergence_radius(lens, *xi) if drawing.mask else None
+    return Roulette.from_amplitudes(*xi, alpha, beta, drawing.nterms, radius)
 
 
-def draw_batch(
-    frame: pd.DataFrame,
-    kind: Kind,
+def _draw(
+    scenes: Scene,
+    part: slice,
     rows: np.ndarray,
+    filenames: np.ndarray,
     drawing: Drawing,
-    name: str,
     tables: Tables,
+    keep: Keep | None,
     device: str,
-) -> np.ndarray:
-    """Pictures of rows of one kind, (B, size, size) uint8; their centres of light go into `tables`."""
-    part = frame.iloc[rows]
-    lens = lens_batch(part, kind, name, drawing.imagesize)
-    mapping = _mapping(lens, part, kind, rows, drawing, tables)
-    scene = move(Scene(mapping, source_batch(part, kind, name)), device)
-    centre_x = centre_y = torch.zeros(len(rows), dtype=torch.float64, device=device)
+    progress: Callable[[int], object],
+) -> None:
+    """Draw a part of the scenes, which has those rows, and keep the pictures."""
+    if keep is not None or drawing.centred:
+        with stream(device):
+            scene, zero = take(scenes, part), np.zeros(len(rows))
+            if device != "cpu":
+                scene, zero = move(scene, device), move(zero, device)
+            pictures = draw_batch(scene, rows, zero, drawing, tables, keep is not None)
+        for row, picture in zip(rows, pictures, strict=False):
+            keep(filenames[row], png.encode(picture))
+    progress(len(rows))
+
+
+def draw_batch(scene: Scene, rows: np.ndarray, zero, drawing: Drawing, tables: Tables, wanted: bool) -> np.ndarray:
+    """Pictures of scenes, (B, size, size) uint8, or none if they are not `wanted`; centres of light into `tables`.
+
+    zero: (B,), of the kind and on the device that is to draw.
+    """
+    centre_x = centre_y = zero
     options = {"sampling": drawing.sampling, "supersampling": drawing.supersampling}
     if drawing.centred:
         centre_x, centre_y = centre_of_light(scene, drawing.imagesize, **options)
-        tables.centre[:, rows] = np.stack([centre_x.cpu(), centre_y.cpu()])
-    return render(scene, drawing.size, centre_x, centre_y, canvas=drawing.imagesize, **options).cpu().numpy()
+        tables.centre[:, rows] = np.stack([to_numpy(centre_x), to_numpy(centre_y)])
+    if not wanted:
+        return np.empty((0, 0, 0), np.uint8)
+    return to_numpy(render(scene, drawing.size, centre_x, centre_y, canvas=drawing.imagesize, **options))
 
 
-def _mapping(lens: Lens, part: pd.DataFrame, kind: Kind, rows: np.ndarray, drawing: Drawing, tables: Tables) -> Mapping:
-    if kind.model == "Raytrace":
-        return Raytrace(lens, *_eta(part))
-    xi_x, xi_y = torch.from_numpy(tables.xi[:, rows])
-    radius = convergence_radius(lens, xi_x, xi_y) if drawing.mask else None
-    alpha, beta = torch.from_numpy(tables.alpha[:, rows]), torch.from_numpy(tables.beta[:, rows])
-    return Roulette.from_amplitudes(xi_x, xi_y, alpha, beta, drawing.nterms, radius)
+def stream(device: str):
+    """A CUDA stream for each worker: while one copies and encodes, another draws."""
+    import contextlib
+
+    if device == "cpu":
+        return contextlib.nullcontext()
+    import torch
+
+    return torch.cuda.stream(torch.cuda.Stream(device)) if device.startswith("cuda") else contextlib.nullcontext()
+
+
+# ---------------------------------------------------------------- tables
+
+
+def check_rows(chunks: Iterable[pd.DataFrame], name: str, imagesize: int) -> int:
+    """Raise `UserError` for the first row that cannot be drawn, or whose file name is not a plain one of its own.
+
+    Returns: the number of rows.
+    """
+    seen: set[str] = set()
+    for chunk in chunks:
+        frame = normalise(chunk, name)
+        check_filenames(frame, name, seen)
+        for kind, rows in groups(frame, name):
+            part = frame.iloc[rows]
+            lens_batch(part, replace(kind, sampled=False), name, imagesize)
+            source_batch(part, kind, name)
+    return len(seen)
+
+
+def check_filenames(frame: pd.DataFrame, name: str, seen: set[str]) -> None:
+    """Raise unless every row names one plain .png file that is not among those `seen`, and add them."""
+    if "filename" not in frame:
+        raise UserError(f"{name}: found no column 'filename', expected it")
+    for label, filename in frame["filename"].items():
+        plain = isinstance(filename, str) and Path(filename).name == filename and "\\" not in filename
+        if not plain or not filename.lower().endswith(".png") or filename.startswith(".") or "\0" in filename:
+            raise UserError(
+                f"{name}: row {label + 1}, column filename: found {str(filename)[:80]!r}, "
+                "expected a plain name that ends in .png, without folders"
+            )
+        if filename in seen:
+            found = f"found {filename!r} a second time, expected each once"
+            raise UserError(f"{name}: row {label + 1}, column filename: {found}")
+        seen.add(filename)
 
 
 def _roulette_table(frame: pd.DataFrame, drawing: Drawing, tables: Tables) -> pd.DataFrame:
@@ -207,9 +284,4 @@ def _roulette_table(frame: pd.DataFrame, drawing: Drawing, tables: Tables) -> pd
         columns |= {f"{label}X": values[0], f"{label}Y": values[1]}
     for k, (m, s) in enumerate(orders(drawing.nterms)):
         columns |= {f"alpha[{m}][{s}]": tables.alpha[k], f"beta[{m}][{s}]": tables.beta[k]}
-    return pd.DataFrame(columns)
-
-
-def by_rows(count: int, size: int) -> Iterator[slice]:
-    for start in range(0, count, size):
-        yield slice(start, min(start + size, count))
+    return pd.DataFrame(columns, copy=False)

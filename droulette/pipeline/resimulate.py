@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
-import torch
 
+from droulette.devices import cores
 from droulette.errors import UserError
 from droulette.physics.amplitudes import orders
+from droulette.physics.arrays import to_numpy
 from droulette.physics.batches import move
 from droulette.physics.mappings import Roulette
 from droulette.physics.rendering import Scene, render
@@ -55,20 +55,19 @@ def resimulate(
     frame = table.reset_index(drop=True).assign(model="Roulette", sampled=False, lens="SIS")
     pictures = np.zeros((len(frame), imagesize, imagesize), np.uint8)
 
-    def column(part: pd.DataFrame, label: str) -> torch.Tensor:
-        values = part[label].to_numpy(np.float64, copy=True) if label in part else np.zeros(len(part))
-        return torch.from_numpy(values)
+    def column(part: pd.DataFrame, label: str) -> np.ndarray:
+        return part[label].to_numpy(np.float64, copy=True) if label in part else np.zeros(len(part))
 
     def draw(batch) -> None:
         kind, rows = batch
         part = frame.iloc[rows]
-        alpha = torch.stack([column(part, f"alpha[{m}][{s}]") for m, s in orders(nterms)])
-        beta = torch.stack([column(part, f"beta[{m}][{s}]") for m, s in orders(nterms)])
+        alpha = np.stack([column(part, f"alpha[{m}][{s}]") for m, s in orders(nterms)])
+        beta = np.stack([column(part, f"beta[{m}][{s}]") for m, s in orders(nterms)])
         mapping = Roulette.from_amplitudes(column(part, "xiX"), column(part, "xiY"), alpha, beta, nterms)
-        scene = move(Scene(mapping, source_batch(part, kind, name)), device)
-        zero = torch.zeros(len(rows), dtype=torch.float64, device=device)
-        drawn = render(scene, imagesize, zero, zero, sampling=sampling, supersampling=supersampling)
-        pictures[rows] = drawn.cpu().numpy()
+        scene, zero = Scene(mapping, source_batch(part, kind, name)), np.zeros(len(rows))
+        if device != "cpu":
+            scene, zero = move(scene, device), move(zero, device)
+        pictures[rows] = to_numpy(render(scene, imagesize, zero, zero, sampling=sampling, supersampling=supersampling))
         progress(len(rows))
 
     batches = [
@@ -76,6 +75,6 @@ def resimulate(
         for kind, rows in groups(frame, name)
         for start in range(0, len(rows), PICTURES_AT_ONCE)
     ]
-    with ThreadPoolExecutor(workers or os.cpu_count(), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with ThreadPoolExecutor(workers or cores()) as pool:
         list(pool.map(draw, batches))
     return pictures

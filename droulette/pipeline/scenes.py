@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 
 from droulette.errors import UserError
 from droulette.parameters.simulation import CONFIGS, MODELS
 from droulette.physics.amplitudes import critical_radius
+from droulette.physics.elementary import cosine_and_sine
 from droulette.physics.lenses import LENSES, Cluster, Lens
 from droulette.physics.sampled import Sampled
 from droulette.physics.sources import SOURCES, Constellation, Image, Picture, Source
@@ -65,11 +65,12 @@ def normalise(
 ) -> pd.DataFrame:
     """The table with `model`, `lens` and `sampled` filled in from `config` and CosmoSim's spellings mended.
 
+    Its index is that of the file's rows, from 0, which error messages name.
+
     Raises:
         UserError: a row without a lens, a source or a position, or with an unknown name in one of them.
     """
     frame = frame.rename(columns={"einsteinR": "einsteinradius"} if "einsteinradius" not in frame else {})
-    frame = frame.reset_index(drop=True)
     if "config" in frame:
         unknown = ~frame["config"].isin(CONFIGS)
         if unknown.any():
@@ -91,9 +92,9 @@ def normalise(
     if not {"x", "y"} <= set(frame):
         if not {"R", "phi"} <= set(frame):
             raise UserError(f"{name}: found no columns 'x' and 'y' nor 'R' and 'phi', expected a source position")
-        angle = np.deg2rad(_numbers(frame, "phi", name))
+        cos, sin = cosine_and_sine(_numbers(frame, "phi", name))
         radius = _numbers(frame, "R", name)
-        frame["x"], frame["y"] = radius * np.cos(angle), radius * np.sin(angle)
+        frame["x"], frame["y"] = radius * cos, radius * sin
     for axis in ("x", "y"):
         frame[axis] = _numbers(frame, axis, name)
     return frame
@@ -130,8 +131,8 @@ def kinds(frame: pd.DataFrame, name: str) -> list[Kind]:
     lens = frame["lens"] if "lens" in frame else pd.Series([None] * len(frame))
     cache: dict[tuple, Kind] = {}
     result = []
-    columns = zip(frame["model"], frame["sampled"], cluster, lens, frame["source"], strict=True)
-    for row, (model, sampled, members, single, source) in enumerate(columns, start=1):
+    columns = zip(frame.index, frame["model"], frame["sampled"], cluster, lens, frame["source"], strict=True)
+    for label, model, sampled, members, single, source in columns:
         has_cluster = isinstance(members, str) and members != ""
         lenses = _names(members) if has_cluster else (single,)
         key = (
@@ -145,14 +146,15 @@ def kinds(frame: pd.DataFrame, name: str) -> list[Kind]:
             for lens_name in lenses:
                 if lens_name not in LENSES:
                     raise UserError(
-                        f"{name}: row {row}, column {'cluster' if has_cluster else 'lens'}: "
+                        f"{name}: row {label + 1}, column {'cluster' if has_cluster else 'lens'}: "
                         f"found {lens_name!r}, expected one of {', '.join(LENSES)}"
                     )
             sources = _names(source) if "/" in str(source) else (source,)
             for source_name in sources:
                 if source_name not in SOURCES:
                     raise UserError(
-                        f"{name}: row {row}, column source: found {source_name!r}, expected one of {', '.join(SOURCES)}"
+                        f"{name}: row {label + 1}, column source: "
+                        f"found {source_name!r}, expected one of {', '.join(SOURCES)}"
                     )
             cache[key] = Kind(model, bool(sampled), lenses, has_cluster, sources, "/" in str(source))
         result.append(cache[key])
@@ -192,7 +194,7 @@ def lens_batch(frame: pd.DataFrame, kind: Kind, name: str, canvas: int = 512) ->
             for field, column in zip(parameters_of(LENSES[lens_name]), values[2:], strict=True):
                 _check_range(
                     frame["cluster"],
-                    column.numpy(),
+                    column,
                     LENS_COLUMNS.get(field.name, field.name),
                     "cluster",
                     name,
@@ -202,10 +204,7 @@ def lens_batch(frame: pd.DataFrame, kind: Kind, name: str, canvas: int = 512) ->
     else:
         kind_of_lens = LENSES[kind.lenses[0]]
         lens = kind_of_lens(
-            *(
-                torch.from_numpy(_numbers(frame, LENS_COLUMNS.get(f.name, f.name), name))
-                for f in parameters_of(kind_of_lens)
-            )
+            *(_numbers(frame, LENS_COLUMNS.get(f.name, f.name), name) for f in parameters_of(kind_of_lens))
         )
     return Sampled.of(lens, len(frame), canvas) if kind.sampled else lens
 
@@ -224,8 +223,8 @@ def _check_range(texts: pd.Series, values: np.ndarray, key: str, column: str, na
 
 def _constituents(
     texts: pd.Series, names: tuple[str, ...], counts: list[int], column: str, name: str
-) -> list[list[torch.Tensor]]:
-    """`name/number/…;…` as one list of (B,) tensors for each constituent."""
+) -> list[list[np.ndarray]]:
+    """`name/number/…;…` as one list of (B,) arrays for each constituent."""
     table = np.empty((len(texts), sum(counts)))
     for row, (label, text) in enumerate(texts.items()):
         parts = [part.split("/")[1:] for part in text.split(";")]
@@ -240,7 +239,7 @@ def _constituents(
             raise UserError(f"{name}: row {label + 1}, column {column}: found {text[:80]!r}, expected finite numbers")
     result, start = [], 0
     for count in counts:
-        result.append([torch.from_numpy(np.ascontiguousarray(table[:, start + k])) for k in range(count)])
+        result.append([np.ascontiguousarray(table[:, start + k]) for k in range(count)])
         start += count
     return result
 
@@ -263,15 +262,13 @@ def source_batch(frame: pd.DataFrame, kind: Kind, name: str) -> Source:
         for source_name, values in zip(kind.sources, numbers, strict=True):
             named = dict(zip(CONSTELLATION_FIELDS, values, strict=False))
             for f in parameters_of(SOURCES[source_name]):
-                _check_range(frame["source"], named[f.name].numpy(), f.name, "source", name)
+                _check_range(frame["source"], named[f.name], f.name, "source", name)
             sources.append(SOURCES[source_name](**{f.name: named[f.name] for f in parameters_of(SOURCES[source_name])}))
         return Constellation(tuple(sources), tuple(v[0] for v in numbers), tuple(v[1] for v in numbers))
     kind_of_source = SOURCES[kind.sources[0]]
     if kind_of_source is Image:
-        return Image(torch.from_numpy(_numbers(frame, "theta", name)), _picture(frame, name))
-    return kind_of_source(
-        **{f.name: torch.from_numpy(_numbers(frame, f.name, name)) for f in parameters_of(kind_of_source)}
-    )
+        return Image(_numbers(frame, "theta", name), _picture(frame, name))
+    return kind_of_source(**{f.name: _numbers(frame, f.name, name) for f in parameters_of(kind_of_source)})
 
 
 def _picture(frame: pd.DataFrame, name: str) -> Picture:
@@ -284,7 +281,7 @@ def _picture(frame: pd.DataFrame, name: str) -> Picture:
         raise UserError(f"{name}: column image: found {str(path)[:80]!r}, expected a path below the working folder")
     try:
         with PillowImage.open(path) as picture:
-            return Picture(torch.from_numpy(np.array(picture.convert("L"))))
+            return Picture(np.array(picture.convert("L")))
     except (OSError, ValueError, PillowImage.DecompressionBombError) as error:
         raise UserError(f"{path}: not a readable picture: {error}") from error
 
@@ -302,18 +299,12 @@ def critical_radii(frame: pd.DataFrame, phi: np.ndarray, name: str = "[lens]") -
     for kind, rows in groups(frame, name):
         lens = lens_batch(frame.iloc[rows], kind, name)
         parts = lens.lenses if isinstance(lens, Cluster) else (lens,)
-        reaches = [
-            (cx**2 + cy**2).sqrt() + part.einstein_radius / getattr(part, "axis_ratio", torch.ones(1)).sqrt()
-            for part, (cx, cy) in zip(parts, lens.centres(), strict=True)
-        ]
+        reach, fallback = np.zeros(len(rows)), np.zeros(len(rows))
+        for part, (cx, cy) in zip(parts, lens.centres(), strict=True):
+            distance = np.sqrt(cx**2 + cy**2)
+            fallback = np.maximum(fallback, distance + part.einstein_radius)
+            reach = np.maximum(reach, distance + part.einstein_radius / np.sqrt(getattr(part, "axis_ratio", 1.0)))
         total = sum(part.einstein_radius for part in parts)
-        reach = torch.stack(reaches).amax(0)
-        found = critical_radius(lens, torch.from_numpy(np.asarray(phi, np.float64)[rows]), 1.05 * (reach + 2 * total))
-        fallback = torch.stack(
-            [
-                (cx**2 + cy**2).sqrt() + part.einstein_radius
-                for part, (cx, cy) in zip(parts, lens.centres(), strict=True)
-            ]
-        ).amax(0)
-        radii[rows] = torch.where(found > 0, found, fallback).numpy()
+        found = critical_radius(lens, np.asarray(phi, np.float64)[rows], 1.05 * (reach + 2 * total))
+        radii[rows] = np.where(found > 0, found, fallback)
     return radii

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from droulette.physics.amplitudes import amplitudes, orders
 from droulette.physics.lens_equation import apparent_position
@@ -126,10 +125,10 @@ def theirs(rows: pd.DataFrame) -> Results:
     return results
 
 
-def mapping(rows: pd.DataFrame, lens: Lens, xi: torch.Tensor) -> Mapping:
+def mapping(rows: pd.DataFrame, lens: Lens, xi: np.ndarray) -> Mapping:
     """Ours, of rows that all have one kind; Roulette about the given ξ₀, (2, n)."""
     if rows["model"].iloc[0] == "Raytrace":
-        return Raytrace(lens, torch.tensor(rows["x"].to_numpy()), torch.tensor(rows["y"].to_numpy()))
+        return Raytrace(lens, rows["x"].to_numpy().copy(), rows["y"].to_numpy().copy())
     return Roulette.from_amplitudes(*xi, *amplitudes(lens, *xi, NTERMS), NTERMS)
 
 
@@ -141,14 +140,14 @@ def ours(rows: pd.DataFrame, xi: np.ndarray | None = None) -> Results:
             part = rows.iloc[here]
             lens, source = lens_batch(part, kind, "random rows"), source_batch(part, kind, "random rows")
             if xi is None:
-                eta = (torch.tensor(part[axis].to_numpy()) for axis in ("x", "y"))
-                at = torch.stack(apparent_position(lens, *eta))
+                eta = (part[axis].to_numpy().copy() for axis in ("x", "y"))
+                at = np.stack(apparent_position(lens, *eta))
             else:
-                at = torch.from_numpy(xi[here].T.copy())
+                at = xi[here].T.copy()
             scene = Scene(mapping(part, lens, at), source)
-            zero = torch.zeros(len(here), dtype=torch.float64)
+            zero = np.zeros(len(here))
             results.pictures[here] = render(scene, IMAGESIZE, zero, zero, sampling="nearest")
-            results.centre[here] = torch.stack(centre_of_light(scene, IMAGESIZE, sampling="nearest"), 1)
+            results.centre[here] = np.stack(centre_of_light(scene, IMAGESIZE, sampling="nearest"), 1)
             results.xi[here] = at.T
             alpha, beta = amplitudes(lens, *at, NTERMS)
             results.alpha[here], results.beta[here] = alpha.T, beta.T

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from droulette.physics.lenses import SIE, SIS, Cluster, Lens, PointMass
 from droulette.physics.sources import (
@@ -31,9 +29,9 @@ SOURCES = (
 )
 
 
-def numbers(*values: float) -> Tensor:
+def numbers(*values: float) -> np.ndarray:
     """(B,) float64."""
-    return torch.tensor(values, dtype=torch.float64)
+    return np.array(values, dtype=np.float64)
 
 
 class Random:
@@ -42,13 +40,13 @@ class Random:
     def __init__(self, seed: int, count: int) -> None:
         self.rng, self.count = np.random.default_rng(seed), count
 
-    def uniform(self, low: float, high: float) -> Tensor:
-        return torch.from_numpy(self.rng.uniform(low, high, self.count))
+    def uniform(self, low: float, high: float) -> np.ndarray:
+        return self.rng.uniform(low, high, self.count)
 
-    def in_disc(self, low: float, high: float) -> tuple[Tensor, Tensor]:
+    def in_disc(self, low: float, high: float) -> tuple[np.ndarray, np.ndarray]:
         """Points uniform in angle and in radius."""
         angle, radius = self.uniform(0, 2 * np.pi), self.uniform(low, high)
-        return radius * angle.cos(), radius * angle.sin()
+        return radius * np.cos(angle), radius * np.sin(angle)
 
     def lens(self, kind: str, einstein=(5, 40), axis_ratio=(0.1, 1)) -> Lens:
         theta = self.uniform(*einstein)
@@ -81,7 +79,7 @@ class Random:
         if kind == "Triangle":
             return Triangle(sigma, theta)
         if kind == "Image":
-            return Image(theta, Picture(torch.from_numpy(self.rng.integers(0, 256, (9, 14), dtype=np.uint8))))
+            return Image(theta, Picture(self.rng.integers(0, 256, (9, 14), dtype=np.uint8)))
         parts = [self.source(part) for part in ("Spherical", "SersicEllipsoid", "Triangle")]
         x, y = zip(*(self.in_disc(0, 20) for _ in parts), strict=True)
         return Constellation(tuple(parts), x, y)

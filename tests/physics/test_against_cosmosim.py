@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import peer
 import pytest
-import torch
 from peer import IMAGESIZE, Results
 
 from droulette.physics.amplitudes import orders
@@ -59,14 +58,14 @@ def assert_differs_only_at_edges(comparison: Comparison, considered: np.ndarray)
         lines, columns = np.nonzero(different[i])
         if not len(lines):
             continue
-        x, y = torch.tensor(columns - IMAGESIZE / 2), torch.tensor(IMAGESIZE / 2 - lines)
-        xi = torch.tensor(comparison.theirs.xi[i])[:, None]
+        x, y = columns - IMAGESIZE / 2, IMAGESIZE / 2 - lines
+        xi = comparison.theirs.xi[i][:, None]
         mapping = peer.mapping(comparison.rows.iloc[[i]], lens, xi)
         dx, dy = mapping.offset(x, y)
-        found = torch.tensor(comparison.theirs.pictures[i][lines, columns])
-        reached = torch.zeros(found.shape, dtype=torch.bool)
+        found = comparison.theirs.pictures[i][lines, columns]
+        reached = np.zeros(found.shape, bool)
         for edge_x, edge_y in itertools.product((-EDGE, 0, EDGE), repeat=2):
-            level = source.brightness((dx + edge_x).floor(), -(-dy - edge_y).floor()).clamp(0, 255).round()
+            level = source.brightness(np.floor(dx + edge_x), -np.floor(-dy - edge_y)).clip(0, 255).round()
             reached |= found == level
         assert reached.all()
 
@@ -108,16 +107,16 @@ def test_reference_point_differs_from_cosmosims_only_by_its_stopping_rule(raytra
     for i, lens, _ in row_by_row(raytraced.rows):
         if distance[i] < 0.05:
             continue
-        x, y = torch.tensor(raytraced.theirs.xi[i]).split(1)
+        x, y = raytraced.theirs.xi[i][:1], raytraced.theirs.xi[i][1:]
         eta_x, eta_y = raytraced.rows["x"][i], raytraced.rows["y"][i]
         for step in range(100_000):
             dx, dy = lens.deflection(x, y)
-            length = float(torch.hypot(eta_x + dx - x, eta_y + dy - y))
+            length = np.hypot(eta_x + dx - x, eta_y + dy - y).item()
             assert step or length < STOP  # CosmoSim stopped here
             x, y = eta_x + dx, eta_y + dy
             if length < 1e-12:
                 break
-        assert np.hypot(float(x) - raytraced.ours.xi[i, 0], float(y) - raytraced.ours.xi[i, 1]) < 1e-6
+        assert np.hypot(x.item() - raytraced.ours.xi[i, 0], y.item() - raytraced.ours.xi[i, 1]) < 1e-6
 
 
 def test_amplitudes_to_order_4_equal_cosmosims_at_its_own_reference_point(roulettes):

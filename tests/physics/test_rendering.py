@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from random_scenes import LENSES, SOURCES, Random, numbers
 
 from droulette.physics.amplitudes import amplitudes
@@ -18,25 +17,26 @@ from droulette.physics.sources import Image, Picture, Spherical
 ROWS = 3
 
 
+@np.errstate(all="ignore")
 def every_pixel(scene: Scene, size: int, centre_x, centre_y, sampling="exact", sub=1) -> np.ndarray:
     """The whole grid at once: (B, size, size) uint8."""
     total = 0.0
-    scene = take(scene, torch.arange(len(centre_x)), trailing=2)
-    pixel = torch.arange(size, dtype=torch.float64)
+    scene = take(scene, np.arange(len(centre_x)), trailing=2)
+    pixel = np.arange(size, dtype=float)
     for sub_y in range(sub):
         for sub_x in range(sub):
             x = pixel + (sub_x + 0.5) / sub - 0.5 - size / 2 + centre_x[:, None, None]
             y = size / 2 - pixel[:, None] - (sub_y + 0.5) / sub + 0.5 + centre_y[:, None, None]
             dx, dy = scene.mapping.offset(x, y)
             if sampling == "nearest":
-                column, row = torch.floor(dx + size / 2), torch.floor(size / 2 - dy)
-                levels = scene.source.brightness(column - size / 2, size / 2 - row).clamp(0, 255).round()
+                column, row = np.floor(dx + size / 2), np.floor(size / 2 - dy)
+                levels = scene.source.brightness(column - size / 2, size / 2 - row).clip(0, 255).round()
                 levels[(column < 0) | (column >= size) | (row < 0) | (row >= size)] = 0
             else:
-                levels = scene.source.brightness(dx, dy).clamp(0, 255)
+                levels = scene.source.brightness(dx, dy).clip(0, 255)
             visible = scene.mapping.visible(x, y)
             total = total + (levels if visible is None else levels * visible)
-    return (total / sub**2).nan_to_num(nan=0.0).round().to(torch.uint8).numpy()
+    return np.nan_to_num(total / sub**2).round().astype(np.uint8)
 
 
 def random_scene(lens_kind: str, source_kind: str, model: str, seed: int, nterms=5, mask=False) -> Scene:
@@ -57,27 +57,27 @@ def test_skipping_black_tiles_changes_no_pixel(lens, source, model):
     seed = LENSES.index(lens) * 10 + SOURCES.index(source)
     scene = random_scene(lens, source, model, seed)
     centred = centre_of_light(scene, 100)
-    zero = torch.zeros(ROWS, dtype=torch.float64)
+    zero = np.zeros(ROWS)
     # Sizes that tiles do and do not divide; off the lens centre, where CosmoSim's rule for it plays no part.
     for size, (x, y), sampling in (
         (100, centred, "exact"),
         (96, (zero, zero), "exact"),
         (75, (zero, zero), "nearest"),
     ):
-        drawn = render(scene, size, x, y, sampling=sampling).numpy()
+        drawn = render(scene, size, x, y, sampling=sampling)
         expected = every_pixel(scene, size, x, y, sampling)
         if sampling == "nearest":
             expected[:, size // 2, size // 2] = drawn[:, size // 2, size // 2]
         np.testing.assert_array_equal(drawn, expected)
-    assert render(scene, 100, *centred).amax() > 0
+    assert render(scene, 100, *centred).max() > 0
 
 
 @pytest.mark.parametrize("model", ["Raytrace", "Roulette"])
 @pytest.mark.parametrize("side", [1, 2, 15, 17, 200])
 def test_pictures_of_any_size_are_right(model, side):
     scene = random_scene("SIE", "SersicSphere", model, 3)
-    zero = torch.zeros(ROWS, dtype=torch.float64)
-    drawn = render(scene, side, zero, zero).numpy()
+    zero = np.zeros(ROWS)
+    drawn = render(scene, side, zero, zero)
     np.testing.assert_array_equal(drawn, every_pixel(scene, side, zero, zero))
 
 
@@ -85,10 +85,10 @@ def test_pictures_of_any_size_are_right(model, side):
 def test_supersampling_is_the_mean_over_sub_pixels(sub):
     for model in ("Raytrace", "Roulette"):
         scene = random_scene("SIE", "Triangle", model, 4)
-        centre = torch.stack(centre_of_light(scene, 90, supersampling=sub))
-        drawn = render(scene, 90, *centre, supersampling=sub).numpy()
+        centre = np.stack(centre_of_light(scene, 90, supersampling=sub))
+        drawn = render(scene, 90, *centre, supersampling=sub)
         np.testing.assert_array_equal(drawn, every_pixel(scene, 90, *centre, sub=sub))
-        assert (drawn != render(scene, 90, *centre).numpy()).any()
+        assert (drawn != render(scene, 90, *centre)).any()
 
 
 def test_pixel_row_i_column_j_is_the_point_j_minus_half_x_half_minus_i_y():
@@ -98,14 +98,14 @@ def test_pixel_row_i_column_j_is_the_point_j_minus_half_x_half_minus_i_y():
             point = Scene(Raytrace(SIS(numbers(1e-12)), numbers(6.5), numbers(-3.5)), Spherical(numbers(0.3)))
         picture = render(point, size, numbers(0.0), numbers(0.0))[0]
         expected = (16 - -4, 23) if size % 2 else (10 - -3, 16)
-        assert np.argwhere(picture.numpy() > 200).tolist() == [list(expected)]
+        assert np.argwhere(picture > 200).tolist() == [list(expected)]
 
 
 def test_picture_of_the_source_alone_is_the_users_own_picture():
     levels = np.random.default_rng(1).integers(0, 256, (40, 40), dtype=np.uint8)
-    source = Image(numbers(0.0), Picture(torch.from_numpy(levels)))
+    source = Image(numbers(0.0), Picture(levels))
     scene = Scene(Raytrace(SIS(numbers(1e-13)), numbers(0.0), numbers(0.0)), source)
-    np.testing.assert_array_equal(render(scene, 40, numbers(0.0), numbers(0.0))[0].numpy(), levels)
+    np.testing.assert_array_equal(render(scene, 40, numbers(0.0), numbers(0.0))[0], levels)
 
 
 def test_nearest_draws_black_beyond_the_border_of_the_source_picture():
@@ -132,9 +132,9 @@ def test_roulette_converges_to_raytrace_inside_half_its_radius_as_nterms_grows(l
         worst = 0.0
         for k in range(200):
             r, phi = radius * ((share + k / 400) % 0.5), angle + 2.399963 * k
-            x, y = xi[0] + r * phi.cos(), xi[1] + r * phi.sin()
+            x, y = xi[0] + r * np.cos(phi), xi[1] + r * np.sin(phi)
             exact, series = Raytrace(lenses, *eta).offset(x, y), mapping.offset(x, y)
-            miss = torch.hypot(exact[0] - series[0], exact[1] - series[1])
+            miss = np.hypot(exact[0] - series[0], exact[1] - series[1])
             worst = max(worst, miss.max().item())
         errors.append(worst)
     assert errors == sorted(errors, reverse=True)
@@ -147,14 +147,14 @@ def test_roulette_pictures_approach_the_raytraced_one_inside_half_the_radius(len
     lenses, eta = draw.lens(lens, (15, 30), (0.3, 1)), draw.in_disc(10, 30)
     source = Spherical(draw.uniform(3, 8))
     xi = apparent_position(lenses, *eta)
-    exact = render(Scene(Raytrace(lenses, *eta), source), 100, *xi).double()
-    pixel = torch.arange(100) - 50.0
-    inside = torch.hypot(pixel, pixel[:, None]) < 0.5 * convergence_radius(lenses, *xi)[:, None, None]
+    exact = render(Scene(Raytrace(lenses, *eta), source), 100, *xi).astype(float)
+    pixel = np.arange(100) - 50.0
+    inside = np.hypot(pixel, pixel[:, None]) < 0.5 * convergence_radius(lenses, *xi)[:, None, None]
     errors = []
     for nterms in (2, 4, 8, 16):
         mapping = Roulette.from_amplitudes(*xi, *amplitudes(lenses, *xi, nterms), nterms)
-        difference = (render(Scene(mapping, source), 100, *xi).double() - exact)[inside]
-        errors.append(difference.abs().mean().item())
+        difference = (render(Scene(mapping, source), 100, *xi).astype(float) - exact)[inside]
+        errors.append(abs(difference).mean().item())
     assert errors == sorted(errors, reverse=True)
     assert errors[0] > 0
     assert errors[-1] < 0.01
@@ -162,15 +162,15 @@ def test_roulette_pictures_approach_the_raytraced_one_inside_half_the_radius(len
 
 def test_mask_blanks_a_roulette_picture_outside_its_convergence_circle_only():
     masked, plain = (random_scene("SIE", "SersicSphere", "Roulette", 5, mask=mask) for mask in (True, False))
-    zero = torch.zeros(ROWS, dtype=torch.float64)
+    zero = np.zeros(ROWS)
     drawn, whole = (render(scene, 150, zero, zero) for scene in (masked, plain))
-    pixel = torch.arange(150) - 75.0
+    pixel = np.arange(150) - 75.0
     radius = masked.mapping.mask_radius[:, None, None]
     xi_x, xi_y = masked.mapping.xi_x[:, None, None], masked.mapping.xi_y[:, None, None]
-    inside = torch.hypot(pixel - xi_x, -pixel[:, None] - xi_y) < radius
-    torch.testing.assert_close(radius.flatten(), torch.hypot(xi_x, xi_y).flatten())
+    inside = np.hypot(pixel - xi_x, -pixel[:, None] - xi_y) < radius
+    np.testing.assert_allclose(radius.flatten(), np.hypot(xi_x, xi_y).flatten())
     drawn[:, 75, 75] = whole[:, 75, 75] = 0  # the lens centre lies on the circle itself
-    assert torch.equal(drawn, whole * inside)
+    assert np.array_equal(drawn, whole * inside)
     assert whole[~inside].any()
 
 
@@ -179,14 +179,14 @@ def test_mask_blanks_a_roulette_picture_outside_its_convergence_circle_only():
 def test_centre_of_light_is_the_weighted_mean_of_the_drawn_canvas(sampling, sub, size):
     for model in ("Raytrace", "Roulette"):
         scene = random_scene("SIE", "Ellipsoid", model, 6)
-        zero = torch.zeros(ROWS, dtype=torch.float64)
-        canvas = render(scene, size, zero, zero, sampling=sampling, supersampling=sub).numpy().astype(float)
+        zero = np.zeros(ROWS)
+        canvas = render(scene, size, zero, zero, sampling=sampling, supersampling=sub).astype(float)
         pixel = np.arange(size) - size / 2
         expected = [
             (canvas * pixel).sum((1, 2)) / canvas.sum((1, 2)),
             (canvas * -pixel[:, None]).sum((1, 2)) / canvas.sum((1, 2)),
         ]
-        found = torch.stack(centre_of_light(scene, size, sampling=sampling, supersampling=sub))
+        found = np.stack(centre_of_light(scene, size, sampling=sampling, supersampling=sub))
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10)
 
 
@@ -200,10 +200,10 @@ def test_black_canvas_has_its_centre_of_light_at_the_origin():
 def test_picture_of_a_row_does_not_depend_on_the_rows_beside_it():
     for model in ("Raytrace", "Roulette"):
         scene = random_scene("cluster", "constellation", model, 7)
-        centre = torch.stack(centre_of_light(scene, 80))
+        centre = np.stack(centre_of_light(scene, 80))
         together = render(scene, 80, *centre)
         for row in range(ROWS):
-            alone = take(scene, torch.tensor([row]))
-            own = torch.stack(centre_of_light(alone, 80))
-            assert torch.equal(own[:, 0], centre[:, row])
-            assert torch.equal(render(alone, 80, *own)[0], together[row])
+            alone = take(scene, np.array([row]))
+            own = np.stack(centre_of_light(alone, 80))
+            assert np.array_equal(own[:, 0], centre[:, row])
+            assert np.array_equal(render(alone, 80, *own)[0], together[row])

@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 import pytest
-import torch
 from random_scenes import SOURCES, Random, numbers
 
 from droulette.physics.sources import (
@@ -54,7 +53,7 @@ def printed_brightness(x: np.ndarray, y: np.ndarray) -> dict:
 def test_brightness_is_the_printed_formula(name):
     x, y = np.random.default_rng(1).uniform(-30, 30, (2, 1000))
     source, expected = printed_brightness(x, y)[name]
-    found = source.brightness(torch.from_numpy(x), torch.from_numpy(y))
+    found = source.brightness(x, y)
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
@@ -71,10 +70,10 @@ def test_long_axis_of_a_rotated_source_turns_counter_clockwise_with_theta(theta)
 
 @pytest.mark.parametrize("n", [0.3, 1.0, 4.0, 10.0])
 def test_sersic_light_is_1000_times_the_luminosity(n):
-    u = torch.linspace(1e-6, 1, 400_001, dtype=torch.float64)
-    radius = 5 * (u / (1 - u).clamp_min(1e-12)) ** n  # a substitution that resolves centre and wings
+    u = np.linspace(1e-6, 1, 400_001)
+    radius = 5 * (u / np.maximum(1 - u, 1e-12)) ** n  # a substitution that resolves centre and wings
     source = SersicSphere(numbers(5.0), numbers(n), numbers(7.0))
-    light = torch.trapezoid(2 * math.pi * radius * source.brightness(radius, torch.zeros_like(radius)), radius)
+    light = np.trapezoid(2 * math.pi * radius * source.brightness(radius, np.zeros_like(radius)), radius)
     assert light.item() == pytest.approx(7000, rel=1e-3)
 
 
@@ -87,7 +86,7 @@ def test_brightness_is_below_the_threshold_beyond_the_extent(kind, threshold):
     angle = draw.uniform(0, 2 * math.pi)
     for factor in (1 + 1e-9, 1.02, 1.5, 4.0):
         radius = extent * factor
-        levels = source.brightness(radius * angle.cos(), radius * angle.sin())
+        levels = source.brightness(radius * np.cos(angle), radius * np.sin(angle))
         assert (levels <= threshold * (1 + 1e-6)).all()
 
 
@@ -97,8 +96,8 @@ def test_extent_of_round_sources_is_where_the_threshold_is_met():
         source = draw.source(kind)
         radius = source.extent(0.5)
         lit = radius > 0
-        levels = source.brightness(radius, torch.zeros_like(radius))[lit]
-        torch.testing.assert_close(levels, torch.full_like(levels, 0.5), rtol=1e-9, atol=0)
+        levels = source.brightness(radius, np.zeros_like(radius))[lit]
+        np.testing.assert_allclose(levels, np.full_like(levels, 0.5), rtol=1e-9, atol=0)
 
 
 def test_triangle_is_the_outline_of_an_equilateral_triangle_in_three_greys():
@@ -122,8 +121,8 @@ def test_triangle_is_the_outline_of_an_equilateral_triangle_in_three_greys():
 def test_image_source_has_the_pictures_own_levels_at_its_pixels(height, width):
     levels = np.random.default_rng(4).integers(0, 256, (height, width), dtype=np.uint8)
     i, j = np.mgrid[:height, :width]
-    x, y = torch.from_numpy(j - width / 2), torch.from_numpy(height / 2 - i)
-    picture = Picture(torch.from_numpy(levels))
+    x, y = j - width / 2, height / 2 - i
+    picture = Picture(levels)
     np.testing.assert_allclose(Image(numbers(0.0), picture).brightness(x, y), levels, atol=1e-10)
     turned = Image(numbers(90.0), picture).brightness(-y, x)
     np.testing.assert_allclose(turned, levels, atol=1e-10)
@@ -136,6 +135,6 @@ def test_constellation_is_the_sum_of_its_sources_at_their_places():
     parts = tuple(draw.source(kind) for kind in ("Spherical", "Triangle", "SersicEllipsoid"))
     places = [draw.in_disc(0, 20) for _ in parts]
     x, y = draw.in_disc(0, 40)
-    total = sum(part.brightness(x - cx, y - cy).clamp(0, 255) for part, (cx, cy) in zip(parts, places, strict=True))
+    total = sum(part.brightness(x - cx, y - cy).clip(0, 255) for part, (cx, cy) in zip(parts, places, strict=True))
     found = Constellation(parts, *map(tuple, zip(*places, strict=True))).brightness(x, y)
-    torch.testing.assert_close(found, total, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(found, total, rtol=1e-12, atol=1e-12)

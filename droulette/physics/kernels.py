@@ -1,0 +1,117 @@
+"""From batches of lenses and scenes to `compiled`'s tables, where Numba is installed and has their formulas."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from droulette.physics.lenses import Cluster, Lens
+from droulette.physics.mappings import Raytrace, Roulette
+from droulette.physics.sources import Constellation
+
+if TYPE_CHECKING:
+    from droulette.physics.compiled import LensTable, SceneTable
+    from droulette.physics.rendering import Sampling, Scene
+
+try:
+    from droulette.physics import compiled
+except ImportError:  # Numba is faster, and not needed
+    compiled = None
+
+DARKEST = 0.5
+PAYS_BACK = 3000  # pictures: drawn by arrays, they cost as much as the compilation
+
+
+def ready() -> bool:
+    """Whether there is compiled code, of this process or of one before."""
+    return compiled is not None and compiled.is_kept()
+
+
+def prepare(pictures: int) -> None:
+    """Compile, unless it is done already or does not pay back within so many pictures."""
+    if compiled is not None and pictures >= PAYS_BACK and not compiled.is_kept():
+        compiled.compile_and_keep()
+
+
+def compile_lens(lens: Lens) -> LensTable | None:
+    """The lenses as a table, or None."""
+    if not ready():
+        return None
+    parts = lens.lenses if isinstance(lens, Cluster) else (lens,)
+    if any(type(part) not in compiled.LENS_CODES for part in parts):
+        return None
+    xs, ys = (lens.x, lens.y) if isinstance(lens, Cluster) else zip(*lens.centres(), strict=True)
+    codes = np.array([compiled.LENS_CODES[type(part)] for part in parts])
+    return compiled.LensTable(codes, np.stack(xs), np.stack(ys), _constants(parts, len(xs[0])))
+
+
+def compile_scene(scene: Scene) -> SceneTable | None:
+    """The scenes as a table, or None."""
+    if not ready():
+        return None
+    mapping, source = scene.mapping, scene.source
+    extent = source.extent(DARKEST)
+    count = len(extent)
+    parts = source.sources if isinstance(source, Constellation) else (source,)
+    if any(type(part) not in compiled.SOURCE_CODES for part in parts):
+        return None
+    mask = np.full(count, math.inf)
+    if type(mapping) is Raytrace:
+        if (lens := compile_lens(mapping.lens)) is None:
+            return None
+        origin, polynomial = np.stack([mapping.eta_x, mapping.eta_y]), np.empty((2, 0, 0, count))
+    elif type(mapping) is Roulette:
+        none = np.empty((0, count))
+        lens = compiled.LensTable(np.empty(0, np.int64), none, none, np.empty((0, count, compiled.CONSTANTS)))
+        origin, size = np.stack([mapping.xi_x, mapping.xi_y]), len(mapping.px)
+        polynomial = np.zeros((2, size, size, count))
+        for axis, rows in enumerate((mapping.px, mapping.py)):
+            for k, row in enumerate(rows):
+                polynomial[axis, k, : len(row)] = row
+        mask = mask if mapping.mask_radius is None else mapping.mask_radius**2
+    else:
+        return None
+    zero = np.zeros((1, count))
+    x, y = (np.stack(source.x), np.stack(source.y)) if isinstance(source, Constellation) else (zero, zero)
+    codes = np.array([compiled.SOURCE_CODES[type(part)] for part in parts])
+    return compiled.SceneTable(lens, origin, polynomial, mask, codes, x, y, _constants(parts, count), extent)
+
+
+def _constants(parts: tuple, count: int) -> np.ndarray:
+    """(K, B, CONSTANTS) of lenses or sources; what a formula does not take is 0."""
+    table = np.zeros((len(parts), count, compiled.CONSTANTS))
+    for k, part in enumerate(parts):
+        for place, values in enumerate(part.constants):
+            table[k, :, place] = values
+    return table
+
+
+def render(scene: SceneTable, how: Sampling, size: int, centre_x: np.ndarray, centre_y: np.ndarray) -> np.ndarray:
+    """See `rendering.render`."""
+    pictures = np.zeros((len(centre_x), size, size), np.uint8)
+    _draw(scene, how, size, centre_x, centre_y, pictures, np.empty((3, 0)))
+    return pictures
+
+
+def centre_of_light(scene: SceneTable, how: Sampling, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """See `rendering.centre_of_light`."""
+    count = len(scene.extent)
+    zero, sums = np.zeros(count), np.zeros((3, count))
+    _draw(scene, how, size, zero, zero, np.empty((0, size, size), np.uint8), sums)
+    light, light_x, light_y = sums
+    dark = light == 0
+    x, y = light_x / np.where(dark, 1, light) - size / 2, size / 2 - light_y / np.where(dark, 1, light)
+    return np.where(dark, 0.0, x), np.where(dark, 0.0, y)
+
+
+def _draw(scene: SceneTable, how: Sampling, size: int, centre_x, centre_y, pictures, sums) -> None:
+    rays, nearest = np.array(how.rays), how.kind == "nearest"
+    compiled.draw(scene, size, centre_x, centre_y, rays, nearest, float(how.canvas), how.margin, pictures, sums)
+
+
+def settle(lens: LensTable, x, y, eta_x, eta_y, iterations: int, settled: float) -> tuple[np.ndarray, np.ndarray]:
+    """See `lens_equation._settle`; in place."""
+    compiled.settle(lens, x, y, np.ascontiguousarray(eta_x), np.ascontiguousarray(eta_y), iterations, settled)
+    return x, y
