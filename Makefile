@@ -13,7 +13,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 repro: .venv/.installed
 	$(BIN)/dvc repro
-	$(BIN)/dvc metrics show
+	$(BIN)/python -m droulette.metrics
 
 test: .venv/.installed-test
 	$(BIN)/python -m pytest

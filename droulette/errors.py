@@ -26,6 +26,15 @@ def cli(main: Callable[..., int | None]) -> Callable[..., int]:
         except UserError as error:
             print("error: " + " ".join(str(error).split()), file=sys.stderr)
             return USER_ERROR
+        except ModuleNotFoundError as error:
+            if (error.name or "").startswith("droulette"):
+                raise
+            print(
+                f"error: {sys.executable} has no package {error.name!r}: `. .venv/bin/activate` after `make repro`, "
+                "or install requirements.txt",
+                file=sys.stderr,
+            )
+            return USER_ERROR
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
