@@ -147,7 +147,9 @@ class Lens(Table):
     ellipseratio: Annotated[Distribution, Drawn(gt=0, le=1)] = key(
         Distribution(0.3, 0.9), "axis ratio f; read by SIE, 1 is the SIS"
     )
-    orientation: Angle = key(Distribution(0, 180), "direction of the minor axis of the mass, counter-clockwise from x", "°")
+    orientation: Angle = key(
+        Distribution(0, 180), "direction of the minor axis of the mass, counter-clockwise from x", "°"
+    )
     chi: Annotated[Distribution, Drawn(ge=0, le=100)] = key(
         Distribution(50, 50), "distance ratio; kept as a column, no effect: lengths are angles", "%"
     )
