@@ -10,6 +10,7 @@ from droulette.errors import UserError
 
 if TYPE_CHECKING:
     import torch
+    from lightning_fabric import Fabric
 
 
 def cores() -> int:
@@ -39,6 +40,32 @@ def choose_device(name: str) -> torch.device:
             ' use `--device cpu` or device = "auto"'
         )
     return device
+
+
+def choose_precision(name: str, device: torch.device) -> str:
+    """Fabric's name of the arithmetic; "auto" is bfloat16 where the device computes in it, else float32."""
+    import torch
+
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        checks = (getattr(torch.cpu, f"_is_{kind}_supported", None) for kind in ("avx512_bf16", "amx_tile"))
+        fast = any(check() for check in checks if check)
+    return "bf16-mixed" if fast else "32-true"
+
+
+def fabric_on(device: torch.device, precision: str = "32-true") -> Fabric:
+    """Lightning Fabric, which knows devices, precisions and processes, on one device."""
+    import logging
+
+    from lightning_fabric import Fabric
+
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it would announce each precision
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    index = [device.index or 0] if device.type == "cuda" else 1
+    return Fabric(accelerator=device.type, devices=index, precision=precision)
 
 
 def drawing_device(name: str) -> str:

@@ -8,8 +8,6 @@ from pathlib import Path
 
 from droulette.errors import UserError, cli, leave
 
-COLUMNS = ("r2", "r2_quantile", "mae", "pictures.predicted_true")
-
 
 @cli
 def main(argv: list[str] | None = None) -> None:
@@ -17,21 +15,25 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("file", nargs="?", default="metrics/evaluate.json", help="default: %(default)s")
     path = Path(parser.parse_args(argv).file)
     try:
-        parts = json.loads(path.read_text())
-        lines = [row(name, values) for name, values in parts.items()]
+        print(table(json.loads(path.read_text())))
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file, expected what `dvc repro` writes") from error
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         raise UserError(f"{path}: not the JSON of an evaluation: {error!r}") from error
-    print(f"{'':12}" + "".join(f"{name.removeprefix('pictures.'):>22}" for name in COLUMNS))
-    print("\n".join(lines))
-    print("In brackets: the baseline, which always predicts the training part's mean of each column.")
 
 
-def row(name: str, values: dict) -> str:
-    """A part's metrics, each beside its baseline."""
-    cells = (f"{_number(values, key)} ({_number(values['baseline'], key)})" for key in COLUMNS)
-    return f"{name:12}" + "".join(f"{cell:>22}" for cell in cells)
+def table(parts: dict) -> str:
+    """The metrics of each part, and under the last those of its baselines."""
+    names = {"r2": "r2", "r2_quantile": "r2_quantile", "mae": "mae", "coverage68": "in 68 %", "coverage95": "in 95 %"}
+    names |= {"pictures.predicted_true": "picture error"}
+    lines = ["".join(f"{name:>15}" for name in names.values())]
+    rows = list(parts.items())
+    name, last = rows[-1]
+    rows += [(label, last[key]) for key, label in (("linear", "  linear model"), ("baseline", "  means"))]
+    for name, values in rows:
+        lines.append(f"{name:16}" + "".join(f"{_number(values, key):>15}" for key in names))
+    lines[0] = " " * 16 + lines[0]
+    return "\n".join(lines)
 
 
 def _number(values: dict, dotted: str) -> str:

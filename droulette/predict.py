@@ -24,13 +24,15 @@ def main(argv: list[str] | None = None) -> None:
     from droulette.devices import choose_device
     from droulette.learning import model_file
     from droulette.pipeline import prediction
+    from droulette.pipeline.pictures import look
 
     def say(line: str) -> None:
         print(line, file=sys.stderr)
 
     model = model_file.load(arguments.model, choose_device(arguments.device))
     pictures = [prediction.read_own_picture(path, model.input_size, say) for path in arguments.pictures]
-    table = prediction.as_table(model, arguments.pictures, model.predict(np.stack(pictures)))
+    views = look(model.network.eye, np.stack(pictures), str(model.device))
+    table = prediction.as_table(model, arguments.pictures, *model.predict(views))
     if arguments.output:
         files.write_csv(table, arguments.output)
     else:

@@ -30,7 +30,7 @@ def train_by(params: Parameters, source: str, model: str | Path, logs: str | Pat
             **_values(params.settings, "model", "weights", "device", "precision", "seed"),
             **_values(params.hyperparameters, "learning_rate", "batch_size", "weight_decay"),
             **_values(params.training, "num_epochs", "patience", "out_parameters", "schedule"),
-            **_values(params.training, "loss", "scaling", "augmentation"),
+            **_values(params.training, "loss", "scaling", "augmentation", "symmetries"),
             log=log,
             progress=bar,
         )

@@ -41,8 +41,9 @@ def draw_parts(folder: Path, training: int, validation: int, testing: int, **opt
 
 
 TRAINING = {
-    "model": "foveal_tiny",
+    "model": "polar_tiny",
     "device": "cpu",
+    "precision": "32-true",
     "learning_rate": 1e-3,
     "batch_size": 16,
     "weight_decay": 1e-4,

@@ -43,14 +43,17 @@ def test_leaving_at_once_loses_no_output_and_no_status():
     assert (done.returncode, done.stdout, done.stderr) == (2, "out\n", "err\n")
 
 
-def test_metrics_are_printed_beside_their_baseline(tmp_path, capsys):
-    values = {"r2": 0.5, "r2_quantile": 0.75, "mae": 2.0, "baseline": {"r2": -0.1, "r2_quantile": -0.3, "mae": 4.0}}
+def test_metrics_are_printed_with_the_baselines_under_them(tmp_path, capsys):
+    baseline, linear = {"r2": -0.1, "r2_quantile": -0.3, "mae": 4.0}, {"r2": 0.1, "r2_quantile": 0.2, "mae": 3.0}
+    values = {"r2": 0.5, "r2_quantile": 0.75, "mae": 2.0, "baseline": baseline, "linear": linear}
     (tmp_path / "evaluate.json").write_text(json.dumps({"testing": values}))
     assert metrics.main([str(tmp_path / "evaluate.json")]) == 0
-    _, line, _ = capsys.readouterr().out.splitlines()
-    assert line.split() == [
-        "testing", "0.5000", "(-0.1000)", "0.7500", "(-0.3000)", "2.0000", "(4.0000)", "-", "(-)"
-    ]  # fmt: skip
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[1:] == [
+        ["testing", "0.5000", "0.7500", "2.0000", "-", "-", "-"],
+        ["linear", "model", "0.1000", "0.2000", "3.0000", "-", "-", "-"],
+        ["means", "-0.1000", "-0.3000", "4.0000", "-", "-", "-"],
+    ]
 
 
 @pytest.mark.parametrize("content", [None, "", "[1]", '{"testing": 3}', '{"testing": {"r2": 1}}'])

@@ -196,7 +196,7 @@ def test_plots_diff_draws_curves_and_pictures_of_both(experiment):
     assert "metrics/train/plots/metrics" in page
     assert "datum.part == 'testing'" in page  # the template of .dvc/plots
     pictures = {picture.name for picture in (clone.path / "plots" / "static").iterdir()}
-    names = ["columns.png", "predicted_against_true.png", "gallery.png"]
+    names = ["columns.png", "predicted_against_true.png", "calibration.png", "gallery.png"]
     assert pictures == {f"{rev}_metrics_plots_{name}" for rev in ("workspace", "HEAD") for name in names}
     shutil.rmtree(clone.path / "plots")
 

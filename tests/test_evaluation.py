@@ -17,7 +17,7 @@ from droulette.errors import UserError
 from droulette.learning import model_file
 from droulette.pipeline import prediction
 from droulette.pipeline.evaluation import Part, difference, evaluate, picture_errors, resimulate_part
-from droulette.pipeline.pictures import read_pictures
+from droulette.pipeline.pictures import look, read_pictures
 from droulette.pipeline.targets import read_targets
 from droulette.pipeline.training import train
 
@@ -35,6 +35,7 @@ def data(tmp_path_factory) -> Path:
 
 def run(data: Path, output: Path, model: Path | None = None, **options) -> dict:
     options = {"roulette": data / "roulette.csv", "resimulations": 8, "examples": 3, "device": "cpu"} | options
+    options["precision"] = "32-true"
     parts = {name: data / f"{name}.csv" for name in PARTS}
     return evaluate(parts, data / "images", model or data / "m.safetensors", output, **options)
 
@@ -46,13 +47,21 @@ def evaluated(data, tmp_path_factory) -> tuple[Path, dict]:
 
 
 def constant(data: Path, path: Path) -> np.ndarray:
-    """Write the model with a network whose output is 0.5 in every scaled column; give that in columns' units."""
+    """Write the model with a network that says one thing of every picture; give that in columns' units."""
     model = model_file.load(data / "m.safetensors")
+    head = model.network.head
     with torch.no_grad():
-        model.network.head.weight.zero_()
-        model.network.head.bias.fill_(0.5)
+        for layer in (head.gates, head.plain, head.spread[-1]):
+            layer.weight.zero_()
+            layer.bias.zero_()
+        head.plain.bias.fill_(0.5)
     model_file.save(model, path)
-    return model.scaling.inverse(np.full((1, len(model.columns)), 0.5))[0]
+    scaled = np.where(np.isin(range(len(model.columns)), head.scalars), 0.5, 0.0)
+    return model.scaling.inverse(scaled[None])[0]
+
+
+def predict_with(model, data: Path, names: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    return model.predict(look(model.network.eye, read_pictures(data / "images", names, table="x")))
 
 
 def test_prediction_files_are_the_networks_output(data, evaluated):
@@ -60,16 +69,18 @@ def test_prediction_files_are_the_networks_output(data, evaluated):
     for name in PARTS:
         labels = read_targets(data / f"{name}.csv")
         found = files.read_csv(evaluated[0] / "predictions" / f"{name}.csv")
-        assert list(found) == list(labels) and list(found["filename"]) == list(labels["filename"])
-        pictures = read_pictures(data / "images", list(found["filename"]), table=name)
-        np.testing.assert_array_equal(found[list(model.columns)], model.predict(pictures))
+        spreads = [f"std:{column}" for column in model.columns]
+        assert list(found) == [*labels, *spreads] and list(found["filename"]) == list(labels["filename"])
+        mean, deviation = predict_with(model, data, list(found["filename"]))
+        np.testing.assert_array_equal(found[list(model.columns)], mean)
+        np.testing.assert_array_equal(found[spreads], deviation)
 
 
 def test_a_network_of_constant_output_changes_the_prediction_files(data, evaluated, tmp_path):
     said = constant(data, tmp_path / "constant.safetensors")
     run(data, tmp_path, tmp_path / "constant.safetensors")
     for name in PARTS:
-        changed = files.read_csv(tmp_path / "predictions" / f"{name}.csv").iloc[:, 1:]
+        changed = files.read_csv(tmp_path / "predictions" / f"{name}.csv").iloc[:, 1 : len(said) + 1]
         np.testing.assert_allclose(changed, np.tile(said, (len(changed), 1)), rtol=1e-9)
         before = files.read_csv(evaluated[0] / "predictions" / f"{name}.csv").iloc[:, 1:]
         assert (before.nunique() > 1).all()
@@ -84,7 +95,7 @@ def test_the_json_holds_what_the_prediction_files_give(data, evaluated):
     scaling = model_file.load(data / "m.safetensors").scaling
     for name in PARTS:
         true = read_targets(data / f"{name}.csv").iloc[:, 1:].to_numpy()
-        predicted = files.read_csv(output / "predictions" / f"{name}.csv").iloc[:, 1:].to_numpy()
+        predicted = files.read_csv(output / "predictions" / f"{name}.csv").iloc[:, 1 : true.shape[1] + 1].to_numpy()
         means = np.tile(training.mean(axis=0), (len(true), 1))
         for values, found in ((predicted, written[name]), (means, written[name]["baseline"])):
             expected = {
@@ -94,16 +105,47 @@ def test_the_json_holds_what_the_prediction_files_give(data, evaluated):
                 "loss": np.mean((scaling.transform(true) - scaling.transform(values)) ** 2),
             }
             assert {key: found[key] for key in expected} == pytest.approx(expected)
-            assert set(found["pictures"]) == {"predicted_true", "predicted_raytraced", "true_raytraced"}
+            kinds = {"predicted_true", "median_predicted_true", "predicted_raytraced", "true_raytraced"}
+            assert set(found["pictures"]) == kinds
+        spreads = files.read_csv(output / "predictions" / f"{name}.csv").iloc[:, true.shape[1] + 1 :].to_numpy()
+        assert written[name]["coverage68"] == pytest.approx((np.abs(true - predicted) <= spreads).mean())
     columns = pd.read_csv(output / "plots" / "columns.csv")
     testing = columns[columns["part"] == "testing"]
     assert list(testing["column"]) == list(read_targets(data / "testing.csv"))[1:]
     assert testing["r2"].mean() == pytest.approx(written["testing"]["r2"])
     assert testing["baseline_mae"].mean() == pytest.approx(written["testing"]["baseline"]["mae"])
+    orders = pd.read_csv(output / "plots" / "orders.csv").set_index(["part", "order"])
+    of_order_2 = testing[testing["column"].str.match(r".*\[2\]\[")]
+    assert orders.loc[("testing", "m = 2"), "r2"] == pytest.approx(of_order_2["r2"].mean())
+    assert set(orders.loc["testing"].index) == {"other", "m = 0", "m = 1", "m = 2"}
+
+
+def test_bands_of_einstein_radius_hold_the_metrics_of_their_rows(data, evaluated, tmp_path):
+    """Radii that sort the rows by their place in the table, so that the rows of a band are known."""
+    rows = files.read_csv(data / "roulette.csv")[["filename"]]
+    lenses = rows.assign(lens="SIS", einsteinradius=np.arange(1.0, len(rows) + 1), x=3.0, y=4.0)
+    files.write_csv(lenses, tmp_path / "lenses.csv")
+    run(data, tmp_path, lenses=tmp_path / "lenses.csv")
+    bands = pd.read_csv(tmp_path / "plots" / "bands.csv")
+    training = bands[bands["part"] == "training"]
+    assert list(training["rows"]) == [16] * 5
+    place = {name: k for k, name in enumerate(rows["filename"])}
+    labels, found = read_targets(data / "training.csv"), files.read_csv(tmp_path / "predictions" / "training.csv")
+    order = np.argsort(labels["filename"].map(place).to_numpy())[:16]
+    columns = list(labels)[1:]
+    expected = r2_score(labels[columns].to_numpy()[order], found[columns].to_numpy()[order])
+    assert training["r2"].iloc[0] == pytest.approx(expected)
+    assert bands.groupby("part")["rows"].sum().to_dict() == {"training": 80, "validation": 20, "testing": 40}
+
+
+def test_the_linear_model_on_moments_stands_beside(evaluated):
+    testing = evaluated[1]["testing"]
+    assert testing["linear"]["r2"] > testing["baseline"]["r2"]
+    assert np.isfinite(list(testing["linear"].values())).all()
 
 
 def test_plots_are_pictures(evaluated):
-    for name in ("predicted_against_true", "columns", "gallery"):
+    for name in ("predicted_against_true", "columns", "gallery", "calibration"):
         with Image.open(evaluated[0] / "plots" / f"{name}.png") as picture:
             assert min(picture.size) > 200 and np.asarray(picture.convert("L")).std() > 5
 
@@ -111,7 +153,7 @@ def test_plots_are_pictures(evaluated):
 def test_evaluating_twice_gives_the_same_bytes(data, evaluated, tmp_path):
     run(data, tmp_path)
     written = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
-    assert len(written) == 8
+    assert len(written) == 10
     assert [(tmp_path / p).read_bytes() for p in written] == [(evaluated[0] / p).read_bytes() for p in written]
 
 
@@ -126,7 +168,8 @@ def part_of(data: Path, shift: float = 0.0) -> Part:
     table = read_targets(data / "testing.csv")
     true = table.iloc[:, 1:].to_numpy()
     pictures = read_pictures(data / "images", list(table["filename"]), table="testing.csv")
-    part = Part(table, true, true + shift * (np.array(table.columns[1:]) == "sigma"), pictures)
+    guess = true + shift * (np.array(table.columns[1:]) == "sigma")
+    part = Part(table, true, guess, np.ones_like(true), np.zeros((len(true), 1)), pictures)
     roulette = files.read_csv(data / "roulette.csv")
     resimulate_part(part, list(table.columns[1:]), roulette, true.mean(axis=0), 8, name="roulette.csv")
     return part
@@ -168,8 +211,9 @@ class TestOwnPictures:
         found = files.read_csv(tmp_path / "p.csv")
         assert list(found["filename"]) == paths
         model = model_file.load(data / "m.safetensors")
-        pictures = read_pictures(data / "images", names, table="x")
-        np.testing.assert_allclose(found[list(model.columns)], model.predict(pictures), rtol=1e-6)
+        mean, deviation = predict_with(model, data, names)
+        np.testing.assert_allclose(found[list(model.columns)], mean, rtol=1e-6)
+        np.testing.assert_allclose(found[[f"std:{column}" for column in model.columns]], deviation, rtol=1e-6)
         assert capsys.readouterr().err == ""
         assert predict.main(arguments) == 0
         assert capsys.readouterr().out.startswith("filename,sigma,xiX,xiY,")

@@ -15,7 +15,7 @@ from droulette import files, model
 from droulette.errors import UserError
 from droulette.learning import metrics, model_file
 from droulette.learning.scaling import SCALINGS
-from droulette.pipeline.pictures import read_pictures
+from droulette.pipeline.pictures import look, read_pictures
 from droulette.pipeline.targets import read_targets
 from droulette.pipeline.training import train
 
@@ -32,13 +32,17 @@ def run(data: Path, output: Path, training: str | Path = "training.csv", **optio
     return train(*paths, **small.TRAINING | options)
 
 
+def predict(trained: model_file.Model, pictures: np.ndarray) -> np.ndarray:
+    return trained.predict(look(trained.network.eye, pictures))[0]
+
+
 def r2_of_testing(trained: model_file.Model, data: Path) -> float:
     """Mean R² of the testing part."""
     table = read_targets(data / "testing.csv", trained.columns)
     pictures = read_pictures(data / "images", list(table["filename"]), table="testing.csv")
     true, training = (t[list(trained.columns)].to_numpy() for t in (table, read_targets(data / "training.csv")))
     judge = metrics.Judge(training, SCALINGS["quantile"].fit(training))
-    return metrics.mean(judge.columns(true, trained.predict(pictures)))["r2"]
+    return metrics.mean(judge.columns(true, predict(trained, pictures)))["r2"]
 
 
 LEARN = {"num_epochs": 10, "learning_rate": 2e-3}
@@ -66,7 +70,7 @@ def test_the_returned_model_is_the_one_in_the_file(data, tmp_path):
     trained = run(data, tmp_path / "m.safetensors", loss="huber", scaling="standard", schedule="onecycle")
     pictures = read_pictures(data / "images", ["image-000001.png"], table="x")
     read = model_file.load(tmp_path / "m.safetensors")
-    np.testing.assert_array_equal(read.predict(pictures), trained.predict(pictures))
+    np.testing.assert_array_equal(predict(read, pictures), predict(trained, pictures))
     assert read.columns == tuple(read_targets(data / "training.csv").columns[1:])
     assert (read.loss, read.scaling.kind) == ("huber", "standard")
 
@@ -77,7 +81,48 @@ def test_a_training_that_is_stopped_leaves_no_model(data, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         run(data, tmp_path / "m.safetensors", log=stop)
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["m.safetensors.checkpoint"]
+
+
+def test_a_training_that_was_stopped_goes_on_and_gives_the_same_file(data, tmp_path):
+    epochs = []
+
+    def stop(metrics):
+        epochs.append(metrics["epoch"])
+        if len(epochs) == 2:
+            raise KeyboardInterrupt
+
+    run(data, tmp_path / "unbroken", num_epochs=3)
+    with pytest.raises(KeyboardInterrupt):
+        run(data, tmp_path / "broken", num_epochs=3, log=stop)
+    run(data, tmp_path / "broken", num_epochs=3, log=lambda metrics: epochs.append(metrics["epoch"]))
+    assert epochs == [1, 2, 1, 2, 3]
+    assert (tmp_path / "broken").read_bytes() == (tmp_path / "unbroken").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["broken", "unbroken"]
+
+
+def test_another_recipe_does_not_go_on_from_the_checkpoint(data, tmp_path):
+    def stop(metrics):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(data, tmp_path / "m", num_epochs=2, log=stop)
+    epochs = []
+    run(data, tmp_path / "m", num_epochs=2, learning_rate=2e-3, log=lambda metrics: epochs.append(metrics["epoch"]))
+    assert epochs == [1, 2]
+    run(data, tmp_path / "anew", num_epochs=2, learning_rate=2e-3)
+    assert (tmp_path / "m").read_bytes() == (tmp_path / "anew").read_bytes()
+
+
+def test_the_models_deviations_are_calibrated_on_the_validation_part(data, tmp_path):
+    trained = run(data, tmp_path / "m", **LEARN)
+    table = read_targets(data / "validation.csv", trained.columns)
+    pictures = read_pictures(data / "images", list(table["filename"]), table="validation.csv")
+    mean, deviation = trained.predict(look(trained.network.eye, pictures))
+    error = np.abs(table[list(trained.columns)].to_numpy() - mean)
+    assert ((error <= deviation).mean(axis=0) >= 0.68).all()
+    assert ((error <= deviation * trained.calibration.reach()).mean(axis=0) >= 0.95).all()
+    assert deviation.std(axis=0).min() > 0  # and each row has its own
 
 
 def test_columns_without_symmetries_are_trained_without(data, tmp_path):
@@ -87,7 +132,7 @@ def test_columns_without_symmetries_are_trained_without(data, tmp_path):
     said = []
     paths = (tmp_path / "training.csv", tmp_path / "validation.csv", data / "images", tmp_path / "m")
     train(*paths, **small.TRAINING, say=said.append)
-    assert said == ["augmentation: 4 of 8 symmetries are defined on these columns"]
+    assert said == ["augmentation: 4 of 128 turns are defined on these columns"]
 
 
 @pytest.mark.parametrize(
@@ -173,7 +218,7 @@ class TestPictures:
 CONFIG = """
 [settings]
 device = "cpu"
-model = "foveal_tiny"
+model = "polar_tiny"
 [hyperparameters]
 learning-rate = 1e-3
 batch-size = 32
@@ -204,7 +249,7 @@ def test_the_users_command_trains_and_tests_in_one_go(data, monkeypatch, capsys)
     assert model.main(["--config", "experiment.toml"]) == 2
     assert capsys.readouterr().err.startswith("error: training.out-parameters: found 23, expected 8")
     logged = json.loads(Path("metrics/train/metrics.json").read_text())  # the good run's still
-    assert set(logged["validation"]) == {"loss", "mae", "r2", "r2_quantile"} and logged["step"] == 1
+    assert set(logged["validation"]) == set(metrics.NAMES) and logged["step"] == 1
 
 
 def test_without_dvclive_training_says_so_and_goes_on(data, tmp_path):

@@ -1,8 +1,9 @@
-"""Networks by name: our own `foveal`, or a torchvision classification model with a regression head."""
+"""Networks by name: our own `polar`, or a torchvision classification model with a regression head."""
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -10,11 +11,14 @@ from torch import nn
 from torch.nn import functional
 
 from droulette.errors import UserError
-from droulette.learning.foveal import Foveal
+from droulette.learning.polar import Polar
+from droulette.learning.seeing import WholePicture
+from droulette.learning.symmetry import Laws
 
 OWN = {
-    "foveal": {"widths": (48, 96, 192, 256), "depths": (1, 1, 1, 1)},
-    "foveal_tiny": {"widths": (16, 32, 64), "depths": (1, 1, 1)},  # a tenth of the work: to try things out
+    "polar": {"widths": (32, 64, 128, 256)},
+    "polar_large": {"widths": (64, 128, 256, 512), "rows": 96, "columns": 192, "hidden": 512, "maps": 32},
+    "polar_tiny": {"widths": (8, 16, 32), "rows": 32, "columns": 64, "hidden": 64},  # to try things out
 }
 CLASSES = 1000  # ImageNet's, by which a classification head is recognised
 FIXED_INPUT = dict.fromkeys(("vit_b_16", "vit_b_32", "vit_l_16", "vit_l_32", "vit_h_14", "maxvit_t"), 224)
@@ -35,12 +39,14 @@ def check(name: str) -> None:
     if name not in (known := names()):
         nearest = difflib.get_close_matches(name, known, 1, cutoff=0)[0]
         raise UserError(
-            f"settings.model: found {name!r}, expected 'foveal' or a torchvision model; nearest: {nearest!r}"
+            f"settings.model: found {name!r}, expected 'polar' or a torchvision model; nearest: {nearest!r}"
         )
 
 
-def build(name: str, outputs: int, weights: str = "", input_size: int = 256) -> nn.Module:
-    """A network that takes pictures (B, 1, N, N), brightness 0..1, N = `input_size`, and gives (B, outputs).
+def build(name: str, columns: Sequence[str], weights: str = "", input_size: int = 256) -> nn.Module:
+    """A network that takes views, as its `eye` has them, of pictures (B, N, N), N = `input_size`.
+
+    It gives (B, 2C): the C columns on the trained scale, and the logarithms of their variances.
 
     weights: "" random (from torch's generator), "pretrained" torchvision's own, or a .safetensors or .pth
     file of a network that differs in its head at most.
@@ -54,9 +60,9 @@ def build(name: str, outputs: int, weights: str = "", input_size: int = 256) -> 
     if name in OWN:
         if weights == "pretrained":
             raise UserError(f"settings.weights: found 'pretrained', expected '' or a file for model {name!r}")
-        network = Foveal(outputs, input_size, **OWN[name])
+        network = Polar(Laws.of(columns), input_size, **OWN[name])
     else:
-        network = Torchvision(name, outputs, input_size, pretrained=weights == "pretrained")
+        network = Torchvision(name, len(columns), input_size, pretrained=weights == "pretrained")
     if weights not in ("", "pretrained"):
         _load(network, Path(weights))
     return network
@@ -67,17 +73,31 @@ class Torchvision(nn.Module):
 
     def __init__(self, name: str, outputs: int, input_size: int, *, pretrained: bool = False):
         super().__init__()
+        self.eye = WholePicture(input_size)
         size = FIXED_INPUT.get(name, max(input_size, LEAST_INPUT.get(name, 32)))
         self.resize_to = size if size != input_size else None
         self.model = _classifier(name, pretrained)
         self.head_name = "model." + _replace_head(self.model, name, outputs)
 
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+    def forward(self, views: torch.Tensor) -> torch.Tensor:
+        pictures = views[:, None].float() / 255
         if self.resize_to:
             shape = (self.resize_to, self.resize_to)
             pictures = functional.interpolate(pictures, shape, mode="bilinear", antialias=True)
         mean, deviation = pictures.new_tensor([IMAGENET_MEAN, IMAGENET_DEVIATION])[..., None, None]
-        return self.model((pictures - mean) / deviation)  # the division also makes one channel three
+        pictures = (pictures - mean) / deviation  # which also makes one channel three
+        return self.model(pictures.contiguous(memory_format=torch.channels_last)).float()
+
+
+class Heads(nn.Module):
+    """Two layers side by side: of the columns, and of their log variances, which the body is not trained for."""
+
+    def __init__(self, columns: nn.Module, spread: nn.Module):
+        super().__init__()
+        self.columns, self.spread = columns, spread
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return torch.cat([self.columns(features), self.spread(features.detach())], 1)
 
 
 def _classifier(name: str, pretrained: bool) -> nn.Module:
@@ -99,16 +119,16 @@ def _classifier(name: str, pretrained: bool) -> nn.Module:
 
 
 def _replace_head(model: nn.Module, name: str, outputs: int) -> str:
-    """Put a regression layer where the model's last layer of `CLASSES` outputs is, and give that place."""
+    """Put regression layers where the model's last layer of `CLASSES` outputs is, and give that place."""
     for path, layer in reversed(list(model.named_modules())):
         if isinstance(layer, nn.Linear) and layer.out_features == CLASSES:
-            head = nn.Linear(layer.in_features, outputs)
+            heads = [nn.Linear(layer.in_features, outputs) for _ in range(2)]
         elif isinstance(layer, nn.Conv2d) and layer.out_channels == CLASSES:
-            head = nn.Conv2d(layer.in_channels, outputs, layer.kernel_size)
+            heads = [nn.Conv2d(layer.in_channels, outputs, layer.kernel_size) for _ in range(2)]
         else:
             continue
         parent, _, own_name = path.rpartition(".")
-        setattr(model.get_submodule(parent), own_name, head)
+        setattr(model.get_submodule(parent), own_name, Heads(*heads))
         if name.startswith("squeezenet"):  # it ends in conv, ReLU, pool: a ReLU would keep targets above 0
             model.classifier[2] = nn.Identity()
         return path

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -14,18 +15,40 @@ from torch import nn
 
 from droulette.errors import UserError
 from droulette.learning import metrics
-from droulette.learning.symmetry import Symmetry
+from droulette.learning.checkpoint import Checkpoint, State
+from droulette.learning.prediction import predict_scaled
+from droulette.learning.symmetry import Group, Laws, Motions
 
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+T = TypeVar("T")
 Seen = Callable[[int], object]  # called with the number of pictures just done
-BATCH = 64  # of pictures, where nothing is trained
 
 
 @dataclass(frozen=True)
 class Part:
-    """pictures: (n, N, N) uint8; targets: (n, C), columns' units."""
+    """views: (n, *shape), as the network's eye has them; targets: (n, C), columns' units."""
 
-    pictures: np.ndarray
+    views: np.ndarray
     targets: np.ndarray
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train.
+
+    patience: stop after so many epochs without a better validation loss.
+    schedule: "constant", or "onecycle": rises to learning_rate, then falls to 0.
+    """
+
+    epochs: int
+    patience: int
+    learning_rate: float
+    batch_size: int
+    weight_decay: float
+    schedule: str = "constant"
+    seed: int = 0
 
 
 @contextmanager
@@ -42,110 +65,102 @@ def reproducible(seed: int) -> Iterator[None]:
             torch.use_deterministic_algorithms(was)
 
 
-def as_input(pictures: np.ndarray, device: torch.device) -> torch.Tensor:
-    """(B, N, N) uint8 -> (B, 1, N, N) float32, brightness 0..1, on the device."""
-    return torch.from_numpy(np.array(pictures)).to(device)[:, None].float() / 255
-
-
-@torch.no_grad()
-def predict_scaled(
-    network: nn.Module, pictures: np.ndarray, device: torch.device, seen: Seen = lambda pictures: None
-) -> np.ndarray:
-    """pictures: (n, N, N) uint8 -> the network's output for each, (n, C) float32 on the trained scale.
-
-    The batch is always the same, since the last bits of a float32 sum may depend on it.
-    """
-    network.eval()
-    outputs = []
-    for start in range(0, len(pictures), BATCH):
-        batch = as_input(pictures[start : start + BATCH], device)
-        outputs.append(network(batch).float().cpu())
-        seen(len(batch))
-    return torch.cat(outputs).numpy()
-
-
 def fit(
     network: nn.Module,
     training: Part,
     validation: Part,
     judge: metrics.Judge,
+    laws: Laws,
+    group: Group,
+    recipe: Recipe,
+    fabric: Fabric,
     *,
-    symmetries: list[Symmetry],
-    epochs: int,
-    patience: int,
-    learning_rate: float,
-    batch_size: int,
-    weight_decay: float,
-    schedule: str,
-    seed: int,
-    device: torch.device,
-    precision: str = "32-true",
+    checkpoint: Checkpoint | None = None,
     log: Callable[[dict[str, float]], None] = lambda metrics: None,
     seen: Seen = lambda pictures: None,
 ) -> nn.Module:
-    """Train the network in place and leave in it the weights of the epoch with the least validation loss.
+    """Train the network and leave in it the weights of the epoch with the least validation loss.
 
     judge: holds the scale and the loss that is trained, and measures each epoch on the validation part.
-    symmetries: one of them, drawn for each picture anew, is applied to it and its targets.
-    patience: stop after so many epochs without a better validation loss.
-    schedule: "constant" or "onecycle" (rises to learning_rate, then falls to 0).
+    group: of these motions one, drawn for each picture anew, is applied to it and its targets.
+    checkpoint: where the state after each epoch is kept, and what is gone on from.
     log: called after each epoch with its metrics. seen: called after each batch with its number of pictures.
     """
-    from lightning_fabric import Fabric
-
-    index = [device.index or 0] if device.type == "cuda" else 1
-    fabric = Fabric(accelerator=device.type, devices=index, precision=precision)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=weight_decay)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     network, optimiser = fabric.setup(network.to(memory_format=torch.channels_last), optimiser)
-
-    # Targets under each symmetry, on the trained scale, so that a batch costs an index: (symmetries, n, C)
-    tables = np.stack([judge.scaling.transform(s.of_targets(training.targets)) for s in symmetries])
-    tables = tables.astype(np.float32)
-    count, generator = len(training.targets), np.random.default_rng(seed)
+    count = len(training.targets)
     # A last batch of one picture has no variance, which batch normalisation needs.
-    starts = [start for start in range(0, count, batch_size) if start == 0 or count - start > 1]
-    if schedule == "onecycle":
-        steps = epochs * len(starts)
-        rates = torch.optim.lr_scheduler.OneCycleLR(optimiser, learning_rate, total_steps=steps)
+    starts = [start for start in range(0, count, recipe.batch_size) if start == 0 or count - start > 1]
+    if recipe.schedule == "onecycle":
+        steps = recipe.epochs * len(starts)
+        rates = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.learning_rate, total_steps=steps, pct_start=0.2)
     else:
         rates = torch.optim.lr_scheduler.ConstantLR(optimiser, factor=1)
+    state = State(network, optimiser, rates)
+    if checkpoint:
+        checkpoint.restore(state)
+        for entry in state.history:
+            log(entry)
+            seen(count)
 
-    best_loss, best, waited = float("inf"), None, 0
-    for epoch in range(1, epochs + 1):
+    while state.epoch < recipe.epochs and state.waited < recipe.patience:
         network.train()
-        order, losses = generator.permutation(count), []
-        for start in starts:
-            rows = order[start : start + batch_size]
-            drawn = generator.integers(len(symmetries), size=len(rows))
-            pairs = zip(drawn, rows, strict=True)
-            turned = np.stack([symmetries[s].of_picture(training.pictures[row]) for s, row in pairs])
-            targets = torch.from_numpy(tables[drawn, rows]).to(device)
-
-            output = network(as_input(turned, device))
-            loss = metrics.elementwise(output - targets, judge.loss).mean()
+        generator = np.random.default_rng([recipe.seed, state.epoch])
+        torch.manual_seed(int(generator.integers(2**32)))  # of dropout
+        losses = []
+        batches = _batches(training, starts, recipe.batch_size, group, laws, judge, generator)
+        for views, motions, targets in ahead(batches):
+            views = network.eye.move(torch.from_numpy(views).to(fabric.device), motions)
+            targets = torch.from_numpy(targets).to(fabric.device)
+            mean, log_variance = network(views).float().chunk(2, 1)
+            loss = metrics.elementwise(mean - targets, judge.loss).mean()
             optimiser.zero_grad()
-            fabric.backward(loss)
+            fabric.backward(loss + metrics.likelihood((mean - targets).detach(), log_variance).mean())
             optimiser.step()
             rate = rates.get_last_lr()[0]
             rates.step()
             losses.append(loss.detach())
-            seen(len(rows))
+            seen(len(views))
 
-        output = predict_scaled(network, validation.pictures, device)
+        state.epoch += 1
+        output, _ = predict_scaled(network, validation.views, laws, judge.scaling, group.some(1), fabric)
         if not np.isfinite(output).all():
             break
-        predicted = judge.scaling.inverse(output)
-        reached = metrics.mean(judge.columns(validation.targets, predicted))
-        train_loss = torch.stack(losses).mean().item()
-        validation_metrics = {f"validation/{name}": value for name, value in reached.items()}
-        log({"epoch": epoch, "train/loss": train_loss, **validation_metrics, "learning_rate": rate})
-
-        if reached["loss"] < best_loss:
-            best_loss, waited = reached["loss"], 0
-            best = copy.deepcopy(network.module.state_dict())
-        elif (waited := waited + 1) >= patience:
-            break
-    if best is None:
-        raise UserError(f"hyperparameters.learning-rate: at {learning_rate} training diverged, expected less")
-    network.module.load_state_dict(best)
+        reached = metrics.mean(judge.columns(validation.targets, judge.scaling.inverse(output)))
+        entry = {"epoch": state.epoch, "train/loss": torch.stack(losses).mean().item()}
+        entry |= {f"validation/{name}": value for name, value in reached.items()} | {"learning_rate": rate}
+        state.record(entry, reached["loss"])
+        if checkpoint:
+            checkpoint.keep(state)
+        log(entry)
+    if state.best is None:
+        raise UserError(f"hyperparameters.learning-rate: at {recipe.learning_rate} training diverged, expected less")
+    network.module.load_state_dict(state.best)
     return network.module
+
+
+def _batches(
+    part: Part,
+    starts: list[int],
+    batch_size: int,
+    group: Group,
+    laws: Laws,
+    judge: metrics.Judge,
+    generator: np.random.Generator,
+) -> Iterator[tuple[np.ndarray, Motions, np.ndarray]]:
+    """An epoch in random order: views, the motions they are to be given, and the moved scenes' scaled targets."""
+    order = generator.permutation(len(part.targets))
+    for start in starts:
+        rows = order[start : start + batch_size]
+        motions = group.draw(generator, len(rows))
+        targets = judge.scaling.transform(laws.move(part.targets[rows], motions))
+        yield part.views[rows], motions, targets.astype(np.float32)
+
+
+def ahead(items: Iterator[T]) -> Iterator[T]:
+    """The items, each made in another thread while the one before is worked on."""
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(next, items, None)
+        while (item := following.result()) is not None:
+            following = pool.submit(next, items, None)
+            yield item

@@ -6,7 +6,7 @@ import numpy as np
 
 from droulette.learning.scaling import Scaling
 
-NAMES = ("r2", "r2_quantile", "mae", "loss")
+NAMES = ("r2", "r2_quantile", "mae", "median_relative_error", "loss")
 LOSSES = ("mse", "huber")
 
 
@@ -29,10 +29,14 @@ class Judge:
     def columns(self, true: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
         """true, predicted: (n, C), columns' units -> each metric of `NAMES`, (C,)."""
         scaled = self.scaling.transform(predicted) - self.scaling.transform(true)
+        error = np.abs(predicted - true)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            relative = np.where(error == 0, 0.0, error / np.abs(true))
         return {
             "r2": r2(true, predicted),
             "r2_quantile": r2(self.quantiles.transform(true), self.quantiles.transform(predicted)),
-            "mae": np.abs(predicted - true).mean(axis=0),
+            "mae": error.mean(axis=0),
+            "median_relative_error": np.median(relative, axis=0),
             "loss": elementwise(scaled, self.loss).mean(axis=0),
         }
 
@@ -55,6 +59,12 @@ def elementwise(difference, loss: str):
         return size * size
     low = size.clip(max=1)  # Huber with delta = 1: low^2/2 + (size - low)
     return low * low / 2 + (size - low)
+
+
+def likelihood(error, log_variance):
+    """−ln of the normal distribution's density, but for a constant; of a variance within e^±14."""
+    log_variance = log_variance.clamp(-14, 14)
+    return 0.5 * (log_variance + error * error * (-log_variance).exp())
 
 
 def mean(columns: dict[str, np.ndarray]) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,11 +12,15 @@ import torch
 from torch import nn
 
 from droulette import __version__, files
+from droulette.devices import fabric_on
 from droulette.errors import UserError
-from droulette.learning import backbones, fit, metrics
-from droulette.learning.scaling import SCALINGS, Scaling, arrays
+from droulette.learning import backbones, metrics
+from droulette.learning.calibration import Calibration
+from droulette.learning.prediction import predict_scaled
+from droulette.learning.scaling import SCALINGS, Scaling, arrays, spread
+from droulette.learning.symmetry import Group, Laws
 
-FORMAT = 1
+FORMAT = 2
 LARGEST_INPUT = 1 << 14
 
 
@@ -23,7 +28,9 @@ LARGEST_INPUT = 1 << 14
 class Model:
     """A network and what is needed to read its output.
 
-    columns: names of its C outputs. input_size: N of the pictures (N, N) that it was trained on.
+    columns: names of its C outputs. input_size: N of the pictures (N, N) that it was trained on. symmetries: under
+    how many turns each picture is looked at. precision: Fabric's name of the arithmetic. calibration: None before it
+    is known.
     """
 
     network: nn.Module
@@ -32,11 +39,23 @@ class Model:
     scaling: Scaling
     loss: str
     input_size: int
+    symmetries: int
     device: torch.device
+    precision: str = "32-true"
+    calibration: Calibration | None = None
 
-    def predict(self, pictures: np.ndarray, seen: fit.Seen = lambda pictures: None) -> np.ndarray:
-        """pictures: (n, N, N) uint8 -> (n, C) float64, columns' units."""
-        return self.scaling.inverse(fit.predict_scaled(self.network, pictures, self.device, seen))
+    def predict(
+        self, views: np.ndarray, seen: Callable[[int], object] = lambda pictures: None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """views: (n, *shape), as `network.eye` has them → means and standard deviations, (n, C), columns' units."""
+        laws = Laws.of(self.columns)
+        turns = Group.of(laws, self.network.eye.turns).some(self.symmetries)
+        fabric = fabric_on(self.device, self.precision)
+        scaled, variance = predict_scaled(self.network, views, laws, self.scaling, turns, fabric, seen)
+        deviation = spread(self.scaling, scaled, np.sqrt(variance))
+        if self.calibration:
+            deviation = self.calibration.deviation(deviation)
+        return self.scaling.inverse(scaled), deviation
 
 
 def save(model: Model, path: str | Path) -> None:
@@ -45,6 +64,8 @@ def save(model: Model, path: str | Path) -> None:
 
     tensors = {f"network.{k}": v.detach().cpu().contiguous() for k, v in model.network.state_dict().items()}
     tensors |= {f"scaling.{k}": torch.from_numpy(np.array(v, order="C")) for k, v in arrays(model.scaling).items()}
+    if model.calibration:
+        tensors["calibration.widths"] = torch.from_numpy(np.array(model.calibration.widths, order="C"))
     about = {
         "format": FORMAT,
         "droulette": __version__,
@@ -53,13 +74,14 @@ def save(model: Model, path: str | Path) -> None:
         "scaling": model.scaling.kind,
         "loss": model.loss,
         "input_size": model.input_size,
+        "symmetries": model.symmetries,
     }
     with files.atomic_write(path) as partial:
         # One key: safetensors writes several in an order of chance.
         save_file(tensors, partial, metadata={"droulette": json.dumps(about)})
 
 
-def load(path: str | Path, device: torch.device | str = "cpu") -> Model:
+def load(path: str | Path, device: torch.device | str = "cpu", precision: str = "32-true") -> Model:
     """Read a model. Nothing in the file is run: it is tensors, and names looked up among those we know.
 
     Raises:
@@ -77,30 +99,53 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> Model:
     except SafetensorError as error:
         raise UserError(f"{path}: not a whole safetensors file: {error}") from error
     try:
-        about = json.loads(metadata["droulette"])
-        if about["format"] != FORMAT:
-            raise ValueError(f"found format {about['format']!r}, expected {FORMAT}")
-        columns, size = tuple(about["columns"]), about["input_size"]
-        if not (columns and all(isinstance(column, str) for column in columns)):
-            raise ValueError("its columns are no list of names")
-        if not (isinstance(size, int) and 0 < size <= LARGEST_INPUT):
-            raise ValueError(f"its input size is {size}")
-        backbones.check(about["backbone"])
-        with torch.random.fork_rng():  # its first weights are random, but nobody else's numbers change
-            network = backbones.build(about["backbone"], len(columns), "", size)
-        network.load_state_dict(_under("network.", tensors))
-        state = {name: tensor.numpy() for name, tensor in _under("scaling.", tensors).items()}
-        if not all(a.shape[-1:] in ((), (len(columns),)) and np.isfinite(a).all() for a in state.values()):
-            raise ValueError("its scaling is not one of its columns")
-        scaling = SCALINGS[about["scaling"]](**state)
-        if (loss := about["loss"]) not in metrics.LOSSES:
-            raise ValueError(f"its loss is {loss!r}")
+        model = _model(json.loads(metadata["droulette"]), tensors, torch.device(device), precision)
     except (KeyError, TypeError, ValueError, RuntimeError, UserError) as error:
         found = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(f"{path}: not a droulette model: {found}") from error
-    device = torch.device(device)
+    return model
+
+
+def _model(about: dict, tensors: dict[str, torch.Tensor], device: torch.device, precision: str) -> Model:
+    if about["format"] != FORMAT:
+        raise ValueError(f"found format {about['format']!r}, expected {FORMAT}")
+    columns, size, symmetries = tuple(about["columns"]), about["input_size"], about["symmetries"]
+    if not (columns and all(isinstance(column, str) for column in columns) and len(set(columns)) == len(columns)):
+        raise ValueError("its columns are no list of different names")
+    if not (isinstance(size, int) and 0 < size <= LARGEST_INPUT):
+        raise ValueError(f"its input size is {size}")
+    if not (isinstance(symmetries, int) and 0 < symmetries <= 4096):
+        raise ValueError(f"its number of symmetries is {symmetries}")
+    if (loss := about["loss"]) not in metrics.LOSSES:
+        raise ValueError(f"its loss is {loss!r}")
+    backbones.check(about["backbone"])
+    with torch.random.fork_rng():  # its first weights are random, but nobody else's numbers change
+        network = backbones.build(about["backbone"], columns, "", size)
+    network.load_state_dict(_under("network.", tensors))
+    state = {name: tensor.numpy() for name, tensor in _under("scaling.", tensors).items()}
+    scaling = SCALINGS[about["scaling"]](**state)
+    _check_scaling(scaling, columns)
+    widths = tensors["calibration.widths"].numpy() if "calibration.widths" in tensors else None
+    if widths is not None and not (widths.shape == (2, len(columns)) and (widths > 0).all()):
+        raise ValueError("its calibration is not one of its columns")
     network = network.to(device, memory_format=torch.channels_last).eval()
-    return Model(network, about["backbone"], columns, scaling, loss, size, device)
+    calibration = Calibration(widths) if widths is not None else None
+    return Model(network, about["backbone"], columns, scaling, loss, size, symmetries, device, precision, calibration)
+
+
+def _check_scaling(scaling: Scaling, columns: tuple[str, ...]) -> None:
+    """A scaling of finite numbers, that takes this number of columns and gives it back."""
+    if not all(np.isfinite(a).all() for a in arrays(scaling).values()):
+        raise ValueError("its scaling holds what is no number")
+    for first, second, _ in Laws.of(columns).pairs if scaling.kind == "radial" else ():
+        if first not in scaling.first or second not in scaling.second:
+            raise ValueError("its scaling is not one of its columns")
+    try:
+        fits = scaling.inverse(np.zeros((1, len(columns)))).shape == (1, len(columns))
+    except (IndexError, ValueError) as error:
+        raise ValueError("its scaling is not one of its columns") from error
+    if not fits:
+        raise ValueError("its scaling is not one of its columns")
 
 
 def _under(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+from droulette.learning.symmetry import Laws
+
 QUANTILES = 1000  # scikit-learn's default
+DRAWS = 32  # of a normal distribution, that its width is measured with after the inverse
+
+
+class Scaling(Protocol):
+    kind: ClassVar[str]
+
+    @classmethod
+    def fit(cls, targets: np.ndarray, columns: Sequence[str]) -> Scaling:
+        """targets: (n, C), columns' units, of C columns with those names."""
+
+    def transform(self, targets: np.ndarray) -> np.ndarray:
+        """(n, C) columns' units -> (n, C) scaled, float64."""
+
+    def inverse(self, scaled: np.ndarray) -> np.ndarray:
+        """(n, C) scaled -> (n, C) columns' units, float64."""
 
 
 @dataclass(frozen=True)
@@ -23,17 +41,15 @@ class StandardScaling:
     deviation: np.ndarray
 
     @classmethod
-    def fit(cls, targets: np.ndarray) -> StandardScaling:
-        """targets: (n, C), columns' units. A constant column is only shifted."""
+    def fit(cls, targets: np.ndarray, columns: Sequence[str]) -> StandardScaling:
+        """A constant column is only shifted."""
         deviation = targets.std(axis=0)
         return cls(targets.mean(axis=0), np.where(deviation > 0, deviation, 1.0))
 
     def transform(self, targets: np.ndarray) -> np.ndarray:
-        """(n, C) columns' units -> (n, C) scaled, float64."""
         return (np.asarray(targets, np.float64) - self.mean) / self.deviation
 
     def inverse(self, scaled: np.ndarray) -> np.ndarray:
-        """(n, C) scaled -> (n, C) columns' units, float64."""
         return np.asarray(scaled, np.float64) * self.deviation + self.mean
 
 
@@ -53,34 +69,116 @@ class QuantileScaling:
     margin: np.ndarray
 
     @classmethod
-    def fit(cls, targets: np.ndarray) -> QuantileScaling:
-        """targets: (n, C), columns' units."""
-        from sklearn.preprocessing import QuantileTransformer
-
-        count = len(targets)
-        fitted = QuantileTransformer(n_quantiles=min(QUANTILES, count), subsample=None).fit(targets)
-        return cls(fitted.quantiles_, np.array(0.5 / count))
+    def fit(cls, targets: np.ndarray, columns: Sequence[str] = ()) -> QuantileScaling:
+        return cls(_quantiles(targets), np.array(0.5 / len(targets)))
 
     def transform(self, targets: np.ndarray) -> np.ndarray:
-        """(n, C) columns' units -> (n, C) standard normal, float64. Outside the training range: its end."""
-        targets = np.asarray(targets, np.float64)
-        share = np.linspace(0, 1, len(self.quantiles))
-        # The mean of two one-sided interpolations puts a value that fills several quantiles in their middle.
-        scaled = [
-            (np.interp(x, q, share) - np.interp(-x, -q[::-1], -share[::-1])) / 2
-            for x, q in zip(targets.T, self.quantiles.T, strict=True)
-        ]
-        return ndtri(self.margin + (1 - 2 * self.margin) * np.stack(scaled, axis=1))
+        """To a standard normal distribution. Outside the training range: its end."""
+        return ndtri(_squeezed(_shares(np.asarray(targets, np.float64), self.quantiles), self.margin))
 
     def inverse(self, scaled: np.ndarray) -> np.ndarray:
-        """(n, C) standard normal -> (n, C) columns' units, float64, inside the training range."""
-        share = np.linspace(0, 1, len(self.quantiles))
-        u = (ndtr(np.asarray(scaled, np.float64)) - self.margin) / (1 - 2 * self.margin)
-        return np.stack([np.interp(x, share, q) for x, q in zip(u.T, self.quantiles.T, strict=True)], axis=1)
+        """From there, into the training range."""
+        return _at_shares(_stretched(ndtr(np.asarray(scaled, np.float64)), self.margin), self.quantiles)
 
 
-Scaling = StandardScaling | QuantileScaling
-SCALINGS: dict[str, type[Scaling]] = {cls.kind: cls for cls in (StandardScaling, QuantileScaling)}
+@dataclass(frozen=True)
+class RadialScaling:
+    """Vectors keep their direction, and their length is mapped to that of a two-dimensional normal distribution.
+
+    So a turn of the scene turns the scaled vector (α_s, β_s) as far as the vector itself, and heavy tails are gone.
+    Columns that are no vectors are mapped as by `QuantileScaling`.
+
+    Arrays: quantiles: (Q, C), columns' units, ascending; lengths: (Q, P), those of the vectors' lengths; first,
+    second: (P,) their columns; margin: (), half a training row's share.
+    """
+
+    kind: ClassVar[str] = "radial"
+    quantiles: np.ndarray
+    lengths: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
+    margin: np.ndarray
+
+    @classmethod
+    def fit(cls, targets: np.ndarray, columns: Sequence[str]) -> RadialScaling:
+        pairs = np.array(Laws.of(columns).pairs, dtype=np.int64).reshape(-1, 3)
+        first, second = pairs[:, 0].copy(), pairs[:, 1].copy()
+        lengths = np.hypot(targets[:, first], targets[:, second])
+        of_lengths = _quantiles(lengths) if len(first) else np.zeros((min(QUANTILES, len(targets)), 0))
+        return cls(_quantiles(targets), of_lengths, first, second, np.array(0.5 / len(targets)))
+
+    def transform(self, targets: np.ndarray) -> np.ndarray:
+        """Beyond the longest or shortest vector of the training part: as long as that."""
+        targets = np.asarray(targets, np.float64)
+        scaled = ndtri(_squeezed(_shares(targets, self.quantiles), self.margin))
+        length = np.hypot(targets[:, self.first], targets[:, self.second])
+        # Rayleigh's distribution: a share of 1 − exp(−r²/2) is shorter than r.
+        wanted = np.sqrt(-2 * np.log1p(-_squeezed(_shares(length, self.lengths), self.margin)))
+        return self._with_lengths(scaled, targets, length, wanted)
+
+    def inverse(self, scaled: np.ndarray) -> np.ndarray:
+        scaled = np.asarray(scaled, np.float64)
+        targets = _at_shares(_stretched(ndtr(scaled), self.margin), self.quantiles)
+        length = np.hypot(scaled[:, self.first], scaled[:, self.second])
+        wanted = _at_shares(_stretched(-np.expm1(-(length**2) / 2), self.margin), self.lengths)
+        return self._with_lengths(targets, scaled, length, wanted)
+
+    def _with_lengths(self, into: np.ndarray, vectors: np.ndarray, length: np.ndarray, wanted: np.ndarray):
+        """Put the vectors, brought from their length to that which is wanted, into the table."""
+        factor = np.divide(wanted, length, out=np.zeros_like(length), where=length > 0)
+        for columns in (self.first, self.second):
+            into[:, columns] = vectors[:, columns] * factor
+        return into
+
+
+def _quantiles(values: np.ndarray) -> np.ndarray:
+    """(n, C) -> (Q, C), ascending."""
+    from sklearn.preprocessing import QuantileTransformer
+
+    return QuantileTransformer(n_quantiles=min(QUANTILES, len(values)), subsample=None).fit(values).quantiles_
+
+
+def _shares(values: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
+    """The share of a column that is smaller, (n, C) in [0, 1]."""
+    share = np.linspace(0, 1, len(quantiles))
+    # The mean of two one-sided interpolations puts a value that fills several quantiles in their middle.
+    found = [
+        (np.interp(x, q, share) - np.interp(-x, -q[::-1], -share[::-1])) / 2
+        for x, q in zip(values.T, quantiles.T, strict=True)
+    ]
+    return np.stack(found, axis=1) if found else np.zeros(values.shape)
+
+
+def _at_shares(shares: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
+    share = np.linspace(0, 1, len(quantiles))
+    found = [np.interp(u, share, q) for u, q in zip(shares.T, quantiles.T, strict=True)]
+    return np.stack(found, axis=1) if found else np.zeros(shares.shape)
+
+
+def _squeezed(share: np.ndarray, margin: np.ndarray) -> np.ndarray:
+    return margin + (1 - 2 * margin) * share
+
+
+def _stretched(share: np.ndarray, margin: np.ndarray) -> np.ndarray:
+    return (share - margin) / (1 - 2 * margin)
+
+
+def spread(scaling: Scaling, scaled: np.ndarray, deviation: np.ndarray) -> np.ndarray:
+    """Standard deviations in the columns' units of normal distributions on the trained scale, (n, C).
+
+    scaled, deviation: (n, C), their means and standard deviations.
+    """
+    draws = np.random.default_rng(0).normal(size=(DRAWS // 2, scaled.shape[1]))
+    draws = np.concatenate([draws, -draws]) / draws.std(axis=0)
+    mean, square = 0.0, 0.0
+    start = scaling.inverse(scaled)  # differences, since the squares of large numbers would lose the digits
+    for draw in draws:
+        away = scaling.inverse(scaled + deviation * draw) - start
+        mean, square = mean + away / DRAWS, square + away**2 / DRAWS
+    return np.sqrt(np.maximum(square - mean**2, 0.0))
+
+
+SCALINGS: dict[str, type] = {cls.kind: cls for cls in (RadialScaling, QuantileScaling, StandardScaling)}
 
 
 def arrays(scaling: Scaling) -> dict[str, np.ndarray]:

@@ -1,8 +1,8 @@
-"""The eight exact symmetries of the pixel grid, acting on pictures and on the target columns by their names.
+"""How the target columns follow when the scene is turned, mirrored or enlarged, by their names.
 
-Rotating the scene by delta rotates (alpha_s, beta_s) as a vector by s*delta and every position by delta;
-mirroring y -> -y flips the sign of every beta and of every position's y. With quarter turns all of these are
-signed permutations of the columns, so that augmented targets are exact.
+Rotating the scene by δ rotates (α_s, β_s) as a vector by s·δ and every position by δ; mirroring y → −y flips the
+sign of every β and of every position's y; enlarging it by λ, at the same brightness, multiplies lengths by λ and
+α^m, β^m by λ^{1−m}, since they are derivatives of order m + 1 of a potential in squared lengths. These laws are exact.
 """
 
 from __future__ import annotations
@@ -15,76 +15,148 @@ import numpy as np
 
 AMPLITUDE = re.compile(r"(alpha|beta)\[(\d+)\]\[(\d+)\]")
 POSITIONS = ("xi", "lens", "centre", "releta", "offset")
-SCALARS = {"sigma", "sigma2", "n_sersic", "luminosity", "einsteinradius", "einsteinR", "ellipseratio", "R"}
+# Columns that no turn changes, and the power of length in their unit; the luminosity grows like the area it fills.
+SCALARS = {
+    "sigma": 1,
+    "sigma2": 1,
+    "n_sersic": 0,
+    "luminosity": 2,
+    "einsteinradius": 1,
+    "einsteinR": 1,
+    "ellipseratio": 0,
+    "R": 1,
+}
 
 
 @dataclass(frozen=True)
-class Symmetry:
-    """First y -> -y where `mirror`, then `turns` quarter turns counter-clockwise.
+class Motions:
+    """n similarities of the scene: first y → −y where `mirror`, then a turn counter-clockwise, then `zoom` times.
 
-    On targets: new column c = sign[c] * old column source[c].
+    degrees, zoom: (n,), mirror: (n,) bool.
     """
 
-    turns: int
-    mirror: bool
-    source: np.ndarray
-    sign: np.ndarray
+    degrees: np.ndarray
+    mirror: np.ndarray
+    zoom: np.ndarray
 
-    def of_targets(self, targets: np.ndarray) -> np.ndarray:
-        """targets: (n, C), columns' units -> (n, C)."""
-        return targets[:, self.source] * self.sign
+    def __len__(self) -> int:
+        return len(self.degrees)
 
-    def of_picture(self, picture: np.ndarray) -> np.ndarray:
-        """picture: (N, N), pixel (i, j) at x = j - N/2, y = N/2 - i -> (N, N), a view where it can be.
+    def __getitem__(self, places) -> Motions:
+        return Motions(self.degrees[places], self.mirror[places], self.zoom[places])
 
-        The row y = N/2 has no partner inside the picture; it takes the place of its own image.
-        """
-        if self.mirror:
-            picture = _mirror(picture)
-        for _ in range(self.turns):
-            picture = _mirror(picture.T)  # (x, y) -> (-y, -x) -> (-y, x)
-        return picture
+    def repeat(self, count: int) -> Motions:
+        """Of a single one, `count` times."""
+        return self[np.zeros(count, int)]
 
 
-def _mirror(picture: np.ndarray) -> np.ndarray:
-    """y -> -y takes row i to N - i, and so leaves row 0; a plain flip would move the origin by a pixel."""
-    return np.concatenate([picture[:1], picture[:0:-1]])
+@dataclass(frozen=True)
+class Laws:
+    """The C columns: invariant ones (spin 0), components of vectors, and ones whose behaviour is not known.
 
-
-def symmetries(columns: Sequence[str]) -> list[Symmetry]:
-    """Those of the eight symmetries that are well defined on these columns; the first is the identity.
-
-    Columns that are no amplitude, position or scalar (an angle, say) leave the identity alone, and so does
-    half of a pair (alpha[0][1] without beta[0][1]) with the symmetries that would need the other half.
+    spin: (C,) how many times as far as the scene a column's vector turns; −1 where it is not known.
+    second: (C,) whether it is the vector's second component, whose sign a mirror flips.
+    partner: (C,) the column with the other component; −1 where there is none.
+    length: (C,) the power of length in its unit.
     """
-    found = []
-    for mirror in (False, True):
-        for turns in range(4):
-            images = [_image(column, turns, mirror) for column in columns]
-            if all(image is not None and image[0] in columns for image in images):
-                source, sign = zip(*images, strict=True)
-                indices = np.array([list(columns).index(name) for name in source])
-                found.append(Symmetry(turns, mirror, indices, np.array(sign, float)))
-            elif not found:  # the identity needs no knowledge of the columns
-                found.append(Symmetry(0, False, np.arange(len(columns)), np.ones(len(columns))))
-    return found
+
+    spin: np.ndarray
+    second: np.ndarray
+    partner: np.ndarray
+    length: np.ndarray
+
+    @classmethod
+    def of(cls, columns: Sequence[str]) -> Laws:
+        place = {column: k for k, column in enumerate(columns)}
+        spins, seconds, others, lengths = zip(*map(_behaviour, columns), strict=True)
+        partner = [place.get(other, -1) for other in others]
+        return cls(np.array(spins), np.array(seconds), np.array(partner), np.array(lengths))
+
+    @property
+    def pairs(self) -> list[tuple[int, int, int]]:
+        """(first, second, spin) of each vector that has both components."""
+        firsts = np.flatnonzero((self.spin > 0) & ~self.second & (self.partner >= 0))
+        return [(int(k), int(self.partner[k]), int(self.spin[k])) for k in firsts]
+
+    @property
+    def lone(self) -> np.ndarray:
+        """(C,) components whose vector's other component is not among the columns."""
+        return (self.spin > 0) & (self.partner < 0)
+
+    def allow(self, degrees: float, mirror: bool = False, zoom: float = 1.0) -> bool:
+        """Whether the moved scene's columns are known from the columns there are; nothing to do always is."""
+        if degrees % 360 == 0 and not mirror and zoom == 1:
+            return True
+        needs_other = np.abs(np.sin(np.deg2rad(self.spin * degrees))) > 1e-9
+        return not (self.lone & needs_other).any() and bool((self.spin >= 0).all())
+
+    def move(self, targets: np.ndarray, motions: Motions) -> np.ndarray:
+        """The targets of the moved scenes. targets: (n, C), columns' units → (n, C)."""
+        return self.turn(targets, motions) * motions.zoom[:, None] ** self.length
+
+    def turn(self, vectors: np.ndarray, motions: Motions) -> np.ndarray:
+        """The same without the zoom, on any scale that is odd and the same for both components of a vector."""
+        vectors = np.where(motions.mirror[:, None] & self.second, -vectors, vectors)
+        angle = np.deg2rad(np.maximum(self.spin, 0) * motions.degrees[:, None])
+        across = np.where(self.partner >= 0, vectors[:, self.partner], 0.0)
+        return vectors * np.cos(angle) + across * np.sin(angle) * np.where(self.second, 1, -1)
+
+    def turn_back(self, vectors: np.ndarray, motions: Motions) -> np.ndarray:
+        """Undo `turn`; a mirror followed by a turn undoes itself."""
+        degrees = np.where(motions.mirror, motions.degrees, -motions.degrees)
+        return self.turn(vectors, Motions(degrees, motions.mirror, motions.zoom))
+
+    def mix(self, variances: np.ndarray, motions: Motions) -> np.ndarray:
+        """Variances of independent components after a turn: (n, C)."""
+        angle = np.deg2rad(np.maximum(self.spin, 0) * motions.degrees[:, None])
+        across = np.where(self.partner >= 0, variances[:, self.partner], variances)
+        return variances * np.cos(angle) ** 2 + across * np.sin(angle) ** 2
 
 
-def _image(column: str, turns: int, mirror: bool) -> tuple[str, int] | None:
-    """The (column, sign) that this column's new value is taken from; None where that is not known."""
-    if column in SCALARS:
-        return column, 1
+def _behaviour(column: str) -> tuple[int, bool, str, int]:
+    """spin, whether the second component, name of the other one, and power of length; spin −1 if not known."""
     if match := AMPLITUDE.fullmatch(column):
-        kind, m, s = match[1], match[2], int(match[3])
-        pair, spin, second = (f"alpha[{m}][{s}]", f"beta[{m}][{s}]"), s, kind == "beta"
-    elif column in ("x", "y"):
-        pair, spin, second = ("x", "y"), 1, column == "y"
-    elif column[:-1] in POSITIONS and column[-1] in "XY":
-        pair, spin, second = (column[:-1] + "X", column[:-1] + "Y"), 1, column[-1] == "Y"
-    else:
-        return None
-    # (a, b) -> mirror -> (a, -b) -> rotation by an angle of (spin * turns) quarters
-    cosine, sine = [(1, 0), (0, 1), (-1, 0), (0, -1)][spin * turns % 4]
-    flip = -1 if mirror else 1
-    row = (sine, cosine * flip) if second else (cosine, -sine * flip)
-    return (pair[0], row[0]) if row[0] else (pair[1], row[1])
+        kind, m, s = match[1], match[2], match[3]
+        return int(s), kind == "beta", f"{'alpha' if kind == 'beta' else 'beta'}[{m}][{s}]", 1 - int(m)
+    if column in SCALARS:
+        return 0, False, "", SCALARS[column]
+    if column in ("x", "y"):
+        return 1, column == "y", "xy".replace(column, ""), 1
+    if column[:-1] in POSITIONS and column[-1] in "XY":
+        return 1, column[-1] == "Y", column[:-1] + "XY".replace(column[-1], ""), 1
+    return -1, False, "", 0
+
+
+@dataclass(frozen=True)
+class Group:
+    """The motions that a view can be given and the columns allow: turns and mirrors, and zooms.
+
+    turns: without zoom; first the identity. zooms: (Z,), 1 among them.
+    """
+
+    turns: Motions
+    zooms: np.ndarray
+
+    @classmethod
+    def of(cls, laws: Laws, turns: int, zooms: Sequence[float] = (1.0,)) -> Group:
+        """All multiples of 1/turns of a full turn, with and without mirror, and the zooms, that the columns allow."""
+        found = [
+            (360 * k / turns, mirror)
+            for mirror in (False, True)
+            for k in range(turns)
+            if laws.allow(360 * k / turns, mirror)
+        ]
+        degrees, mirror = map(np.array, zip(*found, strict=True))
+        allowed = [zoom for zoom in zooms if laws.allow(0, zoom=zoom)]
+        return cls(Motions(degrees, mirror, np.ones(len(degrees))), np.array(allowed))
+
+    def some(self, count: int) -> Motions:
+        """`count` of the turns, evenly spread, or all if there are fewer."""
+        every = len(self.turns)
+        places = np.unique(np.arange(count) * every // count) if count < every else np.arange(every)
+        return self.turns[places]
+
+    def draw(self, generator: np.random.Generator, count: int) -> Motions:
+        """`count` of the motions at random, with repetition."""
+        turns = self.turns[generator.integers(len(self.turns), size=count)]
+        return Motions(turns.degrees, turns.mirror, generator.choice(self.zooms, size=count))

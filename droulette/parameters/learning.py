@@ -129,10 +129,12 @@ class Settings(Table):
     """What runs, and where."""
 
     device: Device = key("auto", "`auto` is CUDA where there is one")
-    model: str = key("foveal", "`foveal`, or the name of a torchvision classification model", min_length=1)
+    model: str = key("polar", "`polar`, or the name of a torchvision classification model", min_length=1)
     weights: str = key("", "initial weights: none, `pretrained` for torchvision's own, or a file")
     seed: int = key(0, "seed of initial weights, batches and augmentation", ge=0, le=MAX_SEED)
-    precision: Literal["32-true", "bf16-mixed"] = key("32-true", "arithmetic of the training")
+    precision: Literal["auto", "32-true", "bf16-mixed"] = key(
+        "auto", "arithmetic of the network; `auto` is `bf16-mixed` where the device computes in bfloat16"
+    )
     problem: OptionalFileName = key(None, "droulette 0.2.1's: a TOML file laid under this one")
 
 
@@ -152,15 +154,19 @@ class Training(Table):
     out_parameters: int | None = key(None, "number of outputs, checked against the columns", ge=1, le=MAX_COUNT)
     schedule: Literal["constant", "onecycle"] = key("constant", "course of the learning rate")
     loss: Literal["mse", "huber"] = key("mse", "loss on the scaled targets")
-    scaling: Literal["quantile", "standard"] = key(
-        "quantile", "targets are mapped to a normal distribution by their quantiles, or by mean and deviation"
+    scaling: Literal["radial", "quantile", "standard"] = key(
+        "radial",
+        "targets are mapped to a normal distribution by their quantiles, with `radial` vectors by those of their "
+        "length; or `standard`, by mean and deviation",
     )
-    augmentation: bool = key(True, "turn and mirror pictures and amplitudes by the symmetries of the square")
+    augmentation: bool = key(True, "turn and mirror pictures and amplitudes: exact symmetries of the scene")
+    symmetries: int = key(4, "predictions are means over so many turns and mirrors of the picture", ge=1, le=256)
 
 
 class Evaluation(Table):
     """Of the final evaluation."""
 
+    lenses: OptionalFileName = key(None, "CSV file of the lenses, `generate`'s: metrics by bands of Einstein radius")
     resimulations: int = key(500, "pictures resimulated in each part", ge=0, le=10_000_000)
     examples: int = key(6, "pictures shown beside their resimulations", ge=0, le=1000)
 

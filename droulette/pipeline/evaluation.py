@@ -11,32 +11,39 @@ import numpy as np
 import pandas as pd
 
 from droulette import files
-from droulette.devices import choose_device
+from droulette.devices import choose_device, choose_precision
 from droulette.errors import UserError
 from droulette.learning import metrics, model_file
+from droulette.learning.calibration import coverage
 from droulette.learning.model_file import Model
+from droulette.learning.moments import LinearModel, Moments
 from droulette.pipeline import prediction
 from droulette.pipeline.pictures import read_pictures
 from droulette.pipeline.resimulate import resimulate
+from droulette.pipeline.scenes import AMPLITUDE, einstein_radii
 from droulette.pipeline.targets import read_targets
 
 Progress = Callable[[int, str], Callable[[int], object]]
 
 SMALLEST = {"sigma": 1e-2, "sigma2": 1e-2, "n_sersic": 0.2, "luminosity": 1e-6}
 PAIRS = ("predicted_true", "predicted_raytraced", "true_raytraced")
+BASELINES = ("baseline", "linear")  # always the training part's means; a linear model on moments of the picture
+BANDS = 5  # of Einstein radius, with equally many rows of the training part
 
 
 @dataclass
 class Part:
     """One part, read and predicted.
 
-    table: n rows of filename and targets. true, predicted: (n, C), columns' units. pictures: (n, N, N) uint8.
-    resimulated: (k, N, N) uint8 of the first k rows, from the true, predicted and baseline amplitudes.
+    table: n rows of filename and targets. true, predicted, deviation, linear: (n, C), columns' units. pictures:
+    (k, N, N) uint8, the first k, and resimulated: the same rows, from the true, predicted and baseline amplitudes.
     """
 
     table: pd.DataFrame
     true: np.ndarray
     predicted: np.ndarray
+    deviation: np.ndarray
+    features: np.ndarray
     pictures: np.ndarray
     resimulated: dict[str, np.ndarray] = field(default_factory=dict)
 
@@ -49,11 +56,13 @@ def evaluate(
     *,
     prediction_files: Mapping[str, str | None] | None = None,
     roulette: str | Path | None = None,
+    lenses: str | Path | None = None,
     resimulations: int = 500,
     examples: int = 6,
     sampling: str = "exact",
     supersampling: int = 1,
     device: str = "auto",
+    precision: str = "auto",
     progress: Progress = lambda total, doing: lambda done: None,
     say: Callable[[str], None] = print,
 ) -> dict:
@@ -62,6 +71,7 @@ def evaluate(
     parts: CSV by name: training, whose means and quantiles are the measure, testing, which is plotted, and
     others. directory: the folder of their pictures. prediction_files: other names than that of the part.
     roulette: the table with the rest of what a resimulation needs; there is none where it is None.
+    lenses: the dataset table, whose Einstein radii the rows are sorted by; they are not where it is None.
 
     Raises:
         UserError: what is wrong with the model, the tables or the pictures.
@@ -69,27 +79,24 @@ def evaluate(
     from droulette.pipeline import plots
 
     output, chosen = Path(output), choose_device(device)
-    model = model_file.load(model_path, chosen)
+    model = model_file.load(model_path, chosen, choose_precision(precision, chosen))
     tables = {name: read_targets(path, model.columns) for name, path in parts.items()}
     count = resimulations if roulette is not None else 0
     rest = files.read_csv(roulette, required=["filename"]) if count else None
-    for table in tables.values() if count else ():
-        rows_of(table["filename"][:count], rest, roulette)
+    sizes = files.read_csv(lenses, required=["filename"]) if lenses is not None else None
+    for source, table in ((roulette, rest), (lenses, sizes)):
+        for part in tables.values() if table is not None else ():
+            rows_of(part["filename"][: count if table is rest else None], table, source)
 
-    seen, read = progress(sum(map(len, tables.values())), "predicting"), {}
-    for name, table in tables.items():
-        pictures = read_pictures(directory, list(table["filename"]), table=parts[name], size=model.input_size)
-        predicted = model.predict(pictures, seen)
-        read[name] = Part(table, table[list(model.columns)].to_numpy(), predicted, pictures)
+    every = sum(map(len, tables.values()))
+    seen, judged = progress(every, "reading"), progress(every, "predicting")
+    read = {
+        name: read_part(table, directory, parts[name], model, count, seen, judged) for name, table in tables.items()
+    }
     if count:
         means = read["training"].true.mean(axis=0)
-        seen = progress(3 * sum(min(count, len(table)) for table in tables.values()), "resimulating")
-        options = {
-            "sampling": sampling,
-            "supersampling": supersampling,
-            "device": str(chosen),
-            "progress": seen,
-        }
+        drawn = progress(3 * sum(min(count, len(table)) for table in tables.values()), "resimulating")
+        options = {"sampling": sampling, "supersampling": supersampling, "device": str(chosen), "progress": drawn}
         for part in read.values():
             resimulate_part(part, model.columns, rest, means, count, name=str(roulette), **options)
     else:
@@ -98,29 +105,89 @@ def evaluate(
     reached, columns = measure(read, model)
     for name, part in read.items():
         path = output / "predictions" / ((prediction_files or {}).get(name) or f"{name}.csv")
-        files.write_csv(prediction.as_table(model, list(part.table["filename"]), part.predicted), path)
-    plots.write(output / "plots", read["testing"], model.columns, columns, examples)
+        names = list(part.table["filename"])
+        files.write_csv(prediction.as_table(model, names, part.predicted, part.deviation), path)
+    radii = (
+        {} if sizes is None else {n: einstein_radii(rows_of(t["filename"], sizes, lenses)) for n, t in tables.items()}
+    )
+    bands = by_band(read, radii, model) if radii else None
+    plots.write(output / "plots", read["testing"], model, columns, by_order(columns), bands, examples)
     with files.atomic_write(output / "evaluate.json") as partial:  # the last: with it, the evaluation is whole
         partial.write_text(json.dumps(reached, indent=2) + "\n")
-    for name, values in reached.items():
-        pairs = ((metric, values[metric], values["baseline"][metric]) for metric in metrics.NAMES)
-        say(f"{name}: " + ", ".join(f"{metric} {v:.3g} (baseline {b:.3g})" for metric, v, b in pairs))
     return reached
 
 
+def read_part(
+    table: pd.DataFrame,
+    directory: str | Path,
+    name: str | Path,
+    model: Model,
+    count: int,
+    seen: Callable[[int], object],
+    judged: Callable[[int], object],
+) -> Part:
+    """Read a part's pictures and predict them; keep the first `count` pictures themselves."""
+    filenames = list(table["filename"])
+    options = {"table": name, "size": model.input_size}
+    eye, device = model.network.eye, str(model.device)
+    views = read_pictures(directory, filenames, eye=eye, device=device, seen=seen, **options)
+    predicted, deviation = model.predict(views, judged)
+    features = read_pictures(directory, filenames, eye=Moments(model.input_size), **options)
+    pictures = read_pictures(directory, filenames[: max(count, 1)], **options)
+    return Part(table, table[list(model.columns)].to_numpy(), predicted, deviation, features, pictures)
+
+
 def measure(parts: dict[str, Part], model: Model) -> tuple[dict, pd.DataFrame]:
-    """Every metric of every part beside its baseline: means for JSON, and a row for each part and column."""
-    judge = metrics.Judge(parts["training"].true, model.scaling, model.loss)
+    """Every metric of every part beside its baselines: means for JSON, and a row for each part and column."""
+    training = parts["training"]
+    judge = metrics.Judge(training.true, model.scaling, model.loss)
+    linear = LinearModel(training.features, training.true, model.scaling)
     means, rows = {}, []
     for name, part in parts.items():
-        reached, baseline = judge.columns(part.true, part.predicted), judge.baseline(part.true)
-        means[name] = metrics.mean(reached) | {"baseline": metrics.mean(baseline)}
+        reached = judge.columns(part.true, part.predicted)
+        beside = (judge.baseline(part.true), judge.columns(part.true, linear.predict(part.features)))
+        means[name] = metrics.mean(reached)
+        if model.calibration:
+            shares = coverage(part.true, part.predicted, part.deviation, model.calibration.reach())
+            reached |= {"coverage68": shares[0], "coverage95": shares[1]}
+            means[name] |= metrics.mean({key: reached[key] for key in ("coverage68", "coverage95")})
         if part.resimulated:
             means[name] |= {"pictures": picture_errors(part, "predicted")}
+        for label, baseline in zip(BASELINES, beside, strict=True):
+            means[name][label] = metrics.mean(baseline)
+            reached |= {f"{label}_{metric}": values for metric, values in baseline.items()}
+        if part.resimulated:
             means[name]["baseline"] |= {"pictures": picture_errors(part, "baseline")}
-        named = reached | {f"baseline_{metric}": values for metric, values in baseline.items()}
-        rows.append(pd.DataFrame({"part": name, "column": model.columns, **named}))
+        rows.append(pd.DataFrame({"part": name, "column": model.columns, **reached}))
     return means, pd.concat(rows, ignore_index=True)
+
+
+def by_order(columns: pd.DataFrame) -> pd.DataFrame:
+    """The means of the columns' metrics for each order m of the amplitudes, and for what is none."""
+    matches = columns["column"].map(AMPLITUDE.fullmatch)
+    order = ["other" if match is None else f"m = {match[2]}" for match in matches]
+    return (
+        columns.assign(order=order).drop(columns="column").groupby(["part", "order"], sort=False).mean().reset_index()
+    )
+
+
+def by_band(parts: dict[str, Part], radii: dict[str, np.ndarray], model: Model) -> pd.DataFrame:
+    """The metrics' means over the columns in BANDS of Einstein radius. radii: (n,) px of each part's rows."""
+    training = parts["training"]
+    judge = metrics.Judge(training.true, model.scaling, model.loss)
+    edges = np.quantile(radii["training"], np.linspace(0, 1, BANDS + 1))
+    rows = []
+    for name, part in parts.items():
+        band = np.clip(np.searchsorted(edges, radii[name], side="right") - 1, 0, BANDS - 1)
+        for k in range(BANDS):
+            inside = band == k
+            if inside.sum() < 2:  # a share of a variance needs one
+                continue
+            reached = metrics.mean(judge.columns(part.true[inside], part.predicted[inside]))
+            baseline = metrics.mean(judge.baseline(part.true[inside]))
+            about = {"part": name, "band": k + 1, "from": edges[k], "to": edges[k + 1], "rows": int(inside.sum())}
+            rows.append(about | reached | {f"baseline_{metric}": value for metric, value in baseline.items()})
+    return pd.DataFrame(rows)
 
 
 def rows_of(filenames: Sequence[str], table: pd.DataFrame, name: str | Path) -> pd.DataFrame:
@@ -152,8 +219,10 @@ def resimulate_part(
 
 
 def picture_errors(part: Part, of: str) -> dict[str, float]:
-    """The means of `picture_differences`."""
-    return {pair: float(values.mean()) for pair, values in picture_differences(part, of).items()}
+    """The means of `picture_differences`, and the median of the first."""
+    differences = picture_differences(part, of)
+    means = {pair: float(values.mean()) for pair, values in differences.items()}
+    return means | {"median_predicted_true": float(np.median(differences["predicted_true"]))}
 
 
 def picture_differences(part: Part, of: str = "predicted") -> dict[str, np.ndarray]:

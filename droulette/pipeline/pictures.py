@@ -9,13 +9,26 @@ import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
+from droulette.devices import cores
 from droulette.errors import UserError
 
+if TYPE_CHECKING:
+    from droulette.learning.seeing import Eye
+
+AT_ONCE = 256  # pictures decoded before they are looked at
 GREY = {"L", "1", "P", "LA", "RGB", "RGBA"}  # what converts to 8-bit grey without a choice of range
+
+
+def picture_size(directory: str | Path, filename: str, table: str | Path) -> int:
+    """The side of the first picture of a table. Raises `UserError` as `read_pictures` does."""
+    _check_directory(Path(directory), table)
+    with _open(Path(directory), filename, f"{table}: row 1") as picture:
+        return picture.size[0]
 
 
 def read_pictures(
@@ -24,48 +37,72 @@ def read_pictures(
     *,
     table: str | Path,
     size: int | None = None,
+    eye: Eye | None = None,
+    device: str = "cpu",
     workers: int | None = None,
     seen: Callable[[int], None] = lambda count: None,
 ) -> np.ndarray:
     """Decode pictures in threads into (n, N, N) uint8, mapped from a temporary file that ends with the array.
 
     table: what the file names come from, for error messages. size: N, where it must be a certain one.
-    seen: called with 1 for each picture decoded.
+    eye: what it makes of the pictures on the `device` is kept in their place, (n, *eye.shape).
+    seen: called with the number of pictures just decoded.
 
     Raises:
         UserError: the first row whose picture is outside the directory, missing, no PNG, no 8-bit picture,
             or of another size than the first.
     """
     directory = Path(directory)
-    if not directory.is_dir():
-        raise UserError(f"{directory}: no such folder, expected the pictures of {table}")
-    expected = size or _open(directory, filenames[0], f"{table}: row 1").size[0]
-    store = tempfile.TemporaryFile()  # noqa: SIM115  the map keeps it open
-    shape = (len(filenames), expected, expected)
-    if hasattr(os, "posix_fallocate"):  # so that a full disk is an error here, and not a crash later
-        os.posix_fallocate(store.fileno(), 0, math.prod(shape))
-    pictures = np.memmap(store, np.uint8, "w+", shape=shape)
+    side = size or picture_size(directory, filenames[0], table)
+    _check_directory(directory, table)
+    shape, dtype = (eye.shape, eye.dtype) if eye else ((side, side), np.dtype(np.uint8))
+    kept = _mapped((len(filenames), *shape), dtype)
+    some = np.empty((min(AT_ONCE, len(filenames)), side, side), np.uint8)
 
-    def decode(row: int) -> None:
+    def decode(place: int, row: int) -> None:
         where = f"{table}: row {row + 1}"
         with _open(directory, filenames[row], where) as picture:
-            if picture.size != (expected, expected):
+            if picture.size != (side, side):
                 found = "×".join(map(str, picture.size))
-                raise UserError(f"{where}: found {filenames[row]} of {found}, expected {expected}×{expected}")
+                raise UserError(f"{where}: found {filenames[row]} of {found}, expected {side}×{side}")
             try:
-                pictures[row] = np.asarray(picture.convert("L"))
+                some[place] = np.asarray(picture.convert("L"))
             except (OSError, ValueError, SyntaxError) as error:
                 found = f"{filenames[row]} damaged ({error})"
                 raise UserError(f"{where}: found {found}, expected a whole PNG") from error
 
-    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+    with ThreadPoolExecutor(workers or cores()) as pool:
         try:
-            for _ in pool.map(decode, range(len(filenames))):
-                seen(1)
+            for start in range(0, len(filenames), AT_ONCE):
+                rows = range(start, min(start + AT_ONCE, len(filenames)))
+                for _ in pool.map(decode, range(len(rows)), rows):
+                    pass
+                pictures = some[: len(rows)]
+                kept[rows.start : rows.stop] = look(eye, pictures, device) if eye else pictures
+                seen(len(rows))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    return pictures
+    return kept
+
+
+def _check_directory(directory: Path, table: str | Path) -> None:
+    if not directory.is_dir():
+        raise UserError(f"{directory}: no such folder, expected the pictures of {table}")
+
+
+def _mapped(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    store = tempfile.TemporaryFile()  # noqa: SIM115  the map keeps it open
+    if hasattr(os, "posix_fallocate"):  # so that a full disk is an error here, and not a crash later
+        os.posix_fallocate(store.fileno(), 0, math.prod(shape) * dtype.itemsize)
+    return np.memmap(store, dtype, "w+", shape=shape)
+
+
+def look(eye: Eye, pictures: np.ndarray, device: str = "cpu") -> np.ndarray:
+    """pictures: (n, N, N) uint8 → views, (n, *eye.shape)."""
+    import torch
+
+    return eye.see(torch.from_numpy(np.ascontiguousarray(pictures)).to(device)).cpu().numpy()
 
 
 def _open(directory: Path, filename: str, where: str) -> Image.Image:

@@ -6,22 +6,38 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.special import erf
 
 from droulette import files
+from droulette.learning.calibration import SHARES
+from droulette.learning.model_file import Model
 from droulette.pipeline.evaluation import Part, picture_differences
 
 CLIP = 0.02  # share of the true values cut off at either end of an axis: a few tiny lenses would fill it all
 
 
-def write(directory: str | Path, testing: Part, columns: tuple[str, ...], table: pd.DataFrame, examples: int) -> None:
-    """Write the table of columns as CSV, and figures of the testing part as PNG."""
+def write(
+    directory: str | Path,
+    testing: Part,
+    model: Model,
+    columns: pd.DataFrame,
+    orders: pd.DataFrame,
+    bands: pd.DataFrame | None,
+    examples: int,
+) -> None:
+    """Write the tables of columns, orders and bands as CSV, and figures of the testing part as PNG."""
     import matplotlib
 
     matplotlib.use("Agg")
     directory = Path(directory)
-    files.write_csv(table, directory / "columns.csv")
-    _save(predicted_against_true(testing, columns, table), directory / "predicted_against_true.png")
-    _save(scores(table), directory / "columns.png")
+    files.write_csv(columns, directory / "columns.csv")
+    files.write_csv(orders, directory / "orders.csv")
+    if bands is not None:
+        files.write_csv(bands, directory / "bands.csv")
+    _save(predicted_against_true(testing, model.columns, columns), directory / "predicted_against_true.png")
+    _save(scores(columns), directory / "columns.png")
+    if model.calibration:
+        _save(calibration(testing, model), directory / "calibration.png")
     if testing.resimulated and examples:
         _save(gallery(testing, examples), directory / "gallery.png")
 
@@ -71,6 +87,30 @@ def scores(table: pd.DataFrame):
     axes.axvline(0, color="black", linewidth=0.8)
     axes.grid(axis="x", alpha=0.3)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, 1.0 + 1.2 / len(testing)), ncols=2, frameon=False)
+    return figure
+
+
+def calibration(part: Part, model: Model):
+    """How many errors lie within so many predicted standard deviations, column by column, and what was promised."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4.6), layout="constrained", dpi=110)
+    axes = figure.add_subplot()
+    widths = np.linspace(0, 4, 161)
+    ratio = np.abs(part.predicted - part.true) / np.maximum(part.deviation, 1e-300)
+    for k in range(ratio.shape[1]):
+        share = np.searchsorted(np.sort(ratio[:, k]), widths) / len(ratio)
+        axes.plot(widths, share, color="tab:blue", alpha=0.35, linewidth=0.9, label=None if k else "each column")
+    axes.plot(widths, (ratio[..., None] < widths).mean((0, 1)), color="tab:blue", linewidth=2.2, label="all columns")
+    axes.plot(widths, erf(widths / np.sqrt(2)), color="black", linestyle=":", label="normal distribution")
+    reach = model.calibration.reach()
+    for share, where in zip(SHARES, (1.0, float(np.mean(reach))), strict=True):
+        axes.plot([0, where, where], [share, share, 0], color="tab:orange", linewidth=1)
+        axes.annotate(f"{share:.0%}", (0, share), xytext=(4, 3), textcoords="offset points", color="tab:orange")
+    axes.set(xlim=(0, 4), ylim=(0, 1), xlabel="error / predicted standard deviation", ylabel="share of pictures below")
+    axes.set_title("Testing part: how often errors stay within their intervals", fontsize=11)
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right", frameon=False)
     return figure
 
 

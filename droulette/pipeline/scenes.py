@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import Field, dataclass, fields
+from dataclasses import Field, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -287,6 +287,16 @@ def _picture(frame: pd.DataFrame, name: str) -> Picture:
 
 
 AMPLITUDE = re.compile(r"(alpha|beta)\[(\d{1,2})\]\[(\d{1,2})\]")
+
+
+def einstein_radii(frame: pd.DataFrame, name: str = "dataset.csv") -> np.ndarray:
+    """(n,) px: each row's Einstein radius; of a cluster, the sum of its constituents'."""
+    frame = normalise(frame.assign(source="Spherical", sigma=1.0), name)
+    radii = np.empty(len(frame))
+    for kind, rows in groups(frame, name):
+        lens = lens_batch(frame.iloc[rows], replace(kind, sampled=False), name)
+        radii[rows] = sum(part.einstein_radius for part in (lens.lenses if isinstance(lens, Cluster) else (lens,)))
+    return radii
 
 
 def critical_radii(frame: pd.DataFrame, phi: np.ndarray, name: str = "[lens]") -> np.ndarray:

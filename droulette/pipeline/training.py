@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from droulette.devices import choose_device
+from droulette.devices import choose_device, choose_precision, fabric_on
 from droulette.errors import UserError
 from droulette.learning import backbones, fit, metrics, model_file
+from droulette.learning.calibration import Calibration
+from droulette.learning.checkpoint import Checkpoint, code, fingerprint
 from droulette.learning.scaling import SCALINGS
-from droulette.learning.symmetry import symmetries
-from droulette.pipeline.pictures import read_pictures
+from droulette.learning.symmetry import Group, Laws
+from droulette.pipeline.pictures import picture_size, read_pictures
 from droulette.pipeline.targets import read_targets
 
 Progress = Callable[[int, str], Callable[[int], object]]
@@ -25,7 +28,7 @@ def train(
     model: str,
     weights: str = "",
     device: str = "auto",
-    precision: str = "32-true",
+    precision: str = "auto",
     seed: int = 0,
     learning_rate: float,
     batch_size: int,
@@ -35,13 +38,16 @@ def train(
     out_parameters: int | None = None,
     schedule: str = "constant",
     loss: str = "mse",
-    scaling: str = "quantile",
+    scaling: str = "radial",
     augmentation: bool = True,
+    symmetries: int = 1,
     log: Callable[[dict[str, float]], None] = lambda metrics: None,
     progress: Progress = lambda total, doing: lambda done: None,
     say: Callable[[str], None] = print,
 ) -> model_file.Model:
     """Read the parts, train, and write the best epoch's model.
+
+    A run that was stopped goes on after its last finished epoch, whose state lies beside the model's file.
 
     training, validation: CSVs of file names and target columns. directory: the folder of their pictures.
     log: called after each epoch with its metrics. progress: gives, for a number of pictures and what is done
@@ -51,6 +57,7 @@ def train(
         UserError: what is wrong with files, columns, backbone, weights or device, before the first step.
     """
     chosen = choose_device(device)
+    precision = choose_precision(precision, chosen)
     backbones.check(model)
     read = {path: read_targets(path) for path in (training, validation)}
     columns = list(read[training].columns[1:])
@@ -65,37 +72,44 @@ def train(
         column = columns[int(constant.argmax())]
         raise UserError(f"{training}: column {column}: found one value in all rows, expected it to vary")
 
-    seen = progress(sum(map(len, read.values())), "reading")
-    pictures, size = {}, None
-    for path, table in read.items():
-        pictures[path] = read_pictures(directory, list(table["filename"]), table=path, size=size, seen=seen)
-        size = pictures[path].shape[-1]
-
-    found = symmetries(columns) if augmentation else symmetries(columns)[:1]
-    if augmentation and len(found) < 8:
-        say(f"augmentation: {len(found)} of 8 symmetries are defined on these columns")
-    judge = metrics.Judge(targets, SCALINGS[scaling].fit(targets), loss)
+    size = picture_size(directory, read[training]["filename"].iloc[0], training)
+    laws = Laws.of(columns)
+    judge = metrics.Judge(targets, SCALINGS[scaling].fit(targets, columns), loss)
+    recipe = fit.Recipe(num_epochs, patience, learning_rate, batch_size, weight_decay, schedule, seed)
+    fabric = fabric_on(chosen, precision)
     with fit.reproducible(seed):
-        network = backbones.build(model, len(columns), weights, size).to(chosen)
+        network = backbones.build(model, columns, weights, size).to(chosen)
+        group = Group.of(laws, network.eye.turns, network.eye.zooms) if augmentation else Group.of(laws, 1)
+        if augmentation and len(group.turns) < 2 * network.eye.turns:
+            say(f"augmentation: {len(group.turns)} of {2 * network.eye.turns} turns are defined on these columns")
+        seen = progress(sum(map(len, read.values())), "reading")
+        parts = []
+        for path, table in read.items():
+            options = {"table": path, "size": size, "eye": network.eye, "device": chosen, "seen": seen}
+            views = read_pictures(directory, list(table["filename"]), **options)
+            parts.append(fit.Part(views, table[columns].to_numpy()))
+        start = [weights.cpu().numpy() for weights in network.state_dict().values()]
+        data = [array for part in parts for array in (part.views, part.targets)]
+        about = (model, columns, scaling, loss, recipe, precision, chosen.type, code())
+        key = fingerprint(about, group, *start, *data)
+        checkpoint = Checkpoint(f"{model_path}.checkpoint", key)
         network = fit.fit(
             network,
-            *(fit.Part(pictures[path], table[columns].to_numpy()) for path, table in read.items()),
+            *parts,
             judge,
-            symmetries=found,
-            epochs=num_epochs,
-            patience=patience,
-            learning_rate=learning_rate,
-            batch_size=batch_size,
-            weight_decay=weight_decay,
-            schedule=schedule,
-            seed=seed,
-            device=chosen,
-            precision=precision,
+            laws,
+            group,
+            recipe,
+            fabric,
+            checkpoint=checkpoint,
             log=log,
             seen=progress(num_epochs * len(targets), "training"),
         )
-    trained = model_file.Model(network, model, tuple(columns), judge.scaling, loss, size, chosen)
+    symmetries = symmetries if augmentation else 1
+    trained = model_file.Model(network, model, tuple(columns), judge.scaling, loss, size, symmetries, chosen, precision)
+    trained = replace(trained, calibration=Calibration.fit(parts[1].targets, *trained.predict(parts[1].views)))
     model_file.save(trained, model_path)
+    checkpoint.remove()
     return trained
 
 

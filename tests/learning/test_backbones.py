@@ -2,6 +2,7 @@
 
 import pickle
 
+import numpy as np
 import pytest
 import torch
 import torchvision.models
@@ -9,8 +10,10 @@ from torch import nn
 from torchvision.models import regnet
 
 from droulette.errors import UserError
-from droulette.learning.backbones import build, names
+from droulette.learning.backbones import OWN, build, names
 
+COLUMNS = ("sigma", "xiX", "xiY", "alpha[1][0]", "alpha[1][2]", "beta[1][2]", "theta")
+TWENTY_THREE = tuple(f"c{k}" for k in range(23))
 FAST = ["shufflenet_v2_x0_5", "mobilenet_v3_small", "squeezenet1_0", "resnet18", "regnet_y_400mf"]
 
 
@@ -27,27 +30,30 @@ def test_every_classification_model_of_torchvision_gets_a_head(monkeypatch):
     assert len(listed) > 70 and set(listed) < set(names())
     for name in names():
         with torch.device("meta"):
-            network = build(name, 23, input_size=64)
+            network = build(name, TWENTY_THREE, input_size=64)
         head = network.get_submodule(network.head_name)
-        assert isinstance(head, nn.Linear | nn.Conv2d) and head.weight.shape[0] == 23, name
+        layers = [layer for layer in head.modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
+        if name not in OWN:
+            assert [layer.weight.shape[0] for layer in layers] == [23, 23], name
         last = [layer for layer in network.modules() if isinstance(layer, nn.Linear | nn.Conv2d)][-1]
-        assert last is head, name
+        assert last is layers[-1], name
 
 
-@pytest.mark.parametrize("name", [*FAST, "foveal", "googlenet", "vit_b_32"])
+@pytest.mark.parametrize("name", [*FAST, "polar", "polar_tiny", "googlenet", "vit_b_32"])
 def test_networks_run_and_learn_at_64_pixels(name):
     torch.manual_seed(0)
-    network = build(name, 7, input_size=64).train()
-    output = network(torch.rand(3, 1, 64, 64))
-    assert output.shape == (3, 7)
+    network = build(name, COLUMNS, input_size=64).train()
+    output = network(network.eye.see(torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8)))
+    assert output.shape == (3, 14)
     output.square().mean().backward()
-    assert network.get_submodule(network.head_name).weight.grad.abs().sum() > 0
+    grown = [parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in network.parameters()]
+    assert all(grown[-4:]) and np.mean(grown) > 0.95
     assert (output < 0).any() and (output > 0).any()
 
 
 def test_an_unknown_name_suggests_the_nearest():
     with pytest.raises(UserError, match=r"found 'resnet19'.*'resnet18'"):
-        build("resnet19", 2)
+        build("resnet19", COLUMNS)
 
 
 def test_weights_of_torchvision_and_of_ours_are_loaded_but_for_the_head(tmp_path):
@@ -55,17 +61,17 @@ def test_weights_of_torchvision_and_of_ours_are_loaded_but_for_the_head(tmp_path
 
     published = torchvision.models.shufflenet_v2_x0_5(weights=None)
     torch.save(published.state_dict(), tmp_path / "published.pth")
-    network = build("shufflenet_v2_x0_5", 4, str(tmp_path / "published.pth"))
+    network = build("shufflenet_v2_x0_5", COLUMNS, str(tmp_path / "published.pth"))
     assert torch.equal(network.model.conv1[0].weight, published.conv1[0].weight)
 
     save_file({f"network.{k}": v for k, v in network.state_dict().items()}, tmp_path / "ours.safetensors")
-    again = build("shufflenet_v2_x0_5", 4, str(tmp_path / "ours.safetensors"))
-    other = build("shufflenet_v2_x0_5", 9, str(tmp_path / "ours.safetensors"))
-    assert torch.equal(again.model.fc.weight, network.model.fc.weight)
+    again = build("shufflenet_v2_x0_5", COLUMNS, str(tmp_path / "ours.safetensors"))
+    other = build("shufflenet_v2_x0_5", TWENTY_THREE, str(tmp_path / "ours.safetensors"))
+    assert torch.equal(again.model.fc.columns.weight, network.model.fc.columns.weight)
     assert torch.equal(other.model.conv1[0].weight, published.conv1[0].weight)
-    assert other.model.fc.weight.shape[0] == 9
+    assert other.model.fc.columns.weight.shape[0] == 23
     with pytest.raises(UserError, match=r"published\.pth: found .* expected \("):
-        build("resnet18", 4, str(tmp_path / "published.pth"))
+        build("resnet18", COLUMNS, str(tmp_path / "published.pth"))
 
 
 class Evil:
@@ -78,22 +84,22 @@ def test_no_code_in_a_file_of_weights_is_run(tmp_path, suffix, capsys):
     path = tmp_path / f"evil{suffix}"
     path.write_bytes(pickle.dumps(Evil()))
     with pytest.raises(UserError, match=r"evil.*not a file of weights"):
-        build("resnet18", 4, str(path))
+        build("resnet18", COLUMNS, str(path))
     torch.save({"conv1.weight": Evil()}, path)
     with pytest.raises(UserError, match=r"evil.*not a file of weights"):
-        build("resnet18", 4, str(path))
+        build("resnet18", COLUMNS, str(path))
     assert "code ran" not in capsys.readouterr().out
 
 
 def test_weights_that_are_not_there_are_said(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"settings\.weights: found .*nothing\.pth"):
-        build("resnet18", 4, str(tmp_path / "nothing.pth"))
+        build("resnet18", COLUMNS, str(tmp_path / "nothing.pth"))
     with pytest.raises(UserError, match=r"settings\.weights: found 'pretrained'"):
-        build("foveal", 4, "pretrained")
+        build("polar", COLUMNS, "pretrained")
 
     def offline(*_, **__):
         raise OSError("no route to host")
 
     monkeypatch.setattr(torchvision.models, "get_model", offline)
     with pytest.raises(UserError, match=r"could not download .*'resnet18'.*no route to host"):
-        build("resnet18", 4, "pretrained")
+        build("resnet18", COLUMNS, "pretrained")

@@ -5,7 +5,7 @@ import torch
 from sklearn.metrics import mean_absolute_error, r2_score
 from sklearn.preprocessing import QuantileTransformer
 
-from droulette.learning.metrics import Judge, elementwise, mean
+from droulette.learning.metrics import Judge, elementwise, likelihood, mean
 from droulette.learning.scaling import SCALINGS
 
 
@@ -17,11 +17,13 @@ def data(seed: int, rows: int = 800) -> tuple[np.ndarray, np.ndarray]:
 
 def test_metrics_are_scikit_learns():
     training, (true, predicted) = data(0)[0], data(1)
-    scaling = SCALINGS["standard"].fit(training)
+    scaling = SCALINGS["standard"].fit(training, "abc")
     found = Judge(training, scaling).columns(true, predicted)
     np.testing.assert_allclose(found["r2"], r2_score(true, predicted, multioutput="raw_values"))
     mae = mean_absolute_error(true, predicted, multioutput="raw_values")
     np.testing.assert_allclose(found["mae"], mae)
+    relative = np.median(np.abs(predicted / true - 1), axis=0)
+    np.testing.assert_allclose(found["median_relative_error"], relative)
     q = QuantileTransformer(n_quantiles=800, output_distribution="normal", subsample=None).fit(training)
     expected = r2_score(q.transform(true), q.transform(predicted))
     assert np.isclose(mean(found)["r2_quantile"], expected)
@@ -31,7 +33,7 @@ def test_metrics_are_scikit_learns():
 
 def test_the_baseline_predicts_the_training_means():
     training, (true, _) = data(0)[0], data(1)
-    judge = Judge(training, SCALINGS["quantile"].fit(training))
+    judge = Judge(training, SCALINGS["quantile"].fit(training, "abc"))
     np.testing.assert_allclose(judge.baseline(training)["r2"], 0, atol=1e-12)
     np.testing.assert_allclose(judge.baseline(true)["mae"], np.abs(true - training.mean(axis=0)).mean(axis=0))
     assert (judge.baseline(true)["r2"] < 0).all()
@@ -44,3 +46,9 @@ def test_losses_are_torchs():
     torch.testing.assert_close(elementwise(difference, "huber"), huber)
     torch.testing.assert_close(elementwise(difference, "mse"), difference**2)
     np.testing.assert_allclose(elementwise(difference.numpy(), "huber"), huber.numpy())
+
+
+def test_likelihood_is_torchs():
+    error, log_variance = torch.randn(50, 3), torch.randn(50, 3)
+    expected = torch.nn.functional.gaussian_nll_loss(error, torch.zeros(50, 3), log_variance.exp(), reduction="none")
+    torch.testing.assert_close(likelihood(error, log_variance), expected)

@@ -14,28 +14,32 @@ from safetensors.torch import load_file, save_file
 from droulette.errors import UserError
 from droulette.learning import model_file
 from droulette.learning.backbones import build
+from droulette.learning.calibration import Calibration
 from droulette.learning.scaling import SCALINGS
+from droulette.pipeline.pictures import look
 
 COLUMNS = ("sigma", "xiX", "xiY")
 CPU = torch.device("cpu")
 
 
-def model(kind: str = "quantile", backbone: str = "foveal_tiny") -> model_file.Model:
+def model(kind: str = "quantile", backbone: str = "polar_tiny") -> model_file.Model:
     torch.manual_seed(0)
-    scaling = SCALINGS[kind].fit(np.random.default_rng(0).normal(size=(200, 3)) * [1, 10, 1e-3])
-    return model_file.Model(build(backbone, 3, input_size=40), backbone, COLUMNS, scaling, "mse", 40, CPU)
+    scaling = SCALINGS[kind].fit(np.random.default_rng(0).normal(size=(200, 3)) * [1, 10, 1e-3], COLUMNS)
+    network = build(backbone, COLUMNS, input_size=40).eval()
+    calibration = Calibration(np.array([[1.0, 1.1, 0.9], [2.0, 2.1, 1.9]]))
+    return model_file.Model(network, backbone, COLUMNS, scaling, "mse", 40, 4, CPU, calibration=calibration)
 
 
 @pytest.mark.parametrize("kind", SCALINGS)
-@pytest.mark.parametrize("backbone", ["foveal_tiny", "shufflenet_v2_x0_5", "swin_v2_t"])
+@pytest.mark.parametrize("backbone", ["polar_tiny", "shufflenet_v2_x0_5", "swin_v2_t"])
 def test_a_model_read_again_predicts_the_same(tmp_path, kind, backbone):
     written = model(kind, backbone)
     model_file.save(written, tmp_path / "m.safetensors")
     read = model_file.load(tmp_path / "m.safetensors")
-    pictures = np.random.default_rng(1).integers(0, 256, (3, 40, 40), dtype=np.uint8)
-    predicted = read.predict(pictures)
-    np.testing.assert_array_equal(predicted, written.predict(pictures))
-    assert predicted.shape == (3, 3) and predicted.dtype == np.float64
+    views = look(read.network.eye, np.random.default_rng(1).integers(0, 256, (3, 40, 40), dtype=np.uint8))
+    for found, expected in zip(read.predict(views), written.predict(views), strict=True):
+        np.testing.assert_array_equal(found, expected)
+        assert found.shape == (3, 3) and found.dtype == np.float64
     assert (read.columns, read.input_size, read.backbone) == (COLUMNS, 40, backbone)
 
 
@@ -81,7 +85,11 @@ def _metadata(path) -> dict:
         lambda about, tensors: about.update(scaling="pickle"),
         lambda about, tensors: about.update(loss="eval"),
         lambda about, tensors: about.pop("columns"),
-        lambda about, tensors: tensors.pop("network.head.bias"),
+        lambda about, tensors: tensors.pop("network.head.gates.bias"),
+        lambda about, tensors: about.update(symmetries=0),
+        lambda about, tensors: about.update(columns=["sigma", "sigma", "xiX"]),
+        lambda about, tensors: tensors.update({"calibration.widths": torch.zeros(2, 3)}),
+        lambda about, tensors: tensors.update({"calibration.widths": torch.ones(2, 2)}),
         lambda about, tensors: tensors.pop("scaling.quantiles"),
         lambda about, tensors: tensors.update({"scaling.quantiles": torch.full((5, 3), torch.nan)}),
         lambda about, tensors: tensors.update({"scaling.quantiles": torch.zeros(5, 2)}),

@@ -1,0 +1,159 @@
+"""`polar`: a residual network on the log-polar picture that turns its output exactly as far as the scene is turned.
+
+Convolutions are circular along the angle, so that turning the scene shifts every layer; the components of the last
+layer along cos sφ and sin sφ turn like a vector of spin s, and (α_s, β_s) are linear in them, with coefficients that
+depend on what does not turn at all. (Of turns finer than the last layer's columns this holds approximately; training
+sees all turns.)
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from droulette.learning.seeing import LogPolar
+from droulette.learning.symmetry import Laws
+
+ROWS, COLUMNS = 64, 128  # radii and angles of the view
+
+
+class _Wrap(torch.autograd.Function):
+    """Continue the columns by one on either side; autograd's own way back through slices costs a third of a step."""
+
+    @staticmethod
+    def forward(context, x: Tensor) -> Tensor:
+        return torch.cat([x[..., -1:], x, x[..., :1]], -1)
+
+    @staticmethod
+    def backward(context, gradient: Tensor) -> Tensor:
+        inner = gradient[..., 1:-1].clone(memory_format=torch.preserve_format)
+        inner[..., -1] += gradient[..., 0]
+        inner[..., 0] += gradient[..., -1]
+        return inner
+
+
+class Convolution(nn.Module):
+    """3 × 3, circular along the columns, with zeros beyond the first and last row."""
+
+    def __init__(self, inputs: int, outputs: int, stride: tuple[int, int] = (1, 1)):
+        super().__init__()
+        self.inner = nn.Conv2d(inputs, outputs, 3, stride, (1, 0), bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(_Wrap.apply(x))
+
+
+class Residual(nn.Module):
+    """Two convolutions around a short cut."""
+
+    def __init__(self, inputs: int, outputs: int, stride: tuple[int, int] = (1, 1)):
+        super().__init__()
+        self.convolution1, self.norm1 = Convolution(inputs, outputs, stride), nn.BatchNorm2d(outputs)
+        self.convolution2, self.norm2 = Convolution(outputs, outputs), nn.BatchNorm2d(outputs)
+        whole = inputs == outputs and stride == (1, 1)
+        self.shortcut = nn.Identity() if whole else nn.Conv2d(inputs, outputs, 1, bias=False)
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = functional.relu(self.norm1(self.convolution1(x)))
+        # Not a convolution with a stride: oneDNN 3.x writes past its memory in the backward pass of some such.
+        x = x[:, :, :: self.stride[0], :: self.stride[1]]
+        return functional.relu(self.norm2(self.convolution2(y)) + self.shortcut(x))
+
+
+class SpinHead(nn.Module):
+    """From features on a circle, (B, F, K), to the columns, each by its spin, and their log variances: (B, 2C).
+
+    A vector of spin s is Σ_k g_k p_k(f_s), where f_s are the features' components along cos sφ and sin sφ, p_k
+    linear maps, and g_k functions of f_0 alone. Where the behaviour of a column is not known it depends on all f_s.
+    """
+
+    def __init__(self, laws: Laws, features: int, places: int, hidden: int, maps: int):
+        super().__init__()
+        self.scalars = [k for k, s in enumerate(laws.spin) if s == 0]
+        self.unknown = [k for k, s in enumerate(laws.spin) if s < 0]
+        self.vectors = [k for k, s in enumerate(laws.spin) if s > 0]
+        orders = sorted({0, *(laws.spin[self.vectors].tolist()), *(range(4) if self.unknown else ())})
+        # Both components of a vector have the same coefficients, and the same variance.
+        alike = {tuple(sorted({k, int(laws.partner[k])} - {-1})): None for k in self.vectors}
+        groups = {k: n for n, group in enumerate(alike) for k in group}
+        self.group = [groups[k] for k in self.vectors]
+        self.order = [orders.index(int(laws.spin[k])) for k in self.vectors]
+        self.second = [bool(laws.second[k]) for k in self.vectors]
+        self.order_of_group = [self.order[self.group.index(n)] for n in range(len(alike))]
+        angle = 2 * math.pi * torch.arange(places) / places * torch.tensor(orders)[:, None]
+        self.register_buffer("cos", angle.cos() / places, persistent=False)
+        self.register_buffer("sin", angle.sin() / places, persistent=False)
+
+        self.invariants = nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU())
+        self.maps = nn.ModuleList([nn.Linear(features, maps, bias=False) for _ in orders])
+        self.gates = nn.Linear(hidden, len(alike) * maps) if alike else None
+        self.plain = nn.Linear(hidden, len(self.scalars)) if self.scalars else None
+        self.rest = (
+            nn.Sequential(
+                nn.Linear(2 * features * len(orders), hidden), nn.ReLU(), nn.Linear(hidden, len(self.unknown))
+            )
+            if self.unknown
+            else None
+        )
+        spreads = len(self.scalars) + len(alike) + len(self.unknown)
+        self.spread = nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, spreads))
+        order_of_columns = [*self.scalars, *self.vectors, *self.unknown]
+        self.restore = [order_of_columns.index(k) for k in range(len(order_of_columns))]
+
+    def forward(self, features: Tensor) -> Tensor:
+        along_cos = torch.einsum("bfk,sk->sbf", features, self.cos)
+        along_sin = torch.einsum("bfk,sk->sbf", features, self.sin)
+        hidden = self.invariants(along_cos[0])
+        parts = [self.plain(hidden)] if self.scalars else []
+        gates = self.gates(hidden).unflatten(1, (len(self.order_of_group), -1)) if self.vectors else None
+        for group, order, second in zip(self.group, self.order, self.second, strict=True):
+            component = (along_sin if second else along_cos)[order]
+            parts.append((self.maps[order](component) * gates[:, group]).sum(1, keepdim=True))
+        if self.unknown:
+            parts.append(self.rest(torch.cat([*along_cos, *along_sin], 1)))
+        # The mean is not to be bent by how easily its error is guessed.
+        spread = self.spread(hidden.detach())
+        scalars, vectors = len(self.scalars), len(self.order_of_group)
+        of_vectors = spread[:, scalars : scalars + vectors][:, self.group]
+        log_variance = torch.cat([spread[:, :scalars], of_vectors, spread[:, scalars + vectors :]], 1)
+        return torch.cat([torch.cat(parts, 1)[:, self.restore], log_variance[:, self.restore]], 1)
+
+
+class Polar(nn.Module):
+    """views: (B, 1, rows, columns) of `LogPolar` → (B, 2C): the columns, scaled, and their log variances."""
+
+    head_name = "head"
+
+    def __init__(
+        self,
+        laws: Laws,
+        input_size: int,
+        *,
+        widths: tuple[int, ...],
+        rows: int = ROWS,
+        columns: int = COLUMNS,
+        hidden: int = 256,
+        maps: int = 16,
+    ):
+        super().__init__()
+        self.eye = LogPolar(input_size, rows, columns)
+        self.register_buffer("radius", torch.linspace(-1, 1, rows)[None, None, :, None], persistent=False)
+        layers = [Convolution(2, widths[0], (2, 2)), nn.BatchNorm2d(widths[0]), nn.ReLU()]
+        inputs, rows, columns = widths[0], rows // 2, columns // 2
+        fewest = 16 if laws.spin.max(initial=0) < 8 else 64  # columns that still resolve the highest spin
+        for k, width in enumerate(widths):
+            stride = (1, 1) if k == 0 else (2, 2 if columns > fewest else 1)
+            layers.append(Residual(inputs, width, stride))
+            inputs, rows, columns = width, math.ceil(rows / stride[0]), math.ceil(columns / stride[1])
+        self.body = nn.Sequential(*layers)
+        self.head = SpinHead(laws, inputs * rows, columns, hidden, maps)
+
+    def forward(self, views: Tensor) -> Tensor:
+        x = torch.cat([views.float(), self.radius.expand(len(views), -1, -1, views.shape[-1])], 1)
+        features = self.body(x.contiguous(memory_format=torch.channels_last))
+        with torch.autocast(features.device.type, enabled=False):  # small, and it decides the last digits
+            return self.head(features.float().flatten(1, 2))

@@ -1,0 +1,122 @@
+"""What a network is shown of a picture, and the same after a motion of the scene.
+
+A picture is `see`n once and its view kept; each time it is learnt from, the view is moved anew. Pixel (i, j) of an
+N×N picture is the point x = j − N/2, y = N/2 − i.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from droulette.learning.symmetry import Motions
+
+
+class Eye(Protocol):
+    """turns: how many rotations of a view there are, 360°/turns apart. zooms: enlargements to learn from, 1 included.
+
+    shape, dtype: of a view.
+    """
+
+    turns: int
+    zooms: tuple[float, ...]
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    def see(self, pictures: Tensor) -> Tensor:
+        """pictures: (B, N, N) uint8 → views: (B, *shape)."""
+
+    def move(self, views: Tensor, motions: Motions) -> Tensor:
+        """Views of the moved scenes, one motion each."""
+
+
+class WholePicture:
+    """The picture as it is, (N, N) uint8, in quarter turns."""
+
+    turns = 4
+    zooms = (1.0,)
+    dtype = np.dtype(np.uint8)
+
+    def __init__(self, size: int) -> None:
+        self.shape = (size, size)
+
+    def see(self, pictures: Tensor) -> Tensor:
+        return pictures
+
+    def move(self, views: Tensor, motions: Motions) -> Tensor:
+        kinds = 2 * (np.rint(motions.degrees / 90).astype(int) % 4) + motions.mirror
+        turned = torch.empty_like(views)
+        for kind in np.unique(kinds):
+            rows = torch.from_numpy(np.flatnonzero(kinds == kind)).to(views.device)
+            some = _mirror(views[rows]) if kind % 2 else views[rows]
+            for _ in range(kind // 2):
+                some = _mirror(some.transpose(1, 2))  # (x, y) → (−y, −x) → (−y, x)
+            turned[rows] = some
+        return turned
+
+
+def _mirror(pictures: Tensor) -> Tensor:
+    """y → −y takes row i to N − i, and so leaves row 0; a plain flip would move the origin by a pixel.
+
+    The row y = N/2 has no partner inside the picture; it takes the place of its own image.
+    """
+    return torch.cat([pictures[:, :1], pictures[:, 1:].flip(1)], 1)
+
+
+class LogPolar:
+    """The square root of the brightness on circles about the origin, (1, rows, columns) float16.
+
+    The radii, from INNER to the picture's corners, are evenly spaced in their logarithm, so that lenses of all sizes
+    are seen with the same relative sharpness; the angles are evenly spaced, column k at 360°·k/columns. A turn of the
+    scene is then a shift along the columns, and an enlargement one along the rows. Each point is interpolated in the
+    picture or, where the points lie more than a pixel apart, in the picture halved, quartered, … as often as it takes
+    (a mipmap).
+    """
+
+    INNER = 0.7  # px
+    LEVELS = 4
+    ZOOM = 2  # rows by which a view is shifted at most, in or out
+    dtype = np.dtype(np.float16)
+
+    def __init__(self, size: int, rows: int, columns: int) -> None:
+        self.turns, self.shape = columns, (1, rows, columns)
+        self.growth = growth = (size / math.sqrt(2) / self.INNER) ** (1 / (rows - 1))
+        self.zooms = tuple(growth**k for k in range(-self.ZOOM, self.ZOOM + 1))
+        radius = self.INNER * growth ** torch.arange(rows, dtype=torch.float64)[:, None]
+        angle = 2 * math.pi * torch.arange(columns, dtype=torch.float64) / columns
+        # In units of the picture's half side, from edge to edge, as grid_sample has it; pixel j is at j + ½.
+        x, y = (radius * angle.cos() + 0.5) / (size / 2), (0.5 - radius * angle.sin()) / (size / 2)
+        self.grid = torch.stack([x, y], -1).float()[None]
+        apart = radius * max(2 * math.pi / columns, math.log(growth))
+        level = apart.clamp_min(1).log2().clamp_max(self.LEVELS - 1)
+        self.weights = [(1 - (level - k).abs()).clamp_min(0).float() for k in range(self.LEVELS)]
+
+    def see(self, pictures: Tensor) -> Tensor:
+        picture, total = pictures[:, None].float() / 255, 0.0
+        grid = self.grid.to(picture.device).expand(len(picture), -1, -1, -1)
+        for k, weight in enumerate(self.weights):
+            if k:
+                odd = picture.shape[-1] % 2
+                picture = functional.avg_pool2d(functional.pad(picture, (0, odd, 0, odd)), 2)
+            scale = picture.shape[-1] * 2**k / pictures.shape[-1]  # an odd side was padded, to the right and below
+            seen = functional.grid_sample(picture, (grid + 1) / scale - 1, padding_mode="zeros", align_corners=False)
+            total = total + seen * weight.to(picture.device)
+        return total.clamp_min(0).sqrt().half()
+
+    def move(self, views: Tensor, motions: Motions) -> Tensor:
+        shift = np.rint(motions.degrees * self.turns / 360).astype(int)
+        columns = np.arange(self.turns) - shift[:, None]
+        columns = np.where(motions.mirror[:, None], -columns, columns) % self.turns
+        columns = torch.from_numpy(columns).to(views.device)[:, None, None, :]
+        moved = views.gather(3, columns.expand(-1, *views.shape[1:-1], -1))
+        if (motions.zoom == 1).all():
+            return moved
+        growth = np.rint(np.log(motions.zoom) / math.log(self.growth)).astype(int)
+        rows = np.clip(np.arange(self.shape[1]) - growth[:, None], 0, self.shape[1] - 1)
+        rows = torch.from_numpy(rows).to(views.device)[:, None, :, None]
+        return moved.gather(2, rows.expand(-1, views.shape[1], -1, views.shape[3]))

@@ -1,0 +1,60 @@
+"""Intervals cover what they promise, whatever the errors' distribution; the linear baseline is one."""
+
+import numpy as np
+import pytest
+import torch
+
+from droulette.learning.calibration import SHARES, Calibration, coverage
+from droulette.learning.moments import LinearModel, Moments
+from droulette.learning.scaling import SCALINGS
+
+
+def errors(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """True values, predictions and predicted deviations that are wrong by factors, heavy-tailed and skewed."""
+    rng = np.random.default_rng(seed)
+    deviation = rng.uniform(0.1, 10, (rows, 3))
+    shape = np.stack([rng.normal(size=rows), rng.standard_t(2, rows), rng.exponential(size=rows)], axis=1)
+    return deviation * shape * [0.3, 2, 1], np.zeros((rows, 3)), deviation
+
+
+def test_intervals_cover_their_shares_of_other_rows():
+    calibration = Calibration.fit(*errors(2000, 0))
+    true, predicted, raw = errors(20_000, 1)
+    found = coverage(true, predicted, calibration.deviation(raw), calibration.reach())
+    np.testing.assert_allclose(found, np.array(SHARES)[:, None].repeat(3, 1), atol=0.03)
+    raw_coverage = coverage(true, predicted, raw, np.full(3, 1.96))
+    assert np.abs(raw_coverage - np.array(SHARES)[:, None]).max() > 0.1  # which is what is mended
+
+
+def test_reach_of_normal_errors_is_that_of_the_normal_distribution():
+    rng = np.random.default_rng(2)
+    calibration = Calibration.fit(rng.normal(size=(100_000, 1)), np.zeros((100_000, 1)), np.ones((100_000, 1)))
+    assert calibration.widths[0, 0] == pytest.approx(0.9945, abs=0.02)
+    assert calibration.reach()[0] == pytest.approx(1.96 / 0.9945, abs=0.03)
+
+
+def test_few_rows_give_wide_intervals_and_no_error():
+    calibration = Calibration.fit(*errors(2, 3))
+    assert (calibration.widths > 0).all() and (calibration.reach() >= 1).all()
+
+
+def test_moments_are_those_of_a_spot():
+    size, (x, y) = 64, (10, -6)
+    picture = torch.zeros(1, size, size, dtype=torch.uint8)
+    picture[0, size // 2 - y, size // 2 + x] = 255
+    eye = Moments(size)
+    found = eye.see(picture)[0].numpy()
+    assert found.shape == eye.shape
+    assert found[0] == pytest.approx(0)  # ln of the light, one whole pixel
+    radius, angle = np.hypot(x, y) / 32, np.arctan2(y, x)
+    assert found[1] == pytest.approx(radius)
+    np.testing.assert_allclose(found[2:4], [radius * np.cos(angle), radius * np.sin(angle)], rtol=1e-5)
+
+
+def test_the_linear_model_learns_what_is_linear_in_moments():
+    rng = np.random.default_rng(4)
+    features = rng.normal(size=(500, 6))
+    targets = features @ rng.normal(size=(6, 3)) * [1, 100, 1e-3]
+    model = LinearModel(features[:400], targets[:400], SCALINGS["standard"].fit(targets[:400], "abc"))
+    left = targets[400:] - model.predict(features[400:])
+    assert (left.std(axis=0) < 0.1 * targets.std(axis=0)).all()
