@@ -48,6 +48,7 @@ def parser() -> argparse.ArgumentParser:
     add("-n", "--nterms", type=int, metavar="N", help="highest order m of the amplitudes")
     add("--sampling", choices=["exact", "nearest"], help="nearest is CosmoSim's, pixel for pixel")
     add("--supersampling", type=int, metavar="N", help="rays per pixel and axis")
+    add("--storage", choices=["png", "parquet"], help="a file a picture (default), or packed into Parquet shards")
     add("--size", type=int, metavar="N", help="number of rows to draw from --toml")
     add("--seed", type=int, metavar="N", help="of the table drawn from --toml")
     add("--device", help="auto (default), cpu, cuda or cuda:N")
@@ -66,6 +67,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.workers is not None and args.workers < 1:
         raise UserError(f"--workers: found {args.workers}, expected at least 1")
     simulator = (
+        "storage",
         "size",
         "seed",
         "nterms",
@@ -102,13 +104,14 @@ def draw_dataset(
     """Draw the rows of a distribution, or of an existing `table`: all files or none, with a progress bar.
 
     source: the file that the parameters or the rows come from. dataset: CSV file for the rows that were drawn.
-    pictures: folder for PNG files. roulette: CSV file for reference points and amplitudes. None: not written.
+    pictures: folder for PNG files or shards. roulette: CSV file for reference points and amplitudes. None: not written.
     """
     from tqdm import tqdm
 
     from droulette.devices import drawing_device
     from droulette.physics import kernels
-    from droulette.pipeline.generate import CHUNK, Drawing, check_rows, folder, generate_chunks
+    from droulette.pipeline.generate import CHUNK, Drawing, check_rows, generate_chunks
+    from droulette.pipeline.storage import writer
 
     simulator = params.simulator
     drawing = Drawing(**{field: getattr(simulator, field) for field in Drawing.__dataclass_fields__})
@@ -123,7 +126,8 @@ def draw_dataset(
     with ExitStack() as stack:  # what is entered first is finished last: with the amplitudes, the dataset is whole
         write_roulette = stack.enter_context(_csv_writer(roulette))
         write_dataset = stack.enter_context(_csv_writer(dataset))
-        keep = folder(stack.enter_context(files.atomic_folder(pictures))) if pictures else None
+        storage = (pictures, simulator.storage, simulator.shard_size)
+        keep = stack.enter_context(writer(*storage)) if pictures else None
         bar = stack.enter_context(tqdm(total=rows, desc="drawing", unit="picture", disable=None))
         options = {"name": source, "workers": workers, "device": device, "progress": bar.update}
         for result in generate_chunks(map(write_dataset, chunks), drawing, keep, **options):

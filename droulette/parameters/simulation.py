@@ -126,6 +126,8 @@ class Simulator(Table):
         also=["configs"],
     )
     sampled: bool = key(False, "take the lens potential from its values on the pixel grid")
+    storage: Literal["png", "parquet"] = key("png", "pictures as one PNG file each, or packed into Parquet shards")
+    shard_size: int = key(1000, "pictures in a shard; with `parquet`", ge=1, le=1_000_000)
     mask: bool = key(False, "blank what lies outside the circle of convergence; with `Roulette`")
 
     @model_validator(mode="after")

@@ -21,14 +21,13 @@ from droulette.physics.mappings import Mapping, Raytrace, Roulette, convergence_
 from droulette.physics.rendering import Scene, centre_of_light, render
 from droulette.pipeline import png
 from droulette.pipeline.scenes import Kind, groups, lens_batch, normalise, source_batch
+from droulette.pipeline.storage import PngFolder, Writer
 
 SOURCE_COLUMNS = ("source", "image", "x", "y", "sigma", "sigma2", "theta", "n_sersic", "luminosity")
 CHUNK = 4096  # rows of a table that are in memory together, a multiple of 4
 ROWS_AT_ONCE = 1024  # rows whose amplitudes are computed together: their series fit a core's cache
 SAMPLED_AT_ONCE = 8  # a sampled lens takes three float64 canvases
 PICTURES_AT_ONCE = 16
-
-Keep = Callable[[str, bytes], object]
 
 
 @dataclass(frozen=True)
@@ -69,19 +68,14 @@ def generate(
 ) -> pd.DataFrame:
     """Draw every row's picture into `directory` and return the roulette table; see `generate_chunks`."""
     check_rows([frame], name, drawing.imagesize)
-    (table,) = generate_chunks([frame], drawing, folder(directory), name=name, **options)
+    (table,) = generate_chunks([frame], drawing, PngFolder(directory), name=name, **options)
     return table
-
-
-def folder(directory: Path) -> Keep:
-    """Keep pictures as files of a folder."""
-    return lambda filename, data: (directory / filename).write_bytes(data)
 
 
 def generate_chunks(
     chunks: Iterable[pd.DataFrame],
     drawing: Drawing,
-    keep: Keep | None,
+    writer: Writer | None,
     *,
     name: str = "dataset.csv",
     workers: int | None = None,
@@ -94,8 +88,8 @@ def generate_chunks(
 
     Args:
         chunks: dataset tables; a row alone decides its picture.
-        keep: called with the file name and the PNG file of each picture; None: no pictures are kept, and none is
-            drawn unless its centre of light is wanted.
+        writer: keeps the PNG file of each picture; None: no pictures are kept, and none is drawn unless its centre
+            of light is wanted.
         name: what error messages call the table.
         workers: threads that draw and encode; by default one a core.
         device: where pixels are computed. Reference points and amplitudes are always computed on the CPU.
@@ -107,9 +101,11 @@ def generate_chunks(
     pool = ThreadPoolExecutor(workers or cores())
     try:
         waiting: tuple | None = None
+        first = 0
         for chunk in chunks:
-            # Of many sampled lenses only a few maps fit into memory: the pictures of the last chunk are awaited.
-            drawn = _draw_chunk(pool, normalise(chunk, name), drawing, keep, name, device, progress)
+            frame = normalise(chunk, name)
+            drawn = _draw_chunk(pool, frame, first, drawing, writer, name, device, progress)
+            first += len(frame)
             if waiting:
                 yield _finished(*waiting, drawing)
             waiting = drawn
@@ -122,14 +118,16 @@ def generate_chunks(
 def _draw_chunk(
     pool: ThreadPoolExecutor,
     frame: pd.DataFrame,
+    first: int,
     drawing: Drawing,
-    keep: Keep | None,
+    writer: Writer | None,
     name: str,
     device: str,
     progress: Callable[[int], object],
 ) -> tuple[pd.DataFrame, Tables, list[Future]]:
-    """Compute a chunk's tables and start its pictures."""
+    """Compute the tables of a chunk, whose first row is the dataset's row `first`, and start its pictures."""
     tables = Tables(len(frame), drawing.nterms)
+    keep = writer and (lambda row, png: writer.keep(first + int(row), filenames[row], png))
     filenames = frame["filename"].to_numpy()
     futures: list[Future] = []
     for kind, of_kind in groups(frame, name):
@@ -141,10 +139,10 @@ def _draw_chunk(
 
         for rows, scene in zip(parts, pool.map(solve, parts), strict=True):
             futures += [
-                pool.submit(_draw, scene, part, rows[part], filenames, drawing, tables, keep, device, progress)
+                pool.submit(_draw, scene, part, rows[part], drawing, tables, keep, device, progress)
                 for part in _slices(len(rows))
             ]
-            if kind.sampled:
+            if kind.sampled:  # of whose maps only a few fit into memory
                 _wait(futures)
     return frame, tables, futures
 
@@ -189,10 +187,9 @@ def _draw(
     scenes: Scene,
     part: slice,
     rows: np.ndarray,
-    filenames: np.ndarray,
     drawing: Drawing,
     tables: Tables,
-    keep: Keep | None,
+    keep: Callable[[int, bytes], None] | None,
     device: str,
     progress: Callable[[int], object],
 ) -> None:
@@ -204,7 +201,7 @@ def _draw(
                 scene, zero = move(scene, device), move(zero, device)
             pictures = draw_batch(scene, rows, zero, drawing, tables, keep is not None)
         for row, picture in zip(rows, pictures, strict=False):
-            keep(filenames[row], png.encode(picture))
+            keep(row, png.encode(picture))
     progress(len(rows))
 
 

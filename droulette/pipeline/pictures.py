@@ -16,6 +16,7 @@ from PIL import Image
 
 from droulette.devices import cores
 from droulette.errors import UserError
+from droulette.pipeline.storage import Reader, reader
 
 if TYPE_CHECKING:
     from droulette.learning.seeing import Eye
@@ -27,7 +28,7 @@ GREY = {"L", "1", "P", "LA", "RGB", "RGBA"}  # what converts to 8-bit grey witho
 def picture_size(directory: str | Path, filename: str, table: str | Path) -> int:
     """The side of the first picture of a table. Raises `UserError` as `read_pictures` does."""
     _check_directory(Path(directory), table)
-    with _open(Path(directory), filename, f"{table}: row 1") as picture:
+    with _open(Path(directory), reader(directory), filename, f"{table}: row 1") as picture:
         return picture.size[0]
 
 
@@ -58,10 +59,12 @@ def read_pictures(
     shape, dtype = (eye.shape, eye.dtype) if eye else ((side, side), np.dtype(np.uint8))
     kept = _mapped((len(filenames), *shape), dtype)
     some = np.empty((min(AT_ONCE, len(filenames)), side, side), np.uint8)
+    source = reader(directory)
+    order = source.order(filenames)
 
     def decode(place: int, row: int) -> None:
         where = f"{table}: row {row + 1}"
-        with _open(directory, filenames[row], where) as picture:
+        with _open(directory, source, filenames[row], where) as picture:
             if picture.size != (side, side):
                 found = "×".join(map(str, picture.size))
                 raise UserError(f"{where}: found {filenames[row]} of {found}, expected {side}×{side}")
@@ -74,11 +77,11 @@ def read_pictures(
     with ThreadPoolExecutor(workers or cores()) as pool:
         try:
             for start in range(0, len(filenames), AT_ONCE):
-                rows = range(start, min(start + AT_ONCE, len(filenames)))
-                for _ in pool.map(decode, range(len(rows)), rows):
+                rows = order[start : start + AT_ONCE]
+                for _ in pool.map(decode, range(len(rows)), rows.tolist()):
                     pass
                 pictures = some[: len(rows)]
-                kept[rows.start : rows.stop] = look(eye, pictures, device) if eye else pictures
+                kept[rows] = look(eye, pictures, device) if eye else pictures
                 seen(len(rows))
         except BaseException:
             pool.shutdown(cancel_futures=True)
@@ -105,7 +108,7 @@ def look(eye: Eye, pictures: np.ndarray, device: str = "cpu") -> np.ndarray:
     return eye.see(torch.from_numpy(np.ascontiguousarray(pictures)).to(device)).cpu().numpy()
 
 
-def _open(directory: Path, filename: str, where: str) -> Image.Image:
+def _open(directory: Path, source: Reader, filename: str, where: str) -> Image.Image:
     """Open a picture without decoding it; no table leads outside the directory.
 
     The picture itself may be a link, as DVC's `cache.type = symlink` makes them, but not a folder on the way.
@@ -115,12 +118,14 @@ def _open(directory: Path, filename: str, where: str) -> Image.Image:
     path = directory / filename if inside else directory
     if not inside or not path.parent.resolve().is_relative_to(directory.resolve()):
         raise UserError(f"{where}: found filename {filename[:80]!r}, expected a file's name in {directory}")
-    if not path.is_file():
-        raise UserError(f"{where}: found no picture {path}, expected a PNG there")
+    try:
+        opened = source.open(filename)
+    except FileNotFoundError as error:
+        raise UserError(f"{where}: found no picture {path}, expected a PNG there") from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            picture = Image.open(path, formats=["PNG"])
+            picture = Image.open(opened, formats=["PNG"])
     except (OSError, ValueError, SyntaxError) as error:
         raise UserError(f"{where}: found {path} unreadable, expected a PNG picture") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:

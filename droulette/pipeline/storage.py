@@ -1,0 +1,155 @@
+"""Where pictures lie: PNG files in a folder, or PNG files packed into Parquet shards in a folder."""
+
+from __future__ import annotations
+
+import io
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+import numpy as np
+
+from droulette import files
+from droulette.errors import UserError
+
+SHARD = re.compile(r"images-(\d{9})-(\d{9})\.parquet")  # the first and the last row of the dataset in it
+STORAGES = ("png", "parquet")
+
+
+class Writer(Protocol):
+    def keep(self, position: int, filename: str, png: bytes) -> None:
+        """Keep the picture of row `position`, counted from 0; from several threads at once, in any order."""
+
+
+class PngFolder:
+    """One file a picture."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def keep(self, position: int, filename: str, png: bytes) -> None:
+        (self.folder / filename).write_bytes(png)
+
+    def close(self) -> None:
+        pass
+
+
+class ParquetShards:
+    """`size` consecutive rows a file, columns filename and png; a larger dataset keeps the full shards it had."""
+
+    def __init__(self, folder: Path, size: int) -> None:
+        self.folder, self.size = folder, size
+        self.waiting: dict[int, dict[int, tuple[str, bytes]]] = {}
+        self.lock = threading.Lock()
+
+    def keep(self, position: int, filename: str, png: bytes) -> None:
+        number = position // self.size
+        with self.lock:
+            shard = self.waiting.setdefault(number, {})
+            shard[position] = (filename, png)
+            whole = self.waiting.pop(number) if len(shard) == self.size else None
+        if whole:
+            self._write(whole)
+
+    def close(self) -> None:
+        for shard in self.waiting.values():  # the last one, which no row may fill
+            self._write(shard)
+
+    def _write(self, shard: dict[int, tuple[str, bytes]]) -> None:
+        import pyarrow
+        import pyarrow.parquet
+
+        positions = sorted(shard)
+        filenames, pngs = zip(*(shard[position] for position in positions), strict=True)
+        table = pyarrow.table({"filename": filenames, "png": pyarrow.array(pngs, pyarrow.binary())})
+        path = self.folder / f"images-{positions[0] + 1:09}-{positions[-1] + 1:09}.parquet"
+        # PNG is compressed already; a dictionary or statistics of pictures serve nobody.
+        pyarrow.parquet.write_table(table, path, compression="none", use_dictionary=False, write_statistics=False)
+
+
+@contextmanager
+def writer(folder: str | Path, storage: str, shard_size: int) -> Iterator[Writer]:
+    """Write a dataset's pictures into a folder: all of them, or none if the block ends in an error."""
+    folder = Path(folder)
+    with files.atomic_folder(folder) as partial:
+        kept = PngFolder(partial) if storage == "png" else ParquetShards(partial, shard_size)
+        yield kept
+        kept.close()
+        # Shards of another division into rows would hold the same pictures twice.
+        written = {path.name for path in partial.iterdir()}
+        for path in folder.glob("images-*.parquet") if folder.is_dir() else ():
+            if SHARD.fullmatch(path.name) and path.name not in written:
+                path.unlink()
+
+
+class Reader(Protocol):
+    def order(self, filenames: Sequence[str]) -> np.ndarray:
+        """Places in `filenames`, in the order in which the pictures are read fastest."""
+
+    def open(self, filename: str) -> Path | BinaryIO:
+        """What Pillow opens. Raises `FileNotFoundError` if there is none."""
+
+
+class PngFiles:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def order(self, filenames: Sequence[str]) -> np.ndarray:
+        return np.arange(len(filenames))
+
+    def open(self, filename: str) -> Path:
+        path = self.folder / filename
+        if not path.is_file():
+            raise FileNotFoundError(path)
+        return path
+
+
+class ShardFiles:
+    """Pictures of a folder's shards, one or two of which are in memory at a time."""
+
+    def __init__(self, folder: Path, paths: list[Path]) -> None:
+        self.folder, self.paths = folder, paths
+        self.places: dict[str, tuple[int, int]] = {}
+        for number, path in enumerate(paths):
+            for row, filename in enumerate(self._column(path, "filename").to_pylist()):
+                self.places[str(filename)] = (number, row)
+        self.loaded: dict[int, object] = {}
+        self.lock = threading.Lock()
+
+    def order(self, filenames: Sequence[str]) -> np.ndarray:
+        missing = (len(self.paths), 0)
+        return np.array(sorted(range(len(filenames)), key=lambda k: self.places.get(filenames[k], missing)), int)
+
+    def open(self, filename: str) -> BinaryIO:
+        if filename not in self.places:
+            raise FileNotFoundError(f"{self.folder}/…/{filename}")
+        number, row = self.places[filename]
+        with self.lock:
+            if number not in self.loaded:
+                if len(self.loaded) == 2:
+                    del self.loaded[min(self.loaded)]
+                self.loaded[number] = self._column(self.paths[number], "png")
+            return io.BytesIO(self.loaded[number][row].as_py())
+
+    @staticmethod
+    def _column(path: Path, name: str):
+        import pyarrow
+        import pyarrow.parquet
+
+        kind = {"filename": pyarrow.string(), "png": pyarrow.binary()}[name]
+        try:
+            column = pyarrow.parquet.read_table(path, columns=[name])[name]
+            return column.cast(kind).combine_chunks()
+        except (OSError, KeyError, pyarrow.ArrowException) as error:
+            found = " ".join(str(error).split())[:200]
+            raise UserError(f"{path}: not a shard with the columns filename and png: {found}") from error
+
+
+def reader(folder: str | Path) -> Reader:
+    """Of PNG files, or of shards where the folder has such. Raises `UserError`: a shard that cannot be read."""
+    folder = Path(folder)
+    paths = sorted(path for path in folder.glob("*.parquet") if path.is_file())
+    return ShardFiles(folder, paths) if paths else PngFiles(folder)
