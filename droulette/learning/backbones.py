@@ -16,7 +16,7 @@ from droulette.learning.seeing import WholePicture
 from droulette.learning.symmetry import Laws
 
 OWN = {
-    "polar": {"widths": (32, 64, 128, 256)},
+    "polar": {"widths": (32, 64, 128, 256), "hidden": 512, "maps": 32},
     "polar_large": {"widths": (64, 128, 256, 512), "rows": 96, "columns": 192, "hidden": 512, "maps": 32},
     "polar_tiny": {"widths": (8, 16, 32), "rows": 32, "columns": 64, "hidden": 64},  # to try things out
 }

@@ -6,7 +6,7 @@ import io
 import re
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from droulette import files
 from droulette.errors import UserError
+from droulette.processes import ALONE, Team
 
 SHARD = re.compile(r"images-(\d{9})-(\d{9})\.parquet")  # the first and the last row of the dataset in it
 STORAGES = ("png", "parquet")
@@ -71,13 +72,20 @@ class ParquetShards:
 
 
 @contextmanager
-def writer(folder: str | Path, storage: str, shard_size: int) -> Iterator[Writer]:
-    """Write a dataset's pictures into a folder: all of them, or none if the block ends in an error."""
+def writer(folder: str | Path, storage: str, shard_size: int, team: Team = ALONE) -> Iterator[Writer]:
+    """Write a dataset's pictures into a folder: all of them, or none if the block ends in an error.
+
+    The processes of a team write side by side, no two into one shard; the first completes the folder.
+    """
     folder = Path(folder)
-    with files.atomic_folder(folder) as partial:
+    with files.atomic_folder(folder) if team.first else nullcontext() as partial:
+        partial = team.tell(partial)
         kept = PngFolder(partial) if storage == "png" else ParquetShards(partial, shard_size)
         yield kept
         kept.close()
+        team.wait()
+        if not team.first:
+            return
         # Shards of another division into rows would hold the same pictures twice.
         written = {path.name for path in partial.iterdir()}
         for path in folder.glob("images-*.parquet") if folder.is_dir() else ():
