@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from droulette.errors import UserError
+from droulette.learning import own
 from droulette.learning.polar import Polar
 from droulette.learning.seeing import WholePicture
 from droulette.learning.symmetry import Laws
@@ -31,7 +32,7 @@ def names() -> list[str]:
     """Every backbone that `build` knows."""
     import torchvision.models
 
-    return [*OWN, *torchvision.models.list_models(module=torchvision.models)]
+    return [*OWN, *(name for module in (torchvision.models, own) for name in torchvision.models.list_models(module))]
 
 
 def check(name: str) -> None:
