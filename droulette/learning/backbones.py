@@ -37,7 +37,7 @@ def names() -> list[str]:
 
 def check(name: str) -> None:
     """Raises `UserError`, with the nearest known name, if there is no such backbone."""
-    if name not in (known := names()):
+    if name not in OWN and name not in (known := names()):  # torchvision takes seconds to import
         nearest = difflib.get_close_matches(name, known, 1, cutoff=0)[0]
         raise UserError(
             f"settings.model: found {name!r}, expected 'polar' or a torchvision model; nearest: {nearest!r}"
