@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from droulette.errors import UserError
+from droulette.learning import own
 from droulette.learning.polar import Polar
 from droulette.learning.seeing import WholePicture
 from droulette.learning.symmetry import Laws
@@ -31,12 +32,12 @@ def names() -> list[str]:
     """Every backbone that `build` knows."""
     import torchvision.models
 
-    return [*OWN, *torchvision.models.list_models(module=torchvision.models)]
+    return [*OWN, *(name for module in (torchvision.models, own) for name in torchvision.models.list_models(module))]
 
 
 def check(name: str) -> None:
     """Raises `UserError`, with the nearest known name, if there is no such backbone."""
-    if name not in (known := names()):
+    if name not in OWN and name not in (known := names()):  # torchvision takes seconds to import
         nearest = difflib.get_close_matches(name, known, 1, cutoff=0)[0]
         raise UserError(
             f"settings.model: found {name!r}, expected 'polar' or a torchvision model; nearest: {nearest!r}"

@@ -12,6 +12,7 @@ import pandas as pd
 
 from droulette.devices import cores
 from droulette.errors import UserError
+from droulette.physics import own
 from droulette.physics.amplitudes import amplitudes, orders
 from droulette.physics.arrays import to_numpy
 from droulette.physics.batches import move, take
@@ -270,7 +271,8 @@ def check_filenames(frame: pd.DataFrame, name: str, seen: set[str]) -> None:
 
 def _roulette_table(frame: pd.DataFrame, drawing: Drawing, tables: Tables) -> pd.DataFrame:
     columns: dict[str, object] = {"filename": frame["filename"]}
-    columns |= {column: frame[column] for column in SOURCE_COLUMNS if column in frame}
+    named = (*SOURCE_COLUMNS, *own.columns("source", frame["source"].unique()))
+    columns |= {column: frame[column] for column in named if column in frame}
     eta = np.stack([frame["x"], frame["y"]]).astype(np.float64)
     for label, values in (
         ("lens", 0.0 - tables.centre),

@@ -15,6 +15,7 @@ import pandas as pd
 
 from droulette.errors import UserError
 from droulette.parameters.simulation import CONFIGS, MODELS
+from droulette.physics import own
 from droulette.physics.amplitudes import critical_radius
 from droulette.physics.elementary import cosine_and_sine
 from droulette.physics.lenses import LENSES, Cluster, Lens
@@ -40,7 +41,7 @@ RANGES = {
     "y": (-1e6, 1e6, True),
     "xiX": (-1e7, 1e7, True),
     "xiY": (-1e7, 1e7, True),
-}
+} | {name: p.range for kind in own.MODELS for name, p in own.parameters(kind).items()}
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,11 @@ class Kind:
 def parameters_of(kind: type) -> list[Field]:
     """The fields of a lens or source that a table gives."""
     return [field for field in fields(kind) if field.init]
+
+
+def lens_columns(kind: type[Lens]) -> list[str]:
+    """The columns of a lens's parameters, in the order of a cluster string."""
+    return [LENS_COLUMNS.get(field.name, field.name) for field in parameters_of(kind)]
 
 
 def normalise(
@@ -151,10 +157,11 @@ def kinds(frame: pd.DataFrame, name: str) -> list[Kind]:
                     )
             sources = _names(source) if "/" in str(source) else (source,)
             for source_name in sources:
-                if source_name not in SOURCES:
+                known = _CONSTELLATION if "/" in str(source) else SOURCES
+                if source_name not in known:
                     raise UserError(
                         f"{name}: row {label + 1}, column source: "
-                        f"found {source_name!r}, expected one of {', '.join(SOURCES)}"
+                        f"found {source_name!r}, expected one of {', '.join(known)}"
                     )
             cache[key] = Kind(model, bool(sampled), lenses, has_cluster, sources, "/" in str(source))
         result.append(cache[key])
@@ -191,21 +198,13 @@ def lens_batch(frame: pd.DataFrame, kind: Kind, name: str, canvas: int = 512) ->
         )
         lenses = []
         for lens_name, values in zip(kind.lenses, numbers, strict=True):
-            for field, column in zip(parameters_of(LENSES[lens_name]), values[2:], strict=True):
-                _check_range(
-                    frame["cluster"],
-                    column,
-                    LENS_COLUMNS.get(field.name, field.name),
-                    "cluster",
-                    name,
-                )
+            for key, values_of_key in zip(lens_columns(LENSES[lens_name]), values[2:], strict=True):
+                _check_range(frame["cluster"], values_of_key, key, "cluster", name)
             lenses.append(LENSES[lens_name](*values[2:]))
         lens: Lens = Cluster(tuple(lenses), tuple(v[0] for v in numbers), tuple(v[1] for v in numbers))
     else:
         kind_of_lens = LENSES[kind.lenses[0]]
-        lens = kind_of_lens(
-            *(_numbers(frame, LENS_COLUMNS.get(f.name, f.name), name) for f in parameters_of(kind_of_lens))
-        )
+        lens = kind_of_lens(*(_numbers(frame, column, name) for column in lens_columns(kind_of_lens)))
     return Sampled.of(lens, len(frame), canvas) if kind.sampled else lens
 
 
@@ -251,6 +250,9 @@ def _exactly(part: list[str], count: int) -> list[str]:
 
 
 CONSTELLATION_FIELDS = ("x", "y", "sigma", "sigma2", "theta", "n_sersic", "luminosity")
+_CONSTELLATION = [
+    name for name, kind in SOURCES.items() if {f.name for f in parameters_of(kind)} < {*CONSTELLATION_FIELDS}
+]
 
 
 def source_batch(frame: pd.DataFrame, kind: Kind, name: str) -> Source:
