@@ -16,6 +16,7 @@ from droulette.devices import fabric_on
 from droulette.errors import UserError
 from droulette.learning import backbones, metrics
 from droulette.learning.calibration import Calibration
+from droulette.learning.novelty import Novelty
 from droulette.learning.prediction import predict_scaled
 from droulette.learning.scaling import SCALINGS, Scaling, arrays, spread
 from droulette.learning.symmetry import Group, Laws
@@ -29,8 +30,8 @@ class Model:
     """A network and what is needed to read its output.
 
     columns: names of its C outputs. input_size: N of the pictures (N, N) that it was trained on. symmetries: under
-    how many turns each picture is looked at. precision: Fabric's name of the arithmetic. calibration: None before it
-    is known.
+    how many turns each picture is looked at. precision: Fabric's name of the arithmetic. calibration, novelty: None
+    before they are known.
     """
 
     network: nn.Module
@@ -43,6 +44,7 @@ class Model:
     device: torch.device
     precision: str = "32-true"
     calibration: Calibration | None = None
+    novelty: Novelty | None = None
 
     def predict(
         self, views: np.ndarray, seen: Callable[[int], object] = lambda pictures: None
@@ -66,6 +68,8 @@ def save(model: Model, path: str | Path) -> None:
     tensors |= {f"scaling.{k}": torch.from_numpy(np.array(v, order="C")) for k, v in arrays(model.scaling).items()}
     if model.calibration:
         tensors["calibration.widths"] = torch.from_numpy(np.array(model.calibration.widths, order="C"))
+    if model.novelty:
+        tensors |= {f"novelty.{k}": torch.from_numpy(np.array(v, order="C")) for k, v in arrays(model.novelty).items()}
     about = {
         "format": FORMAT,
         "droulette": __version__,
@@ -122,15 +126,18 @@ def _model(about: dict, tensors: dict[str, torch.Tensor], device: torch.device, 
     with torch.random.fork_rng():  # its first weights are random, but nobody else's numbers change
         network = backbones.build(about["backbone"], columns, "", size)
     network.load_state_dict(_under("network.", tensors))
-    state = {name: tensor.numpy() for name, tensor in _under("scaling.", tensors).items()}
-    scaling = SCALINGS[about["scaling"]](**state)
+    scaling = SCALINGS[about["scaling"]](**_arrays("scaling.", tensors))
     _check_scaling(scaling, columns)
     widths = tensors["calibration.widths"].numpy() if "calibration.widths" in tensors else None
     if widths is not None and not (widths.shape == (2, len(columns)) and (widths > 0).all()):
         raise ValueError("its calibration is not one of its columns")
+    novelty = Novelty(**found) if (found := _arrays("novelty.", tensors)) else None
+    if novelty:
+        novelty.check()
     network = network.to(device, memory_format=torch.channels_last).eval()
     calibration = Calibration(widths) if widths is not None else None
-    return Model(network, about["backbone"], columns, scaling, loss, size, symmetries, device, precision, calibration)
+    about_it = (about["backbone"], columns, scaling, loss, size, symmetries, device, precision)
+    return Model(network, *about_it, calibration, novelty)
 
 
 def _check_scaling(scaling: Scaling, columns: tuple[str, ...]) -> None:
@@ -150,3 +157,7 @@ def _check_scaling(scaling: Scaling, columns: tuple[str, ...]) -> None:
 
 def _under(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def _arrays(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    return {name: tensor.numpy() for name, tensor in _under(prefix, tensors).items()}

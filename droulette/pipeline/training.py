@@ -11,6 +11,7 @@ from droulette.errors import UserError
 from droulette.learning import backbones, fit, metrics, model_file
 from droulette.learning.calibration import Calibration
 from droulette.learning.checkpoint import Checkpoint, code, fingerprint
+from droulette.learning.novelty import Novelty
 from droulette.learning.scaling import SCALINGS
 from droulette.learning.symmetry import Group, Laws
 from droulette.pipeline.pictures import picture_size, read_pictures
@@ -112,7 +113,9 @@ def train(
         return None
     symmetries = symmetries if augmentation else 1
     trained = model_file.Model(network, model, tuple(columns), judge.scaling, loss, size, symmetries, chosen, precision)
-    trained = replace(trained, calibration=Calibration.fit(parts[1].targets, *trained.predict(parts[1].views)))
+    calibration = Calibration.fit(parts[1].targets, *trained.predict(parts[1].views))
+    novelty = Novelty.fit(network.eye, *(part.views for part in parts))
+    trained = replace(trained, calibration=calibration, novelty=novelty)
     model_file.save(trained, model_path)
     checkpoint.remove()
     return trained
