@@ -10,6 +10,7 @@ from typing import NoReturn
 
 USER_ERROR = 2
 INTERRUPTED = 130
+LONGEST = 1000
 
 
 class UserError(Exception):
@@ -24,7 +25,7 @@ def cli(main: Callable[..., int | None]) -> Callable[..., int]:
         try:
             return main(*args, **kwargs) or 0
         except UserError as error:
-            print("error: " + " ".join(str(error).split()), file=sys.stderr)
+            print(f"error: {_line(str(error))}", file=sys.stderr)
             return USER_ERROR
         except ModuleNotFoundError as error:
             if (error.name or "").startswith("droulette"):
@@ -38,16 +39,25 @@ def cli(main: Callable[..., int | None]) -> Callable[..., int]:
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
+        except MemoryError as error:
+            print(f"error: this machine's memory is too small: {error or 'no more to be had'}", file=sys.stderr)
+            return USER_ERROR
         except OSError as error:
             # A full disk or a folder without permission is the user's to mend, whatever line met it.
             where = f"{error.filename}: " if error.filename else ""
-            print(f"error: {where}{error.strerror or error}", file=sys.stderr)
+            print(f"error: {_line(f'{where}{error.strerror or error}')}", file=sys.stderr)
             return USER_ERROR
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             return INTERRUPTED
 
     return guarded
+
+
+def _line(text: str) -> str:
+    """One line of at most LONGEST characters, without those that a terminal would obey."""
+    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.split()))
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"
 
 
 def leave(status: int) -> NoReturn:

@@ -3,8 +3,6 @@
 import argparse
 from pathlib import Path
 
-from droulette import parameters
-from droulette.datagen import draw_dataset
 from droulette.errors import cli, leave
 
 
@@ -13,6 +11,9 @@ def main(argv: list[str] | None = None) -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--params", default="params.toml", help="TOML file (default: params.toml)")
     args = options.parse_args(argv)
+
+    from droulette import parameters
+    from droulette.datagen import draw_dataset
 
     data = Path("data")
     draw_dataset(

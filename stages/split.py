@@ -2,9 +2,7 @@
 
 import argparse
 
-from droulette import parameters
 from droulette.errors import cli, leave
-from droulette.split import split_by
 
 
 @cli
@@ -12,6 +10,10 @@ def main(argv: list[str] | None = None) -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--params", default="params.toml", help="TOML file (default: params.toml)")
     args = options.parse_args(argv)
+
+    from droulette import parameters
+    from droulette.split import split_by
+
     split_by(parameters.load(args.params), args.params)
 
 

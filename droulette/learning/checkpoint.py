@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,8 +50,10 @@ class Checkpoint:
     def keep(self, state: State) -> None:
         content = {name: getattr(state, name) for name in NUMBERS}
         content |= {name: part.state_dict() for name, part in state.parts.items()}
+        packed = io.BytesIO()  # PyTorch does not say what went wrong with a file: a full disk
+        torch.save(content | {"key": self.key}, packed)
         with files.atomic_write(self.path) as partial:
-            torch.save(content | {"key": self.key}, partial)
+            partial.write_bytes(packed.getbuffer())
 
     def restore(self, state: State, fabric: Fabric) -> None:
         """Bring the state to the last epoch that was kept of this training, if one was, in all processes alike."""

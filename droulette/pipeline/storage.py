@@ -18,6 +18,8 @@ from droulette.processes import ALONE, Team
 
 SHARD = re.compile(r"images-(\d{9})-(\d{9})\.parquet")  # the first and the last row of the dataset in it
 STORAGES = ("png", "parquet")
+MOST_ROWS = 1_000_000  # of a shard
+MOST_GROWTH = 16  # how many times as large as its file a shard may be in memory; a PNG hardly shrinks once more
 
 
 class Writer(Protocol):
@@ -147,13 +149,28 @@ class ShardFiles:
         import pyarrow
         import pyarrow.parquet
 
-        kind = {"filename": pyarrow.string(), "png": pyarrow.binary()}[name]
+        text, raw = (pyarrow.string(), pyarrow.large_string()), (pyarrow.binary(), pyarrow.large_binary())
         try:
-            column = pyarrow.parquet.read_table(path, columns=[name])[name]
-            return column.cast(kind).combine_chunks()
-        except (OSError, KeyError, pyarrow.ArrowException) as error:
+            ShardFiles._check_size(path)
+            # Equal values are kept once: a few bytes of a file could stand for a thousand large pictures.
+            column = pyarrow.parquet.read_table(path, columns=[name], read_dictionary=[name])[name]
+            kind = column.type.value_type if pyarrow.types.is_dictionary(column.type) else column.type
+            if kind not in {"filename": text, "png": raw}[name]:
+                raise pyarrow.ArrowInvalid(f"{name} is {column.type}")
+            return column.combine_chunks()
+        except (OSError, ValueError, KeyError, pyarrow.ArrowException) as error:
             found = " ".join(str(error).split())[:200]
             raise UserError(f"{path}: not a shard with the columns filename and png: {found}") from error
+
+    @staticmethod
+    def _check_size(path: Path) -> None:
+        import pyarrow.parquet
+
+        about = pyarrow.parquet.read_metadata(path)
+        groups = [about.row_group(k) for k in range(about.num_row_groups)]
+        size = sum(group.column(k).total_uncompressed_size for group in groups for k in range(about.num_columns))
+        if about.num_rows > MOST_ROWS or size > MOST_GROWTH * path.stat().st_size + (1 << 20):
+            raise ValueError(f"it unpacks to {about.num_rows} rows and {size} bytes")
 
 
 def reader(folder: str | Path) -> Reader:
