@@ -237,13 +237,18 @@ def resimulate_part(
     true = rows_of(part.table["filename"][:count], table, options["name"])
     rows = {"true": true}
     for kind, values in (("predicted", part.predicted[:count]), ("baseline", np.tile(means, (len(true), 1)))):
-        replaced = pd.DataFrame(values, columns=list(columns))
-        for column, least in SMALLEST.items():  # a source has a size, which a regression need not know
-            if column in columns:
-                replaced[column] = replaced[column].clip(lower=least)
-        rows[kind] = true.assign(**replaced)
+        rows[kind] = with_targets(true, columns, values)
     size = part.pictures.shape[-1]
     part.resimulated = {kind: resimulate(table, size, **options) for kind, table in rows.items()}
+
+
+def with_targets(table: pd.DataFrame, columns: Sequence[str], values: np.ndarray) -> pd.DataFrame:
+    """A roulette table with other values, (n, C), in its target columns, such as can be drawn."""
+    replaced = pd.DataFrame(values, columns=list(columns), index=table.index)
+    for column, least in SMALLEST.items():  # a source has a size, which a regression need not know
+        if column in columns:
+            replaced[column] = replaced[column].clip(lower=least)
+    return table.assign(**replaced)
 
 
 def picture_errors(part: Part, of: str) -> dict[str, float]:
