@@ -20,7 +20,7 @@ import yaml
 from dvc.utils.cli_parse import to_path_overrides
 
 ROOT = Path(__file__).parents[1]
-STAGES = ("generate", "split", "train", "evaluate")
+STAGES = ("generate", "split", "train", "evaluate", "report")
 OUTPUTS = ("data", "models", "metrics")
 
 SMALL = {
@@ -161,9 +161,9 @@ def test_a_pull_brings_the_same_bytes_to_a_second_clone(reproduced):
     assert second.run("git", "status", "--porcelain") == ""
 
 
-def test_a_learning_rate_runs_train_and_evaluate_only(experiment):
+def test_a_learning_rate_runs_train_evaluate_and_report_only(experiment):
     clone, ran = experiment
-    assert ran == ["train", "evaluate"]
+    assert ran == ["train", "evaluate", "report"]
     assert tomllib.loads((clone.path / "params.toml").read_text())["hyperparameters"]["learning-rate"] == 3e-4
     assert not (clone.path / "params.yaml").exists()
 

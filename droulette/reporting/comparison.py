@@ -73,9 +73,9 @@ def flat(tables: dict, prefix: str = "") -> dict[str, object]:
     return found
 
 
-def changes(parameters: dict, others: list[Other]) -> list[tuple[str, list[str]]]:
+def changes(parameters: dict, others: list[Other]) -> list[tuple[str, list]]:
     """The keys whose values differ anywhere, each with its value here and in the others."""
     runs = [flat(parameters), *(flat(other.parameters) for other in others)]
     keys = sorted(set().union(*runs))
-    rows = [(key, [str(run.get(key, "—")) for run in runs]) for key in keys]
-    return [(key, values) for key, values in rows if len(set(values)) > 1]
+    rows = [(key, [run.get(key, "—") for run in runs]) for key in keys]
+    return [(key, values) for key, values in rows if any(value != values[0] for value in values)]

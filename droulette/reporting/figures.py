@@ -84,6 +84,7 @@ def groups(results: Results) -> dict[str, go.Figure]:
             if column in testing:
                 figure.add_bar(x=testing.apply(label, axis=1), y=testing[column], name=name)
         figure.update_xaxes(type="category")
+        figure.update_yaxes(range=[-0.5, 1])
         found[title] = figure
     return found
 
@@ -101,7 +102,8 @@ def against(results: Results) -> dict[str, go.Figure]:
         figure.data[0].hoverinfo = "skip"
         for name, width, thickness in (("95 % interval", deviation * reach[k], 0.4), ("68 % interval", deviation, 1.2)):
             figure.add_scatter(
-                x=true, y=predicted, mode="markers", marker={"size": 0.1, "color": GREY}, name=name, hoverinfo="skip",
+                x=true, y=predicted, mode="markers", name=name, hoverinfo="skip",
+                marker={"symbol": "line-ns-open", "size": 5, "color": GREY, "line": {"width": 2 * thickness}},
                 error_y={"array": width, "thickness": thickness, "width": 0, "color": "rgba(136,136,136,0.55)"},
             )  # fmt: skip
         figure.add_scatter(
@@ -123,7 +125,7 @@ def errors(results: Results) -> dict[str, dict[str, go.Figure]]:
     the band from the 16th to the 84th percentile.
     """
     part = results.part
-    measures = {"picture difference": results.differences, "all columns, of the mean error": _relative(results)}
+    measures = {"picture error": results.differences, "all columns, of the mean error": _relative(results)}
     for k, column in enumerate(results.model.columns):
         measures[symbol(column)] = np.abs(part.predicted - part.true)[:, k]
     found: dict[str, dict[str, go.Figure]] = {}
@@ -139,7 +141,7 @@ def errors(results: Results) -> dict[str, dict[str, go.Figure]]:
                 customdata=np.arange(shown), text=_names(part)[:shown],
                 hovertemplate="%{text}<br>%{x:.3g}, error %{y:.3g}<extra></extra>",
             )  # fmt: skip
-            figure.update_yaxes(type="log", range=_decades(size))
+            figure.update_yaxes(type="log", range=_decades(size), dtick="D2")
             figure.update_layout(showlegend=False)
             found[label][measure] = figure
     return found
@@ -170,7 +172,7 @@ def calibration(results: Results) -> go.Figure:
 def coverages(columns: pd.DataFrame) -> go.Figure:
     """The share of the rows of each column within its intervals."""
     testing = columns[columns["part"] == "testing"]
-    figure = _figure("share of the testing part within the interval", "")
+    figure = _figure("share within the interval", "")
     for share in SHARES:
         if (column := f"coverage{share * 100:.0f}") in testing:
             names = [symbol(name) for name in testing["column"]]

@@ -20,10 +20,10 @@ PLACES = {"best": 0.0, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "worst": 1.0}
 METRICS = {
     "r2_quantile": "R², quantile scale",
     "r2": "R², pixels",
-    "mae": "mean abs. error",
+    "mae": "mean absolute error",
     "median_relative_error": "median relative error",
-    "coverage68": "within 68 %",
-    "coverage95": "within 95 %",
+    "coverage68": "inside 68 % interval",
+    "coverage95": "inside 95 % interval",
     "pictures.predicted_true": "picture error",
 }
 DIGITS = 4
@@ -52,6 +52,7 @@ def page(results: Results, others: Sequence[Other] = (), *, centred: bool) -> st
         number=number,
         look_up=look_up,
         flat=comparison.flat,
+        written=written,
         gallery=gallery(results.radii[: len(results.part.pictures)]),
         resimulations=best,
         versions=versions(),
@@ -174,6 +175,13 @@ def number(value: object) -> str:
     if isinstance(value, float | np.floating):
         return f"{value:.{DIGITS}g}".replace("-", "−")
     return str(value)
+
+
+def written(value: object) -> str:
+    """A parameter as TOML has it, but lists without their brackets."""
+    if isinstance(value, list):
+        return ", ".join(map(written, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _missing(value: object) -> bool:
