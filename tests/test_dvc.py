@@ -20,7 +20,7 @@ import yaml
 from dvc.utils.cli_parse import to_path_overrides
 
 ROOT = Path(__file__).parents[1]
-STAGES = ("generate", "split", "train", "evaluate")
+STAGES = ("generate", "split", "train", "evaluate", "report")
 OUTPUTS = ("data", "models", "metrics")
 
 SMALL = {
@@ -161,9 +161,9 @@ def test_a_pull_brings_the_same_bytes_to_a_second_clone(reproduced):
     assert second.run("git", "status", "--porcelain") == ""
 
 
-def test_a_learning_rate_runs_train_and_evaluate_only(experiment):
+def test_a_learning_rate_runs_train_evaluate_and_report_only(experiment):
     clone, ran = experiment
-    assert ran == ["train", "evaluate"]
+    assert ran == ["train", "evaluate", "report"]
     assert tomllib.loads((clone.path / "params.toml").read_text())["hyperparameters"]["learning-rate"] == 3e-4
     assert not (clone.path / "params.yaml").exists()
 
@@ -178,7 +178,7 @@ def test_params_diff_shows_the_learning_rate_alone(experiment):
 
 def test_metrics_diff_shows_training_and_evaluation(experiment):
     clone, _ = experiment
-    assert set(clone.diff("metrics")) == {"metrics/evaluate.json", "metrics/train/metrics.json"}
+    assert set(clone.diff("metrics")) == {"metrics/summary.json", "metrics/train/metrics.json"}
 
 
 def test_exp_show_lists_the_experiment_with_its_results(experiment):
@@ -187,6 +187,10 @@ def test_exp_show_lists_the_experiment_with_its_results(experiment):
     named = [row for row in rows if row["typ"] == "branch_base"]
     assert len(named) == 1
     assert float(named[0]["hyperparameters.learning-rate"]) == 3e-4
+    first = list(named[0])[5:11]  # after the experiment's names and date
+    assert first == ["r2_quantile", "r2", "picture_error", "mae", "coverage68", "coverage95"]
+    summary = json.loads((clone.path / "metrics" / "summary.json").read_text())
+    assert float(named[0]["r2_quantile"]) == pytest.approx(summary["r2_quantile"], rel=1e-4)
 
 
 def test_plots_diff_draws_curves_and_pictures_of_both(experiment):
