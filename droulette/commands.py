@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -10,6 +12,22 @@ from droulette.errors import UserError
 if TYPE_CHECKING:
     from droulette.parameters import Parameters
     from droulette.parameters.learning import Dataset
+
+
+def stage(description: str | None, argv: list[str] | None) -> tuple[Parameters, str]:
+    """The parameters of a pipeline's stage, and their file; the process is then in the pipeline's folder."""
+    options = argparse.ArgumentParser(description=description)
+    options.add_argument("--params", default="params.toml", metavar="FILE", help="TOML file (default: params.toml)")
+    options.add_argument("-C", "--directory", metavar="FOLDER", help="the pipeline's folder, which all paths are in")
+    args = options.parse_args(argv)
+    if args.directory:
+        if not os.path.isdir(args.directory):
+            raise UserError(f"--directory: found no folder {args.directory!r}, expected a pipeline's")
+        os.chdir(args.directory)
+
+    from droulette import parameters
+
+    return parameters.load(args.params), args.params
 
 
 def dataset_of(params: Parameters, source: str, *parts: str, pictures: bool = True) -> Dataset:
