@@ -9,7 +9,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from droulette import files
+from droulette import commands, files
+from droulette.commands import LOG, speaking
 from droulette.errors import UserError, cli, leave
 
 if TYPE_CHECKING:
@@ -18,11 +19,19 @@ if TYPE_CHECKING:
     from droulette.parameters import Parameters
 
 
+EXAMPLES = """
+python -m droulette.datagen --toml dataset.toml --csvfile dataset.csv --outfile roulette.csv --directory images -C
+python -m droulette.datagen --toml dataset.toml --size 100000 --dry-run
+python -m droulette.datagen --csvfile dataset.csv --directory again -C -Z 512 -z 256
+"""
+
+
 def parser() -> argparse.ArgumentParser:
-    options = argparse.ArgumentParser(
-        prog="python -m droulette.datagen",
-        description="Draw pictures of lensed galaxies with their lens table and roulette amplitudes.",
-        epilog="Options given here override the TOML file. Exit status 2 and one line for what is wrong in a file.",
+    options = commands.parser(
+        "datagen",
+        "Draw pictures of lensed galaxies with their lens table and roulette amplitudes.",
+        EXAMPLES,
+        "Options given here override the TOML file. Exit status 2 and one line for what is wrong in a file.",
     )
     add = options.add_argument
     add("--toml", metavar="FILE", help="distribution to draw from; without it the rows of --csvfile are drawn")
@@ -54,6 +63,7 @@ def parser() -> argparse.ArgumentParser:
     add("--device", help="auto (default), cpu, cuda or cuda:N")
     add("--no-pictures", dest="pictures", action="store_false", help="tables only")
     add("--workers", type=int, metavar="N", help="threads; by default one a core")
+    add("--dry-run", action="store_true", help="draw a sample in memory, and say what all would take; write nothing")
     return options
 
 
@@ -79,16 +89,17 @@ def main(argv: list[str] | None = None) -> None:
         "mask",
     )
     overrides = {f"simulator.{key}": getattr(args, key) for key in simulator}
-    params = load(args.toml, overrides | {"settings.device": args.device})
-    draw_dataset(
-        params,
-        args.toml or args.csvfile,
-        table=args.csvfile if args.toml is None else None,
-        dataset=args.csvfile if args.toml is not None else None,
-        pictures=args.directory if args.pictures else None,
-        roulette=args.outfile,
-        workers=args.workers,
-    )
+    with speaking(args):
+        draw_dataset(
+            load(args.toml, overrides | {"settings.device": args.device}),
+            args.toml or args.csvfile,
+            table=args.csvfile if args.toml is None else None,
+            dataset=args.csvfile if args.toml is not None else None,
+            pictures=args.directory if args.pictures else None,
+            roulette=args.outfile,
+            workers=args.workers,
+            dry_run=args.dry_run,
+        )
 
 
 def draw_dataset(
@@ -100,16 +111,17 @@ def draw_dataset(
     pictures: str | Path | None,
     roulette: str | Path | None,
     workers: int | None = None,
+    dry_run: bool = False,
 ) -> None:
     """Draw the rows of a distribution, or of an existing `table`: all files or none, with a progress bar.
 
     source: the file that the parameters or the rows come from. dataset: CSV file for the rows that were drawn.
     pictures: folder for PNG files or shards. roulette: CSV file for reference points and amplitudes. None: not written.
+    dry_run: write nothing, and print what it would take.
     """
-    from tqdm import tqdm
-
     from droulette.devices import drawing_device
     from droulette.physics import kernels
+    from droulette.pipeline.estimate import estimate
     from droulette.pipeline.generate import CHUNK, Drawing, check_rows, generate_chunks
     from droulette.pipeline.storage import writer
 
@@ -121,6 +133,12 @@ def draw_dataset(
     else:
         chunks = _read_chunks(params, table, CHUNK)
         rows = check_rows(_read_chunks(params, table, CHUNK), table, drawing.imagesize)
+    LOG.debug("%s: %d rows of %d×%d px on %s", source, rows, drawing.size, drawing.size, device)
+    if dry_run:
+        sample = _sample(params, table, rows)
+        kept = {"pictures": pictures is not None, "dataset": dataset is not None, "roulette": roulette is not None}
+        print(estimate(sample, rows, drawing, kept, simulator.storage, name=source, workers=workers, device=device))
+        return
     if device == "cpu":
         kernels.prepare(rows)
     with ExitStack() as stack:  # what is entered first is finished last: with the amplitudes, the dataset is whole
@@ -128,7 +146,7 @@ def draw_dataset(
         write_dataset = stack.enter_context(_csv_writer(dataset))
         storage = (pictures, simulator.storage, simulator.shard_size)
         keep = stack.enter_context(writer(*storage)) if pictures else None
-        bar = stack.enter_context(tqdm(total=rows, desc="drawing", unit="picture", disable=None))
+        bar = stack.enter_context(commands.progress_bar(rows, "drawing"))
         options = {"name": source, "workers": workers, "device": device, "progress": bar.update}
         for result in generate_chunks(map(write_dataset, chunks), drawing, keep, **options):
             write_roulette(result)
@@ -139,6 +157,21 @@ def _drawn_chunks(params: Parameters, rows: int) -> Iterator[pd.DataFrame]:
 
     size = params.simulator.size
     return (draw_table(params, start, min(start + rows, size)) for start in range(0, size, rows))
+
+
+def _sample(params: Parameters, table: str | None, rows: int) -> pd.DataFrame:
+    """At most SAMPLE rows from all over the table."""
+    import pandas as pd
+
+    from droulette.pipeline.draw import draw_table
+    from droulette.pipeline.estimate import SAMPLE, places
+
+    if table is None:
+        parts = [draw_table(params, start, stop) for start, stop in places(rows)]
+    else:
+        step = -(-rows // SAMPLE)
+        parts = [frame[frame.index % step == 0] for frame in _read_chunks(params, table, 4096)]
+    return pd.concat(parts)
 
 
 def _read_chunks(params: Parameters, table: str, rows: int) -> Iterator[pd.DataFrame]:
