@@ -1,4 +1,5 @@
 # make repro   environment, whole pipeline (only what changed), metrics
+# make report  metrics/report.html, a page that shows it all; COMPARE=NAME sets an experiment beside it
 # make test    environment, tests           make lint    ruff
 # make bench   the benchmarks               make clean   removes the environment, not the data
 
@@ -8,12 +9,16 @@ BIN := .venv/bin
 # The stages' `python` is the environment's, whether or not it is activated.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro test lint bench clean
+.PHONY: repro report test lint bench clean
 .DELETE_ON_ERROR:
 
 repro: .venv/.installed
 	$(BIN)/dvc repro
 	$(BIN)/python -m droulette.metrics
+
+report: .venv/.installed
+	$(BIN)/dvc repro report
+	$(if $(COMPARE),$(BIN)/python -m droulette.report --compare '$(COMPARE)')
 
 test: .venv/.installed-test
 	$(BIN)/python -m pytest

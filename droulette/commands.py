@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from droulette.errors import UserError, styled
+from droulette.errors import UserError, one_line, styled
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -71,10 +71,26 @@ class _Lines(logging.StreamHandler):
         self.timed = timed
 
     def format(self, record: logging.LogRecord) -> str:
-        line = super().format(record)
+        line = super().format(record) if record.exc_info else one_line(record.getMessage())
         if record.levelno >= logging.WARNING:
             line = styled("warning: ", "33", self.stream) + line
         return f"[{record.relativeCreated / 1000:7.2f} s] {line}" if self.timed else line
+
+
+def stage(description: str | None, argv: list[str] | None) -> tuple[Parameters, str]:
+    """The parameters of a pipeline's stage, and their file; the process is then in the pipeline's folder."""
+    options = argparse.ArgumentParser(description=description)
+    options.add_argument("--params", default="params.toml", metavar="FILE", help="TOML file (default: params.toml)")
+    options.add_argument("-C", "--directory", metavar="FOLDER", help="the pipeline's folder, which all paths are in")
+    args = options.parse_args(argv)
+    if args.directory:
+        if not os.path.isdir(args.directory):
+            raise UserError(f"--directory: found no folder {args.directory!r}, expected a pipeline's")
+        os.chdir(args.directory)
+
+    from droulette import parameters
+
+    return parameters.load(args.params), args.params
 
 
 def dataset_of(params: Parameters, source: str, *parts: str, pictures: bool = True) -> Dataset:
@@ -88,11 +104,11 @@ def dataset_of(params: Parameters, source: str, *parts: str, pictures: bool = Tr
     return dataset
 
 
-def progress_bar(total: int, doing: str) -> tqdm:
+def progress_bar(total: int, doing: str, shown: bool = True) -> tqdm:
     """Pictures done, rate and time left; quiet where there is no terminal, and one line however narrow that is."""
     from tqdm import tqdm
 
-    quiet = LOG.level >= logging.WARNING
+    quiet = not shown or LOG.level >= logging.WARNING
     narrow = shutil.get_terminal_size().columns < NARROW
     return tqdm(
         total=total,

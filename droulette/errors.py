@@ -11,6 +11,7 @@ from typing import NoReturn, TextIO
 USER_ERROR = 2
 INTERRUPTED = 130  # as shells have it: 128 + SIGINT
 CLOSED = 141  # 128 + SIGPIPE: who read our output went away
+LONGEST = 1000
 
 
 class UserError(Exception):
@@ -23,8 +24,8 @@ def styled(text: str, style: str, stream: TextIO) -> str:
     return f"\x1b[{style}m{text}\x1b[0m" if shown else text
 
 
-def _say(line: str) -> int:
-    print(styled("error: ", "1;31", sys.stderr) + " ".join(line.split()), file=sys.stderr)
+def _say(text: str) -> int:
+    print(styled("error: ", "1;31", sys.stderr) + one_line(text), file=sys.stderr)
     return USER_ERROR
 
 
@@ -50,6 +51,8 @@ def cli(main: Callable[..., int | None]) -> Callable[..., int]:
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return CLOSED
+        except MemoryError as error:
+            return _say(f"this machine's memory is too small: {error or 'no more to be had'}")
         except OSError as error:
             # A full disk or a folder without permission is the user's to mend, whatever line met it.
             where = f"{error.filename}: " if error.filename else ""
@@ -59,6 +62,12 @@ def cli(main: Callable[..., int | None]) -> Callable[..., int]:
             return INTERRUPTED
 
     return guarded
+
+
+def one_line(text: str) -> str:
+    """One line of at most LONGEST characters, without those that a terminal would obey."""
+    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.split()))
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"
 
 
 def leave(status: int) -> NoReturn:

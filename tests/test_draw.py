@@ -4,7 +4,6 @@ import io
 import subprocess
 import sys
 import time
-import types
 
 import numpy as np
 import pandas as pd
@@ -152,9 +151,7 @@ def test_critical_asks_for_the_critical_curve_at_phi(monkeypatch):
         asked["columns"], asked["phi"] = list(frame), phi
         return 2 * frame["einsteinradius"].to_numpy()
 
-    scenes = types.SimpleNamespace(critical_radii=critical_radii)
-    monkeypatch.setitem(sys.modules, "droulette.pipeline.scenes", scenes)
-    monkeypatch.setattr("droulette.pipeline.scenes", scenes, raising=False)
+    monkeypatch.setattr("droulette.pipeline.draw.critical_radii", critical_radii)
     frame = table(source={"position": "critical"}, lens={"mode": "SIE"})
     assert {"lens", *LENS} <= set(asked["columns"]) and (asked["phi"] == frame["phi"]).all()
     assert (frame["R"] <= 2.4 * frame["einsteinradius"]).all()

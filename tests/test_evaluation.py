@@ -120,6 +120,15 @@ def test_the_json_holds_what_the_prediction_files_give(data, evaluated):
     assert set(orders.loc["testing"].index) == {"other", "m = 0", "m = 1", "m = 2"}
 
 
+def test_the_summary_is_that_of_the_testing_part_with_short_names(evaluated):
+    output, returned = evaluated
+    testing = returned["testing"]
+    summary = json.loads((output / "summary.json").read_text())
+    assert list(summary)[:3] == ["r2_quantile", "r2", "picture_error"]
+    assert summary.pop("picture_error") == testing["pictures"]["predicted_true"]
+    assert summary == {name: testing[name] for name in ("r2_quantile", "r2", "mae", "coverage68", "coverage95")}
+
+
 def test_bands_of_einstein_radius_hold_the_metrics_of_their_rows(data, evaluated, tmp_path):
     """Radii that sort the rows by their place in the table, so that the rows of a band are known."""
     rows = files.read_csv(data / "roulette.csv")[["filename"]]
@@ -153,13 +162,14 @@ def test_plots_are_pictures(evaluated):
 def test_evaluating_twice_gives_the_same_bytes(data, evaluated, tmp_path):
     run(data, tmp_path)
     written = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
-    assert len(written) == 10
+    assert len(written) == 11
     assert [(tmp_path / p).read_bytes() for p in written] == [(evaluated[0] / p).read_bytes() for p in written]
 
 
 def test_an_evaluation_without_a_roulette_table_has_no_picture_errors(data, tmp_path):
     found = run(data, tmp_path, roulette=None)
     assert all("pictures" not in found[name] for name in PARTS)
+    assert "picture_error" not in json.loads((tmp_path / "summary.json").read_text())
     assert not (tmp_path / "plots" / "gallery.png").exists()
 
 

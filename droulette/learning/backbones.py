@@ -11,12 +11,13 @@ from torch import nn
 from torch.nn import functional
 
 from droulette.errors import UserError
+from droulette.learning import own
 from droulette.learning.polar import Polar
 from droulette.learning.seeing import WholePicture
 from droulette.learning.symmetry import Laws
 
 OWN = {
-    "polar": {"widths": (32, 64, 128, 256)},
+    "polar": {"widths": (32, 64, 128, 256), "hidden": 512, "maps": 32},
     "polar_large": {"widths": (64, 128, 256, 512), "rows": 96, "columns": 192, "hidden": 512, "maps": 32},
     "polar_tiny": {"widths": (8, 16, 32), "rows": 32, "columns": 64, "hidden": 64},  # to try things out
 }
@@ -31,12 +32,12 @@ def names() -> list[str]:
     """Every backbone that `build` knows."""
     import torchvision.models
 
-    return [*OWN, *torchvision.models.list_models(module=torchvision.models)]
+    return [*OWN, *(name for module in (torchvision.models, own) for name in torchvision.models.list_models(module))]
 
 
 def check(name: str) -> None:
     """Raises `UserError`, with the nearest known name, if there is no such backbone."""
-    if name not in (known := names()):
+    if name not in OWN and name not in (known := names()):  # torchvision takes seconds to import
         nearest = difflib.get_close_matches(name, known, 1, cutoff=0)[0]
         raise UserError(
             f"settings.model: found {name!r}, expected 'polar' or a torchvision model; nearest: {nearest!r}"
@@ -149,7 +150,7 @@ def _load(network: nn.Module, path: Path) -> None:
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # each of the two readers has its own family of errors for foreign bytes
-        raise UserError(f"{path}: not a file of weights: {str(error).splitlines()[0]}") from error
+        raise UserError(f"{path}: not a file of weights: {(str(error) or repr(error)).splitlines()[0]}") from error
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise UserError(f"{path}: found no plain table of tensors, expected a network's state")
     own = network.state_dict()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import model_validator
+from pydantic import create_model, model_validator
 
 from droulette.parameters.reading import (
     Checked,
@@ -17,8 +17,9 @@ from droulette.parameters.reading import (
     mismatch,
     number,
 )
+from droulette.physics import own
 
-LENSES = {"PM": "PM", "PointMass": "PM", "SIS": "SIS", "SIE": "SIE"}
+LENSES = {"PM": "PM", "PointMass": "PM", "SIS": "SIS", "SIE": "SIE"} | {name: name for name in own.MODELS["lens"]}
 MODELS = {"Raytrace": "Raytrace", "Roulette": "Roulette"}
 SOURCES = {
     "Spherical": "Spherical",
@@ -30,7 +31,7 @@ SOURCES = {
     "Triangle": "Triangle",
     "t": "Triangle",
     "Image": "Image",
-}
+} | {name: name for name in own.MODELS["source"]}
 # Name: simulation model, lens, sampled.
 CONFIGS = {
     "rs": ("Raytrace", "SIS", False),
@@ -72,7 +73,7 @@ def constellation(text: str) -> str:
     """Check `mode/x/y/sigma/sigma2/theta/n_sersic/luminosity;…`. Raises ValueError."""
     for part in text.split(";"):
         mode, *numbers = part.split("/")
-        if mode not in SOURCES or mode == "Image" or len(numbers) != 7:
+        if mode not in SOURCES or mode == "Image" or own.columns("source", [mode]) or len(numbers) != 7:
             raise ValueError
         values = [number(float(x)) for x in numbers]
         if min(values[2:4]) <= 0:
@@ -95,6 +96,16 @@ def _radii(value: Any) -> tuple[float | str, ...]:
     if not values:
         raise ValueError
     return tuple(map(_radius, values))
+
+
+def _with_own(table: type[Table], kind: str) -> type[Table]:
+    """The table, with a key for each parameter of the models in physics/own."""
+    added = {
+        name: (Annotated[Distribution, Drawn(p.gt, p.ge, p.le)],
+               key(Distribution(*p.default), p.meaning, p.unit, alias=name))
+        for name, p in own.parameters(kind).items()
+    }  # fmt: skip
+    return create_model(table.__name__, __base__=table, __doc__=table.__doc__, **added) if added else table
 
 
 Length = Annotated[Distribution, Drawn(gt=0, le=MAX_LENGTH)]
@@ -157,6 +168,9 @@ class Lens(Table):
     )
 
 
+Lens = _with_own(Lens, "lens")
+
+
 class Cluster(Table):
     """Several lenses in one: the sum of their potentials."""
 
@@ -211,6 +225,9 @@ class Source(Table):
             "Gaussian": {"SersicSphere": "Spherical", "SersicEllipsoid": "Ellipsoid"},
         }.get(self.lightprofile, {})
         return tuple(turned.get(mode, mode) for mode in self.mode)
+
+
+Source = _with_own(Source, "source")
 
 
 class Position(Table):

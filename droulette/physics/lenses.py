@@ -1,7 +1,7 @@
 """Lens potentials. A lens is its potential ψ(x, y); whatever else is asked of it follows from that.
 
-To add one, write a frozen dataclass whose fields are (B,) arrays, in the order in which a cluster string
-lists them, give it `potential`, and enter it in `LENSES`. A closed `deflection` makes it faster, a `curvature`
+Each is a frozen dataclass whose fields are (B,) arrays, in the order in which a cluster string lists them, with a
+`potential`, and stands in `LENSES`; the folder `own` is for yours. A closed `deflection` makes it faster, a `curvature`
 bound lets the renderer skip what stays black; neither is needed. Where both are functions of numbers that are
 made once a row (`constants`), as they are below, `kernels.py` can compile them.
 """
@@ -41,14 +41,16 @@ class Lens:
         raise NotImplementedError
 
 
-class _CentredLens(Lens):
+class CentredLens(Lens):
+    """A lens whose one centre is its origin."""
+
     def centres(self) -> list[tuple[Array, Array]]:
         zero = self.einstein_radius * 0.0
         return [(zero, zero)]
 
 
 @dataclass(frozen=True)
-class PointMass(_CentredLens):
+class PointMass(CentredLens):
     """ψ = θ_E² ln R."""
 
     einstein_radius: Array
@@ -78,7 +80,7 @@ def point_mass_curvature(x, y, distance, square):
 
 
 @dataclass(frozen=True)
-class SIS(_CentredLens):
+class SIS(CentredLens):
     """Singular isothermal sphere: ψ = θ_E R."""
 
     einstein_radius: Array
@@ -108,7 +110,7 @@ def sis_curvature(x, y, distance, einstein_radius):
 
 
 @dataclass(frozen=True)
-class SIE(_CentredLens):
+class SIE(CentredLens):
     """Singular isothermal ellipsoid (Kormann, Schneider & Bartelmann 1994, A&A 284, 285).
 
     ψ = θ_E (√f / f′) [u asinh(f′u / fR) + v asin(f′v / R)], f′ = √(1 − f²), with (u, v) the coordinates rotated

@@ -1,8 +1,8 @@
 """Source brightness in grey levels as a function of the offset (dx, dy) from the source centre, in px.
 
-Values are not clipped here: the renderer clips them to 0…255. Parameters are (B, …) arrays. To add a source, write a
-frozen dataclass with `brightness` and `extent`, and enter it in `SOURCES`; as in `lenses.py`, one whose brightness is
-a function of `constants` can be compiled by `kernels.py`.
+Values are not clipped here: the renderer clips them to 0…255. Parameters are (B, …) arrays. A source is a
+frozen dataclass with `brightness` and `extent`, and stands in `SOURCES`; the folder `own` is for yours. As in
+`lenses.py`, one whose brightness is a function of `constants` can be compiled by `kernels.py`.
 """
 
 from __future__ import annotations

@@ -11,7 +11,10 @@ import pandas as pd
 
 from droulette.parameters.reading import Distribution
 from droulette.parameters.simulation import CONFIGS, Cluster, Lens, Position, Source
+from droulette.physics import own
 from droulette.physics.elementary import angle_in_degrees, cosine_and_sine, log1p
+from droulette.physics.lenses import LENSES
+from droulette.pipeline.scenes import critical_radii, lens_columns
 
 if TYPE_CHECKING:
     from droulette.parameters import Parameters
@@ -99,7 +102,7 @@ def draw_table(params: Parameters, start: int = 0, stop: int | None = None) -> p
     if source.image is not None:
         frame["image"] = source.image
     frame["R"], frame["phi"] = radius, phi
-    for name in ("sigma", "sigma2", "theta", "n_sersic", "luminosity"):
+    for name in (*own.KNOWN["source"], *own.columns("source", source.mode)):
         frame[name] = streams.draw(f"source.{name}", getattr(source, name))
     frame["x"], frame["y"] = x, y
     frame["chi"] = streams.draw("lens.chi", params.lens.chi)
@@ -114,14 +117,16 @@ def _lens(streams: Streams, lens: Lens, config: np.ndarray | None, constituent: 
     """Columns of a single lens, or of one constituent of a cluster."""
     if config is None:
         mode = streams.choose(f"lens.mode{constituent}", lens.mode)
+        added = own.columns("lens", lens.mode)
     else:
+        added = []
         mode = _lookup(config, {name: CONFIGS[name][1] for name in CONFIGS})
     return {
         "lens": mode,
         "einsteinradius": streams.draw(f"lens.einstein{constituent}", lens.einstein),
         "ellipseratio": streams.draw(f"lens.ellipseratio{constituent}", lens.ellipseratio),
         "orientation": streams.draw(f"lens.orientation{constituent}", lens.orientation),
-    }
+    } | {name: streams.draw(f"lens.{name}{constituent}", getattr(lens, name)) for name in added}
 
 
 def _clusters(
@@ -140,11 +145,12 @@ def _clusters(
         reach = np.where(there, np.maximum(reach, distance + theta), reach)
         mode = np.where(one["lens"] == "PM", "PointMass", one["lens"])
         x, y = distance * cos, distance * sin
-        numbers = (x, y, theta, one["ellipseratio"], one["orientation"])
-        rows = zip(mode, *(map(repr, column.tolist()) for column in numbers), strict=True)
+        numbers = {name: list(map(repr, column.tolist())) for name, column in one.items() if name != "lens"}
+        rows = zip(mode, map(repr, x.tolist()), map(repr, y.tolist()), strict=True)
+        columns = {name: [numbers[column] for column in lens_columns(LENSES[name])] for name in set(mode)}
         for row, fields in enumerate(rows):
             if there[row]:
-                constituents[row].append("/".join(fields if fields[0] == "SIE" else fields[:4]))
+                constituents[row].append("/".join((*fields, *(column[row] for column in columns[fields[0]]))))
     return [";".join(text) for text in constituents], reach
 
 
@@ -162,8 +168,6 @@ def _position(
     else:
         limit = reach
         if source.position == "critical" and position.r is None:
-            from droulette.pipeline.scenes import critical_radii
-
             limit = critical_radii(frame, phi)
         low = _bound(position.r_min, reach, np.ones_like(reach))
         high = position.r_relativemax * limit

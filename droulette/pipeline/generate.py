@@ -12,6 +12,7 @@ import pandas as pd
 
 from droulette.devices import cores
 from droulette.errors import UserError
+from droulette.physics import own
 from droulette.physics.amplitudes import amplitudes, orders
 from droulette.physics.arrays import to_numpy
 from droulette.physics.batches import move, take
@@ -78,6 +79,7 @@ def generate_chunks(
     writer: Writer | None,
     *,
     name: str = "dataset.csv",
+    first: int = 0,
     workers: int | None = None,
     device: str = "cpu",
     progress: Callable[[int], object] = lambda count: None,
@@ -91,6 +93,7 @@ def generate_chunks(
         writer: keeps the PNG file of each picture; None: no pictures are kept, and none is drawn unless its centre
             of light is wanted.
         name: what error messages call the table.
+        first: the place of the first chunk's first row in the dataset.
         workers: threads that draw and encode; by default one a core.
         device: where pixels are computed. Reference points and amplitudes are always computed on the CPU.
         progress: called with the number of rows just finished.
@@ -101,7 +104,6 @@ def generate_chunks(
     pool = ThreadPoolExecutor(workers or cores())
     try:
         waiting: tuple | None = None
-        first = 0
         for chunk in chunks:
             frame = normalise(chunk, name)
             drawn = _draw_chunk(pool, frame, first, drawing, writer, name, device, progress)
@@ -269,7 +271,8 @@ def check_filenames(frame: pd.DataFrame, name: str, seen: set[str]) -> None:
 
 def _roulette_table(frame: pd.DataFrame, drawing: Drawing, tables: Tables) -> pd.DataFrame:
     columns: dict[str, object] = {"filename": frame["filename"]}
-    columns |= {column: frame[column] for column in SOURCE_COLUMNS if column in frame}
+    named = (*SOURCE_COLUMNS, *own.columns("source", frame["source"].unique()))
+    columns |= {column: frame[column] for column in named if column in frame}
     eta = np.stack([frame["x"], frame["y"]]).astype(np.float64)
     for label, values in (
         ("lens", 0.0 - tables.centre),

@@ -6,6 +6,7 @@ Rows of one *kind* (the same simulation model, lens constituents and source) sha
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import Field, dataclass, fields, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ import pandas as pd
 
 from droulette.errors import UserError
 from droulette.parameters.simulation import CONFIGS, MODELS
+from droulette.physics import own
 from droulette.physics.amplitudes import critical_radius
 from droulette.physics.elementary import cosine_and_sine
 from droulette.physics.lenses import LENSES, Cluster, Lens
@@ -40,7 +42,11 @@ RANGES = {
     "y": (-1e6, 1e6, True),
     "xiX": (-1e7, 1e7, True),
     "xiY": (-1e7, 1e7, True),
-}
+} | {name: p.range for kind in own.MODELS for name, p in own.parameters(kind).items()}
+
+
+MOST_CONSTITUENTS = 1000  # of a cluster or a constellation
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP")  # of a source's picture: none that runs another program
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,11 @@ class Kind:
 def parameters_of(kind: type) -> list[Field]:
     """The fields of a lens or source that a table gives."""
     return [field for field in fields(kind) if field.init]
+
+
+def lens_columns(kind: type[Lens]) -> list[str]:
+    """The columns of a lens's parameters, in the order of a cluster string."""
+    return [LENS_COLUMNS.get(field.name, field.name) for field in parameters_of(kind)]
 
 
 def normalise(
@@ -143,6 +154,12 @@ def kinds(frame: pd.DataFrame, name: str) -> list[Kind]:
             source if "/" not in str(source) else _names(source),
         )
         if key not in cache:
+            for column, names in (("cluster", lenses), ("source", key[4])):
+                if isinstance(names, tuple) and len(names) > MOST_CONSTITUENTS:
+                    raise UserError(
+                        f"{name}: row {label + 1}, column {column}: found {len(names)} constituents, "
+                        f"expected at most {MOST_CONSTITUENTS}"
+                    )
             for lens_name in lenses:
                 if lens_name not in LENSES:
                     raise UserError(
@@ -151,10 +168,11 @@ def kinds(frame: pd.DataFrame, name: str) -> list[Kind]:
                     )
             sources = _names(source) if "/" in str(source) else (source,)
             for source_name in sources:
-                if source_name not in SOURCES:
+                known = _CONSTELLATION if "/" in str(source) else SOURCES
+                if source_name not in known:
                     raise UserError(
                         f"{name}: row {label + 1}, column source: "
-                        f"found {source_name!r}, expected one of {', '.join(SOURCES)}"
+                        f"found {source_name!r}, expected one of {', '.join(known)}"
                     )
             cache[key] = Kind(model, bool(sampled), lenses, has_cluster, sources, "/" in str(source))
         result.append(cache[key])
@@ -191,21 +209,15 @@ def lens_batch(frame: pd.DataFrame, kind: Kind, name: str, canvas: int = 512) ->
         )
         lenses = []
         for lens_name, values in zip(kind.lenses, numbers, strict=True):
-            for field, column in zip(parameters_of(LENSES[lens_name]), values[2:], strict=True):
-                _check_range(
-                    frame["cluster"],
-                    column,
-                    LENS_COLUMNS.get(field.name, field.name),
-                    "cluster",
-                    name,
-                )
+            for axis, column in zip("xy", values, strict=False):
+                _check_range(frame["cluster"], column, axis, "cluster", name)
+            for key, values_of_key in zip(lens_columns(LENSES[lens_name]), values[2:], strict=True):
+                _check_range(frame["cluster"], values_of_key, key, "cluster", name)
             lenses.append(LENSES[lens_name](*values[2:]))
         lens: Lens = Cluster(tuple(lenses), tuple(v[0] for v in numbers), tuple(v[1] for v in numbers))
     else:
         kind_of_lens = LENSES[kind.lenses[0]]
-        lens = kind_of_lens(
-            *(_numbers(frame, LENS_COLUMNS.get(f.name, f.name), name) for f in parameters_of(kind_of_lens))
-        )
+        lens = kind_of_lens(*(_numbers(frame, column, name) for column in lens_columns(kind_of_lens)))
     return Sampled.of(lens, len(frame), canvas) if kind.sampled else lens
 
 
@@ -251,6 +263,9 @@ def _exactly(part: list[str], count: int) -> list[str]:
 
 
 CONSTELLATION_FIELDS = ("x", "y", "sigma", "sigma2", "theta", "n_sersic", "luminosity")
+_CONSTELLATION = [
+    name for name, kind in SOURCES.items() if {f.name for f in parameters_of(kind)} < {*CONSTELLATION_FIELDS}
+]
 
 
 def source_batch(frame: pd.DataFrame, kind: Kind, name: str) -> Source:
@@ -261,8 +276,8 @@ def source_batch(frame: pd.DataFrame, kind: Kind, name: str) -> Source:
         sources = []
         for source_name, values in zip(kind.sources, numbers, strict=True):
             named = dict(zip(CONSTELLATION_FIELDS, values, strict=False))
-            for f in parameters_of(SOURCES[source_name]):
-                _check_range(frame["source"], named[f.name], f.name, "source", name)
+            for field in ("x", "y", *(f.name for f in parameters_of(SOURCES[source_name]))):
+                _check_range(frame["source"], named[field], field, "source", name)
             sources.append(SOURCES[source_name](**{f.name: named[f.name] for f in parameters_of(SOURCES[source_name])}))
         return Constellation(tuple(sources), tuple(v[0] for v in numbers), tuple(v[1] for v in numbers))
     kind_of_source = SOURCES[kind.sources[0]]
@@ -277,13 +292,23 @@ def _picture(frame: pd.DataFrame, name: str) -> Picture:
     if "image" not in frame or frame["image"].nunique() != 1:
         raise UserError(f"{name}: source Image needs a column 'image' that names one picture file")
     path = Path(str(frame["image"].iloc[0]))
-    if path.is_absolute() or ".." in path.parts:  # a table from elsewhere must not reach into other folders
+    # A table from elsewhere must not reach into other folders.
+    if path.is_absolute() or ".." in path.parts or not _resolves_below(path):
         raise UserError(f"{name}: column image: found {str(path)[:80]!r}, expected a path below the working folder")
     try:
-        with PillowImage.open(path) as picture:
-            return Picture(np.array(picture.convert("L")))
-    except (OSError, ValueError, PillowImage.DecompressionBombError) as error:
-        raise UserError(f"{path}: not a readable picture: {error}") from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", PillowImage.DecompressionBombWarning)
+            with PillowImage.open(path, formats=FORMATS) as picture:
+                return Picture(np.array(picture.convert("L")))
+    except Exception as error:  # each format has its own family of errors for foreign bytes
+        raise UserError(f"{path}: not a readable picture: {str(error)[:200]}, expected {', '.join(FORMATS)}") from error
+
+
+def _resolves_below(path: Path) -> bool:
+    try:
+        return path.resolve().is_relative_to(Path().resolve())
+    except (OSError, ValueError, RuntimeError):  # a name too long, a NUL, links in a circle
+        return False
 
 
 AMPLITUDE = re.compile(r"(alpha|beta)\[(\d{1,2})\]\[(\d{1,2})\]")
