@@ -118,8 +118,7 @@ def _read_fits(path: Path) -> Own:
     from astropy.io import fits
 
     try:
-        with warnings.catch_warnings(), fits.open(path, memmap=False, lazy_load_hdus=True) as opened:
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"), fits.open(path, memmap=False) as opened:
             place, shape = next(((k, hdu.shape) for k, hdu in enumerate(opened) if hdu.is_image and hdu.shape), (0, ()))
             if shape:
                 _check_size(shape, path)
