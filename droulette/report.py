@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from droulette.commands import dataset_of
+from droulette import commands
+from droulette.commands import dataset_of, speaking
 from droulette.errors import UserError, cli, leave
 
 if TYPE_CHECKING:
@@ -16,9 +16,15 @@ if TYPE_CHECKING:
 PICTURES = 200  # about 9 MB in all, of which Plotly is 5
 
 
+EXAMPLES = """
+python -m droulette.report
+python -m droulette.report --compare main --compare exp-a1b2c --output comparison.html
+"""
+
+
 @cli
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m droulette.report", description=__doc__)
+    parser = commands.parser("report", "A page that shows a dataset, a model and its errors.", EXAMPLES)
     parser.add_argument("--params", default="params.toml", help="TOML file (default: %(default)s)")
     parser.add_argument("--model", default="models/model.safetensors", help="default: %(default)s")
     parser.add_argument("--metrics", default="metrics", help="folder of the evaluation (default: %(default)s)")
@@ -35,15 +41,16 @@ def main(argv: list[str] | None = None) -> None:
     if arguments.pictures < 1:
         raise UserError(f"--pictures: found {arguments.pictures}, expected 1 or more")
     output = arguments.output or Path(arguments.metrics) / ("comparison.html" if arguments.compare else "report.html")
-    report_by(
-        parameters.load(arguments.params),
-        arguments.params,
-        arguments.model,
-        arguments.metrics,
-        output,
-        compare=arguments.compare,
-        pictures=arguments.pictures,
-    )
+    with speaking(arguments):
+        report_by(
+            parameters.load(arguments.params),
+            arguments.params,
+            arguments.model,
+            arguments.metrics,
+            output,
+            compare=arguments.compare,
+            pictures=arguments.pictures,
+        )
 
 
 def report_by(
