@@ -371,6 +371,34 @@ def test_a_mistake_in_a_model_is_named(code, message):
     assert before == LENSES
 
 
+def test_what_is_wrong_with_an_own_models_number_is_one_line(own_models):
+    folder = own_models.path / "wrong"
+    folder.mkdir(exist_ok=True)
+    text = block_of("own-lens.md", "softened.toml").replace("core-max = 8 ", "core-max = -1 ")
+    (folder / "wrong.toml").write_text(text)
+    (folder / "wrong.csv").write_text(
+        "filename,lens,einsteinradius,core,source,sigma,x,y\n"
+        "a.png,Softened,9,2,Spherical,3,1,1\n"
+        "b.png,Softened,9,-2,Spherical,3,1,1\n"
+    )
+    (folder / "constellation.csv").write_text(
+        "filename,lens,einsteinradius,source,x,y\na.png,SIS,9,Ring/0/0/3/3/0/1/1,1,1\n"
+    )
+    for options, message in (
+        (["--toml", "wrong/wrong.toml"], "wrong/wrong.toml: lens.core-max: found -1, expected a number in (0, 1_000]"),
+        (
+            ["--csvfile", "wrong/wrong.csv"],
+            "wrong/wrong.csv: row 2, column core: found -2, expected a number in (0, 1000]",
+        ),
+        (["--csvfile", "wrong/constellation.csv"], "row 1, column source: found 'Ring', expected one of"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "droulette.datagen", *options, "--outfile", "wrong/out.csv", "--no-pictures"],
+            cwd=own_models.path, text=True, capture_output=True,
+        )  # fmt: skip
+        assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr, done.stderr
+
+
 def test_the_documented_backbone_learns_by_its_own_code(finished, tmp_path):
     """The page's commands train it, and the model file holds its layers."""
     page = ROOT / "docs" / "own-backbone.md"
