@@ -8,6 +8,7 @@ import shlex
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
@@ -40,22 +41,18 @@ def run_command(
     command: Sequence[str], cwd: str | Path | None = None, environment: dict[str, str] | None = None, own: bool = False
 ) -> Run:
     """Run a command; `own`: its last line of output is `{"seconds": …}`."""
-    start = time.perf_counter()
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT if not own else subprocess.DEVNULL,
-        text=True,
-        cwd=cwd,
-        env=os.environ | (environment or {}),
-    )
-    output = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - start
-    process.returncode = os.waitstatus_to_exitcode(status)
+    with tempfile.TemporaryFile() as output:
+        start = time.perf_counter()
+        environment = os.environ | (environment or {})
+        process = subprocess.Popen(command, stdout=output, stderr=output, cwd=cwd, env=environment)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        output.seek(0)
+        text = output.read().decode(errors="replace").strip()
     if process.returncode:
-        raise SystemExit(f"failed: {shlex.join(command)[:200]}\n{output[-2000:]}")
-    found = json.loads(output.strip().splitlines()[-1]) if own else {}
+        raise SystemExit(f"failed: {shlex.join(command)[:200]}\n{text[-2000:]}")
+    found = json.loads(text.splitlines()[-1]) if own else {}
     return Run(seconds, found.get("seconds", seconds), usage.ru_maxrss / 1024, found)
 
 

@@ -1,6 +1,7 @@
 """Stage generate: the tables [simulator], [lens], [cluster], [source] and [position] become pictures and labels."""
 
 import argparse
+import gc
 from pathlib import Path
 
 from droulette import parameters
@@ -25,4 +26,5 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    gc.set_threshold(100_000)  # as in `droulette.datagen`
     leave(main())
