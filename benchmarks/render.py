@@ -179,7 +179,8 @@ def main() -> None:
     caustics = Caustics(few, torch.float32)
     ours = {threads: Ours(frame, threads) for threads in (1, 2)}
     lit = float((draw_ours(frame) > 0).sum((1, 2)).mean())
-    limit = arithmetic_speed() / (operations(frame) * lit)
+    most = arithmetic_speed()
+    limit = most / (operations(frame) * lit)
     same_lens(few, caustics)
 
     names = ("droulette", "lenstronomy", "caustics, vmap", "caustics, singly")
@@ -222,9 +223,9 @@ def main() -> None:
         f"droulette is **{ratios[0]:.1f}** times as fast as the faster peer on one thread, **{ratios[1]:.1f}** on two "
         "(lenstronomy has no threads: two processes, whose pictures stay there). caustics computes in float32, the "
         "others in float64; all are rounded to 8 bits before they are compared, each with its own formula.",
-        f"Limit: {operations(frame):.0f} floating-point operations a lit pixel, {lit:,.0f} lit pixels a picture; at one "
-        f"core's speed in matrix products, {arithmetic_speed() / 1e9:.0f} GFLOP/s, {limit:,.0f} pictures/s. Divisions "
-        "and square roots, which cost a multiple of a product, and the search for lit pixels keep it from that.",
+        f"Limit: {operations(frame):.0f} floating-point operations a lit pixel, {lit:,.0f} lit pixels a picture; at "
+        f"one core's speed in matrix products, {most / 1e9:.0f} GFLOP/s, {limit:,.0f} pictures/s. Divisions and square "
+        "roots, which cost a multiple of a product, and the search for lit pixels keep it from that.",
     )
 
 
