@@ -63,7 +63,8 @@ def measure(args: argparse.Namespace, top: Path) -> None:
     for pattern, value in SMALL.items():
         text = re.sub(pattern, value, text, flags=re.MULTILINE)
     (clone / "params.toml").write_text(text)
-    subprocess.run(["git", "init", "-q", clone], check=True)
+    for command in ("init -q", "add --all", "-c user.name=b -c user.email=b@example.org commit -q -m all"):
+        subprocess.run(["git", *command.split()], cwd=clone, check=True)
     say("dvc repro, once")
     call(clone, "dvc", "repro")
     empty.mkdir()
