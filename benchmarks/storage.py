@@ -46,7 +46,11 @@ PROGRAMS = Path(sys.executable).parent
 class Cost:
     step: str
     seconds: float
+    processor: float  # seconds of it; a loaded machine changes these little
     peak_mib: float
+
+    def __str__(self) -> str:
+        return f"{self.seconds:.1f}, {self.processor:.1f}, {self.peak_mib:.0f}"
 
 
 @dataclass(frozen=True)
@@ -74,8 +78,8 @@ class Project:
             "DVC_NO_ANALYTICS": "1",
         }
 
-    def run(self, *command: str) -> tuple[float, float]:
-        """Seconds and peak MiB of a command. Its output is shown if it fails."""
+    def run(self, *command: str) -> tuple[float, float, float]:
+        """Seconds, seconds of the processor and peak MiB of a command. Its output is shown if it fails."""
         start = time.perf_counter()
         with tempfile.TemporaryFile() as output:
             process = subprocess.Popen(
@@ -86,7 +90,7 @@ class Project:
             if process.returncode:
                 output.seek(0)
                 raise SystemExit(f"{' '.join(command)} failed: {output.read()[-2000:].decode(errors='replace')}")
-        return time.perf_counter() - start, usage.ru_maxrss / 1024
+        return time.perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
     def cost(self, step: str, *command: str) -> Cost:
         return Cost(step, *self.run(*command))
@@ -159,9 +163,9 @@ def main() -> None:
             costs[storage], sizes[storage] = measure(Path(folder), storage, args)
 
     print(f"{machine()}; {args.pictures:,} pictures of {args.side}², cache.type = {args.cache_type}")
-    print(f"\n| seconds (peak MiB) | {' | '.join(args.storage)} |\n|---{'|---' * len(args.storage)}|")
+    print(f"\n| seconds, of the processor, peak MiB | {' | '.join(args.storage)} |\n|---{'|---' * len(args.storage)}|")
     for row in zip(*costs.values(), strict=True):
-        print(f"| {row[0].step} | {' | '.join(f'{cost.seconds:.1f} ({cost.peak_mib:.0f})' for cost in row)} |")
+        print(f"| {row[0].step} | {' | '.join(map(str, row))} |")
     print(f"\n| files, MB, MB of blocks | {' | '.join(args.storage)} |\n|---{'|---' * len(args.storage)}|")
     for place in sizes[args.storage[0]]:
         found = [sizes[storage][place] for storage in args.storage]

@@ -187,6 +187,10 @@ http {{
     def url(self, port: int | None) -> str:
         return f"webdav://127.0.0.1:{port}/store"
 
+    @property
+    def http_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/store"
+
     def objects(self) -> dict[str, str]:
         return hashes(self.stored / "store")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from proxy import Proxy
-from servers import SERVERS, Server, hashes
+from servers import SERVERS, Nginx, Server, hashes
 from test_dvc import Clone, project_copy, stages_run
 
 OTHER_SEED = ("seed = 1\n\n[dataset]", "seed = 2\n\n[dataset]")  # of [problem]
@@ -115,10 +116,17 @@ def one_try():
 
 
 def cut(remote: Remote, clone: Clone, direction: str, count: float, *command: str, fetched: int = 0) -> None:
-    """Type a command whose connections are cut when `count` bytes have passed and so many files are in the clone's
-    cache; it says so and fails."""
-    due = (lambda: len(hashes(clone.path / ".dvc" / "cache")) >= fetched) if fetched else (lambda: True)
-    with remote.proxy.cut_after(int(count), direction, due), pytest.raises(AssertionError) as failure:
+    """Type a command whose connections are cut when `count` bytes have passed and so many new files are in the
+    clone; it says so and fails."""
+
+    def files() -> int:
+        return sum(len(names) for _, _, names in os.walk(clone.path))
+
+    enough = files() + fetched
+    with (
+        remote.proxy.cut_after(int(count), direction, lambda: files() >= enough),
+        pytest.raises(AssertionError) as failure,
+    ):
         clone.run(*command)
     said = str(failure.value)
     assert "ERROR" in said
@@ -164,6 +172,17 @@ def test_a_pull_in_another_clone_brings_the_same_bytes_also_after_a_cut(pushed, 
         assert 0 < len(fetched) < len(finished.objects)
         assert fetched.items() <= finished.objects.items()
     clone.dvc("pull", "--allow-missing")  # train and evaluate have not run
+    assert clone.hashes() == finished.main
+
+
+def test_a_pull_over_plain_http_brings_the_same_bytes(pushed, remote, finished):
+    if not isinstance(remote.server, Nginx):
+        pytest.skip("not a web server")
+    clone = remote.clone(pushed.clone, "reader")
+    login = {"auth": "basic"} | remote.server.secret
+    settings = "".join(f"    {key} = {value}\n" for key, value in login.items())
+    (clone.path / LOGIN).write_text(f"['remote \"public\"']\n    url = {remote.server.http_url}\n{settings}")
+    clone.dvc("pull", "--allow-missing", "--remote", "public")
     assert clone.hashes() == finished.main
 
 
