@@ -2,7 +2,7 @@
 
 Prints a Markdown table of the inputs tried. Ends with status 1 where a reader did anything else than take an input or
 refuse it in one line; the input is kept in a file that the last lines name. With --atheris SECONDS the parsers are
-fuzzed under coverage guidance as well, for that long each; it takes atheris, which requirements-bench.txt pins.
+fuzzed under coverage guidance as well, for that long each; it takes `pip install atheris==3.0.0`.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def guided(name: str, seconds: int) -> int:
 
         from droulette import files, parameters
         from droulette.errors import UserError
-        from droulette.pipeline import pictures, targets  # noqa: F401
+        from droulette.pipeline import pictures, targets
 
     corpus = Path("corpus")
     corpus.mkdir()

@@ -123,11 +123,10 @@ class Folder:
     def command(self, main: Callable[[list[str]], int], arguments: list[str], *names: str) -> str:
         """The same of a command: status 0, or 2 and one line on stderr."""
         errors = io.StringIO()
-        quiet = contextlib.redirect_stdout(io.StringIO())
-        with WATCH.inside(self.work, self.secret), time_limit(), quiet, contextlib.redirect_stderr(errors):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                status = main(arguments)
+        quiet = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors)
+        with WATCH.inside(self.work, self.secret), time_limit(), warnings.catch_warnings(), quiet[0], quiet[1]:
+            warnings.simplefilter("ignore")
+            status = main(arguments)
         said = errors.getvalue()
         if status == 0:
             return "taken"
@@ -143,7 +142,7 @@ def time_limit() -> Iterator[None]:
         raise AssertionError(f"not done after {TIME_LIMIT} s")
 
     signal.signal(signal.SIGALRM, late)
-    signal.alarm(TIME_LIMIT)
+    signal.alarm(TIME_LIMIT if WATCH.on else 0)
     try:
         yield
     finally:
@@ -215,12 +214,18 @@ NAMES = st.sampled_from(
     ]
 )  # fmt: skip
 LENSES = st.sampled_from(
-    ["SIS/1/2/3;SIE/1/1/3/0.5/20", "SIS", "SIS/1/2", "SIS/nan/0/1", "SIS/1e300/0/1", "SIE/0/0/1/0/0", ";", "/", "SIS/0/0/1;",
-     "SIS/0/0/0", "PM/0/0/1", "X/1/1/1", "SIS/1/1/1;" * 3000 + "SIS/1/1/1", "SIS/0/0/1e-300", "SIS/0/0/1_0"]
+    [
+        "SIS/1/2/3;SIE/1/1/3/0.5/20", "SIS", "SIS/1/2", "SIS/nan/0/1", "SIS/1e300/0/1", "SIE/0/0/1/0/0", ";", "/",
+        "SIS/0/0/1;", "SIS/0/0/0", "PM/0/0/1", "X/1/1/1", "SIS/1/1/1;" * 3000 + "SIS/1/1/1", "SIS/0/0/1e-300",
+        "SIS/0/0/1_0",
+    ]
 )  # fmt: skip
 SOURCES = st.sampled_from(
-    ["s/1/1/2/2/0/1/1", "s/1/1/2", "s/1e300/0/2/2/0/1/1;t/0/0/1/1/0/1/1", "SersicSphere/0/0/1/1/0/0.1/1", "Image", "Triangle",
-     "SersicSphere", "SersicEllipsoid", "Ellipsoid", "s", "s/" * 3000, "Image/0/0/1/1/0/1/1", "SersicSphere/0/0/1/1/0/1/1"]
+    [
+        "s/1/1/2/2/0/1/1", "s/1/1/2", "s/1e300/0/2/2/0/1/1;t/0/0/1/1/0/1/1", "SersicSphere/0/0/1/1/0/0.1/1", "Image",
+        "Triangle", "SersicSphere", "SersicEllipsoid", "Ellipsoid", "s", "s/" * 3000, "Image/0/0/1/1/0/1/1",
+        "SersicSphere/0/0/1/1/0/1/1",
+    ]
 )  # fmt: skip
 CELLS = NUMBERS | TEXTS | NAMES | LENSES | SOURCES
 
@@ -382,7 +387,7 @@ def models(path: Path) -> st.SearchStrategy[bytes]:
     header, body = json.loads(whole[8 : 8 + length]), whole[8 + length :]
     odd = st.recursive(
         st.none() | st.booleans() | st.integers(-(10**25), 10**25) | st.floats() | TEXTS
-        | st.sampled_from(["polar", "resnet18",  "resnet34", "os.system", "mse", "radial", "standard", 2**40, -1, 0, 100_000]),
+        | st.sampled_from(["polar", "resnet18", "os.system", "mse", "radial", "standard", 2**40, -1, 0, 10**5]),
         lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=2), max_leaves=4,
     )  # fmt: skip
     key, tensor = (
