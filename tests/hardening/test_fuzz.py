@@ -34,9 +34,7 @@ def test_any_bytes_are_taken_or_refused_in_one_line(found, name):
     strategy, check = found[name]
     options = {"derandomize": not CASES, "database": None, "suppress_health_check": list(HealthCheck)}
 
-    @settings(
-        max_examples=CASES or 40, derandomize=not CASES, database=None, deadline=None, suppress_health_check=every
-    )
+    @settings(max_examples=CASES or 40, deadline=None, **options)
     @given(strategy)
     def read(data):
         assert check(data) in ("taken", "refused")
