@@ -1,15 +1,96 @@
-"""What the commands share: which tables of a TOML file they need, and progress bars."""
+"""What the commands share: their help, how much they say, progress bars, and which tables of a TOML file they need."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import argparse
+import contextlib
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from droulette.errors import UserError
+from droulette.errors import UserError, one_line, styled
 
 if TYPE_CHECKING:
+    from tqdm import tqdm
+
     from droulette.parameters import Parameters
     from droulette.parameters.learning import Dataset
+
+LOG = logging.getLogger("droulette")
+NARROW = 60  # columns of a terminal, below which a bar has room for little more than the time left
+
+
+def parser(command: str, description: str, examples: str, notes: str = "") -> argparse.ArgumentParser:
+    """The options that every command has. examples: lines that can be typed."""
+    lines = "\n".join(f"  {line.strip()}" for line in examples.strip().splitlines())
+    options = argparse.ArgumentParser(
+        prog=f"python -m droulette.{command}",
+        description=description,
+        epilog=f"examples:\n{lines}\n\n{notes}".rstrip(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    amount = options.add_mutually_exclusive_group()
+    amount.add_argument("-q", "--quiet", action="store_true", help="say nothing but warnings and errors")
+    amount.add_argument("-v", "--verbose", action="store_true", help="say what is done when, and where errors arise")
+    return options
+
+
+@contextlib.contextmanager
+def speaking(args: argparse.Namespace, *, prints_result: bool = False) -> Iterator[None]:
+    """Say as much as --quiet and --verbose ask for, on stderr. prints_result: what is printed is not talk."""
+    handler = _Lines(args.verbose)
+    before = LOG.level, LOG.propagate
+    LOG.addHandler(handler)
+    LOG.propagate = False
+    LOG.setLevel(logging.DEBUG if args.verbose else logging.WARNING if args.quiet else logging.INFO)
+    try:
+        with contextlib.ExitStack() as stack:
+            if args.quiet and not prints_result:
+                nowhere = stack.enter_context(open(os.devnull, "w"))
+                stack.enter_context(contextlib.redirect_stdout(nowhere))
+            LOG.debug("Python %s, %s", sys.version.split()[0], " ".join(sys.argv))
+            yield
+            LOG.debug("done")
+    except UserError:
+        LOG.debug("raised here:", exc_info=True)
+        raise
+    finally:
+        LOG.removeHandler(handler)
+        LOG.setLevel(before[0])
+        LOG.propagate = before[1]
+
+
+class _Lines(logging.StreamHandler):
+    """A line each on stderr, above any progress bar: warnings named so, and with the time if `timed`."""
+
+    def __init__(self, timed: bool) -> None:
+        super().__init__(sys.stderr)
+        self.timed = timed
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = super().format(record) if record.exc_info else one_line(record.getMessage())
+        if record.levelno >= logging.WARNING:
+            line = styled("warning: ", "33", self.stream) + line
+        return f"[{record.relativeCreated / 1000:7.2f} s] {line}" if self.timed else line
+
+
+def stage(description: str | None, argv: list[str] | None) -> tuple[Parameters, str]:
+    """The parameters of a pipeline's stage, and their file; the process is then in the pipeline's folder."""
+    options = argparse.ArgumentParser(description=description)
+    options.add_argument("--params", default="params.toml", metavar="FILE", help="TOML file (default: params.toml)")
+    options.add_argument("-C", "--directory", metavar="FOLDER", help="the pipeline's folder, which all paths are in")
+    args = options.parse_args(argv)
+    if args.directory:
+        if not os.path.isdir(args.directory):
+            raise UserError(f"--directory: found no folder {args.directory!r}, expected a pipeline's")
+        os.chdir(args.directory)
+
+    from droulette import parameters
+
+    return parameters.load(args.params), args.params
 
 
 def dataset_of(params: Parameters, source: str, *parts: str, pictures: bool = True) -> Dataset:
@@ -23,11 +104,26 @@ def dataset_of(params: Parameters, source: str, *parts: str, pictures: bool = Tr
     return dataset
 
 
-def bar(total: int, doing: str) -> Callable[[int], object]:
-    """A progress bar, quiet where there is no terminal: to be called with each number of pictures done."""
+def progress_bar(total: int, doing: str, shown: bool = True) -> tqdm:
+    """Pictures done, rate and time left; quiet where there is no terminal, and one line however narrow that is."""
     from tqdm import tqdm
 
-    progress = tqdm(total=total, desc=doing, unit="picture", disable=None)
+    quiet = not shown or LOG.level >= logging.WARNING
+    narrow = shutil.get_terminal_size().columns < NARROW
+    return tqdm(
+        total=total,
+        desc=doing,
+        unit="picture",
+        disable=quiet or None,
+        dynamic_ncols=True,
+        bar_format="{percentage:3.0f}% {remaining} left|{bar}|" if narrow else None,
+    )
+
+
+def bar(total: int, doing: str) -> Callable[[int], object]:
+    """A progress bar as a function, to be called with each number of pictures done."""
+    LOG.debug("%s %d pictures", doing, total)
+    progress = progress_bar(total, doing)
 
     def step(done: int) -> None:
         progress.update(done)

@@ -4,25 +4,38 @@
 from __future__ import annotations
 
 import argparse
+import gc
+import shutil
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from droulette import files
+from droulette import commands, files
+from droulette.commands import LOG, speaking
 from droulette.errors import UserError, cli, leave
+from droulette.processes import together
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from droulette.parameters import Parameters
+    from droulette.processes import Team
+
+
+EXAMPLES = """
+python -m droulette.datagen --toml dataset.toml --csvfile dataset.csv --outfile roulette.csv --directory images -C
+python -m droulette.datagen --toml dataset.toml --size 100000 --dry-run
+python -m droulette.datagen --csvfile dataset.csv --directory again -C -Z 512 -z 256
+"""
 
 
 def parser() -> argparse.ArgumentParser:
-    options = argparse.ArgumentParser(
-        prog="python -m droulette.datagen",
-        description="Draw pictures of lensed galaxies with their lens table and roulette amplitudes.",
-        epilog="Options given here override the TOML file. Exit status 2 and one line for what is wrong in a file.",
+    options = commands.parser(
+        "datagen",
+        "Draw pictures of lensed galaxies with their lens table and roulette amplitudes.",
+        EXAMPLES,
+        "Options given here override the TOML file. Exit status 2 and one line for what is wrong in a file.",
     )
     add = options.add_argument
     add("--toml", metavar="FILE", help="distribution to draw from; without it the rows of --csvfile are drawn")
@@ -54,6 +67,7 @@ def parser() -> argparse.ArgumentParser:
     add("--device", help="auto (default), cpu, cuda or cuda:N")
     add("--no-pictures", dest="pictures", action="store_false", help="tables only")
     add("--workers", type=int, metavar="N", help="threads; by default one a core")
+    add("--dry-run", action="store_true", help="draw a sample in memory, and say what all would take; write nothing")
     return options
 
 
@@ -79,16 +93,17 @@ def main(argv: list[str] | None = None) -> None:
         "mask",
     )
     overrides = {f"simulator.{key}": getattr(args, key) for key in simulator}
-    params = load(args.toml, overrides | {"settings.device": args.device})
-    draw_dataset(
-        params,
-        args.toml or args.csvfile,
-        table=args.csvfile if args.toml is None else None,
-        dataset=args.csvfile if args.toml is not None else None,
-        pictures=args.directory if args.pictures else None,
-        roulette=args.outfile,
-        workers=args.workers,
-    )
+    with speaking(args):
+        draw_dataset(
+            load(args.toml, overrides | {"settings.device": args.device}),
+            args.toml or args.csvfile,
+            table=args.csvfile if args.toml is None else None,
+            dataset=args.csvfile if args.toml is not None else None,
+            pictures=args.directory if args.pictures else None,
+            roulette=args.outfile,
+            workers=args.workers,
+            dry_run=args.dry_run,
+        )
 
 
 def draw_dataset(
@@ -100,45 +115,78 @@ def draw_dataset(
     pictures: str | Path | None,
     roulette: str | Path | None,
     workers: int | None = None,
+    dry_run: bool = False,
 ) -> None:
     """Draw the rows of a distribution, or of an existing `table`: all files or none, with a progress bar.
 
+    Processes that torchrun started share the rows out, and write the files that one alone would write.
+
     source: the file that the parameters or the rows come from. dataset: CSV file for the rows that were drawn.
     pictures: folder for PNG files or shards. roulette: CSV file for reference points and amplitudes. None: not written.
+    dry_run: write nothing, and print what it would take.
     """
-    from tqdm import tqdm
-
     from droulette.devices import drawing_device
     from droulette.physics import kernels
+    from droulette.pipeline.estimate import estimate
     from droulette.pipeline.generate import CHUNK, Drawing, check_rows, generate_chunks
     from droulette.pipeline.storage import writer
 
     simulator = params.simulator
     drawing = Drawing(**{field: getattr(simulator, field) for field in Drawing.__dataclass_fields__})
     device = drawing_device(params.settings.device)
-    if table is None:
-        chunks, rows = _drawn_chunks(params, CHUNK), simulator.size
-    else:
-        chunks = _read_chunks(params, table, CHUNK)
-        rows = check_rows(_read_chunks(params, table, CHUNK), table, drawing.imagesize)
-    if device == "cpu":
-        kernels.prepare(rows)
     with ExitStack() as stack:  # what is entered first is finished last: with the amplitudes, the dataset is whole
-        write_roulette = stack.enter_context(_csv_writer(roulette))
-        write_dataset = stack.enter_context(_csv_writer(dataset))
-        storage = (pictures, simulator.storage, simulator.shard_size)
+        team = stack.enter_context(together())
+        rows = simulator.size
+        if table is not None:
+            checked = check_rows(_read_chunks(params, table, CHUNK), table, drawing.imagesize) if team.first else 0
+            rows = team.tell(checked)
+        LOG.debug("%s: %d rows of %d×%d px on %s", source, rows, drawing.size, drawing.size, device)
+        if dry_run:
+            kept = {"pictures": pictures is not None, "dataset": dataset is not None, "roulette": roulette is not None}
+            options = {"name": source, "workers": workers, "device": device}
+            print(estimate(_sample(params, table, rows), rows, drawing, kept, simulator.storage, **options))
+            return
+        own = team.share(rows, simulator.shard_size if simulator.storage == "parquet" else 1)
+        chunks = _drawn_chunks(params, own, CHUNK) if table is None else _own(own, _read_chunks(params, table, CHUNK))
+        if device == "cpu":
+            kernels.prepare(len(own))
+        write_roulette = stack.enter_context(_csv_writer(roulette, team))
+        write_dataset = stack.enter_context(_csv_writer(dataset, team))
+        storage = (pictures, simulator.storage, simulator.shard_size, team)
         keep = stack.enter_context(writer(*storage)) if pictures else None
-        bar = stack.enter_context(tqdm(total=rows, desc="drawing", unit="picture", disable=None))
-        options = {"name": source, "workers": workers, "device": device, "progress": bar.update}
-        for result in generate_chunks(map(write_dataset, chunks), drawing, keep, **options):
+        bar = stack.enter_context(commands.progress_bar(len(own), "drawing", shown=team.first))
+        options = {"first": own.start, "workers": workers, "device": device, "progress": bar.update}
+        for result in generate_chunks(map(write_dataset, chunks), drawing, keep, name=source, **options):
             write_roulette(result)
 
 
-def _drawn_chunks(params: Parameters, rows: int) -> Iterator[pd.DataFrame]:
+def _drawn_chunks(params: Parameters, own: range, rows: int) -> Iterator[pd.DataFrame]:
     from droulette.pipeline.draw import draw_table
 
-    size = params.simulator.size
-    return (draw_table(params, start, min(start + rows, size)) for start in range(0, size, rows))
+    return (draw_table(params, start, min(start + rows, own.stop)) for start in own[::rows])
+
+
+def _own(own: range, chunks: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    """Of the chunks of a whole table, those rows."""
+    for chunk in chunks:
+        part = chunk.loc[own.start : own.stop - 1]  # pandas' slices of labels have their end in them
+        if len(part):
+            yield part
+
+
+def _sample(params: Parameters, table: str | None, rows: int) -> pd.DataFrame:
+    """At most SAMPLE rows from all over the table."""
+    import pandas as pd
+
+    from droulette.pipeline.draw import draw_table
+    from droulette.pipeline.estimate import SAMPLE, places
+
+    if table is None:
+        parts = [draw_table(params, start, stop) for start, stop in places(rows)]
+    else:
+        step = -(-rows // SAMPLE)
+        parts = [frame[frame.index % step == 0] for frame in _read_chunks(params, table, 4096)]
+    return pd.concat(parts)
 
 
 def _read_chunks(params: Parameters, table: str, rows: int) -> Iterator[pd.DataFrame]:
@@ -151,19 +199,34 @@ def _read_chunks(params: Parameters, table: str, rows: int) -> Iterator[pd.DataF
 
 
 @contextmanager
-def _csv_writer(path: str | Path | None) -> Iterator[Callable[[pd.DataFrame], pd.DataFrame]]:
-    """A function that appends a table to the file, if there is to be one, and returns it."""
+def _csv_writer(path: str | Path | None, team: Team) -> Iterator[Callable[[pd.DataFrame], pd.DataFrame]]:
+    """A function that appends a table to the file, if there is to be one, and returns it.
+
+    Of a team, each process writes its rows beside the file, and the first puts them together in order.
+    """
     if path is None:
         yield lambda frame: frame
         return
-    with files.atomic_write(path) as partial, partial.open("wb") as stream:
+    with files.atomic_write(path) if team.first else nullcontext() as partial, ExitStack() as stack:
+        parts = [Path(f"{team.tell(partial)}{number or ''}") for number in range(team.count)]
+        own = parts[team.rank]
+        stack.callback(own.unlink, missing_ok=True) if not team.first else None
+        with own.open("wb") as stream:
 
-        def append(frame: pd.DataFrame) -> pd.DataFrame:
-            files.append_csv(frame, stream, header=stream.tell() == 0)
-            return frame
+            def append(frame: pd.DataFrame) -> pd.DataFrame:
+                files.append_csv(frame, stream, header=team.first and stream.tell() == 0)
+                return frame
 
-        yield append
+            yield append
+        team.wait()
+        if team.first:
+            with own.open("ab") as stream:
+                for part in parts[1:]:
+                    with part.open("rb") as other:
+                        shutil.copyfileobj(other, stream)
+        team.wait()
 
 
 if __name__ == "__main__":
+    gc.set_threshold(100_000)  # nothing in a thousand modules becomes garbage: looking costs a tenth of the start
     leave(main())

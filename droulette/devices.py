@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from droulette.errors import UserError
+from droulette.processes import launched
 
 if TYPE_CHECKING:
     import torch
@@ -14,20 +15,28 @@ if TYPE_CHECKING:
 
 
 def cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Processor cores that this process may use: its part, where torchrun started several on this machine."""
+    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, found // launched().local)
 
 
 def choose_device(name: str) -> torch.device:
     """ "auto" is the first CUDA device where there is one, else the processor.
 
+    Of several processes on a machine, each has a CUDA device of its own.
+
     Raises:
-        UserError: "cuda" where there is no CUDA, or an unknown device.
+        UserError: "cuda" where there is no CUDA, an unknown device, or fewer CUDA devices than processes.
     """
     import torch
 
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    team = launched()
+    if team.local > 1 and name.startswith("cuda:"):
+        raise UserError(f"settings.device: found {name!r} for {team.local} processes, expected 'cuda' or 'auto'")
+    if team.local > 1 and name == "cuda":
+        name = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
         device = torch.device(name)
     except RuntimeError as error:
@@ -57,15 +66,21 @@ def choose_precision(name: str, device: torch.device) -> str:
 
 
 def fabric_on(device: torch.device, precision: str = "32-true") -> Fabric:
-    """Lightning Fabric, which knows devices, precisions and processes, on one device."""
+    """Lightning Fabric, which knows devices, precisions and processes, on one device a process."""
     import logging
 
     from lightning_fabric import Fabric
 
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it would announce each precision
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
-    index = [device.index or 0] if device.type == "cuda" else 1
-    return Fabric(accelerator=device.type, devices=index, precision=precision)
+    team = launched()
+    if team.count == 1:
+        index = [device.index or 0] if device.type == "cuda" else 1
+        return Fabric(accelerator=device.type, devices=index, precision=precision)
+    nodes = team.count // team.local
+    fabric = Fabric(accelerator=device.type, devices=team.local, num_nodes=nodes, strategy="ddp", precision=precision)
+    fabric.launch()
+    return fabric
 
 
 def drawing_device(name: str) -> str:

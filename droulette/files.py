@@ -1,36 +1,56 @@
-"""Files appear whole or not at all: everything is written beside its place and renamed into it."""
+"""Files appear whole or not at all: everything is written beside its place and renamed into it.
+
+What a killed run left beside a place is removed by the next that writes there. A lock, which ends with its process,
+tells it from what another run is writing.
+"""
 
 from __future__ import annotations
 
+import csv
+import glob
+import io
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from droulette.errors import UserError
 
+try:
+    import fcntl
+except ImportError:  # not Unix: nothing is locked, and what was left stays
+    fcntl = None
+
 if TYPE_CHECKING:
     import pandas as pd
+
+LONGEST_LINE = 1 << 20  # bytes of a line of a table
+MOST_COLUMNS = 10_000
 
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
     """Give a temporary path beside `path`, renamed to it when the block ends well, else removed."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+    with _beside(path, _empty_file) as partial:
+        try:
+            yield partial
+            partial.chmod(0o666 & ~_umask())  # mkstemp makes the file private
+            with partial.open("rb") as stream:
+                os.fsync(stream.fileno())  # if the machine dies after the renaming, the content is there
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def _empty_file(**where) -> str:
+    handle, name = tempfile.mkstemp(**where)
     os.close(handle)
-    partial = Path(name)
-    try:
-        yield partial
-        partial.chmod(0o666 & ~_umask())  # mkstemp makes the file private
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    return name
 
 
 def _umask() -> int:
@@ -46,18 +66,53 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     Files that were in `path` before stay there unless a new one has their name.
     """
     path = Path(path)
+    with _beside(path, tempfile.mkdtemp) as partial:
+        try:
+            yield partial
+            if not path.exists():
+                partial.chmod(0o777 & ~_umask())  # mkdtemp makes the folder private
+                partial.rename(path)
+                return
+            for entry in sorted(os.scandir(partial), key=lambda entry: entry.name):
+                os.replace(entry.path, path / entry.name)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def _beside(path: Path, make: Callable[..., str]) -> Iterator[Path]:
+    """Make a file or folder beside `path`, locked while the block runs, and remove those that nobody writes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
+    prefix, suffix = f".{path.name[:200]}.", ".partial"
+    with _lock(path.parent):  # or else another run finds what is made here before it is locked
+        for left in path.parent.glob(f"{glob.escape(prefix)}*{suffix}"):
+            with _lock(left, wait=False) as locked, suppress(OSError):
+                if locked:
+                    shutil.rmtree(left) if left.is_dir() else left.unlink()
+        partial = Path(make(prefix=prefix, suffix=suffix, dir=path.parent))
+        lock = _lock(partial, wait=False)
+        lock.__enter__()
     try:
         yield partial
-        if not path.exists():
-            partial.chmod(0o777 & ~_umask())  # mkdtemp makes the folder private
-            partial.rename(path)
-            return
-        for entry in sorted(os.scandir(partial), key=lambda entry: entry.name):
-            os.replace(entry.path, path / entry.name)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        lock.__exit__(None, None, None)
+
+
+@contextmanager
+def _lock(path: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Lock a file or folder, if it can be, and say whether it was."""
+    handle, locked = None, False
+    try:
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        locked = True
+    except (OSError, AttributeError):  # locked by another, or no locks here
+        pass
+    try:
+        yield locked
+    finally:
+        if handle is not None:
+            os.close(handle)
 
 
 def write_csv(frame: pd.DataFrame, path: str | Path) -> None:
@@ -105,15 +160,25 @@ def read_csv(path: str | Path, required: Sequence[str] = ()) -> pd.DataFrame:
     """Read a table exactly as `write_csv` wrote it.
 
     Raises:
-        UserError: no such file, not a CSV of UTF-8 text, no rows, a column twice, or a `required` column missing.
+        UserError: no such file, not a CSV of UTF-8 text, no rows, a column twice, or a `required` column missing; a
+            line of more than 1 MiB, more than 10,000 columns, or a file larger than the machine's memory.
     """
     import pandas as pd
 
+    path = Path(path)
+    if hasattr(os, "sysconf") and path.is_file():
+        size, memory = path.stat().st_size, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        if size > memory:
+            found = f"found a table of {size / 1e9:.1f} GB, expected less than this machine's memory"
+            raise UserError(f"{path}: {found}, {memory / 1e9:.1f} GB")
     return pd.concat(read_csv_chunks(path, None, required))
 
 
 def read_csv_chunks(path: str | Path, rows: int | None, required: Sequence[str] = ()) -> Iterator[pd.DataFrame]:
-    """Read a table in chunks of `rows` rows, whose index goes on from chunk to chunk. Raises as `read_csv` does."""
+    """Read a table in chunks of `rows` rows, whose index goes on from chunk to chunk.
+
+    Raises as `read_csv` does, but reads a file of any size.
+    """
     import pandas as pd
 
     path = Path(path)
@@ -123,15 +188,54 @@ def read_csv_chunks(path: str | Path, rows: int | None, required: Sequence[str] 
     exact = {} if int(pd.__version__.split(".")[0]) >= 3 else {"float_precision": "round_trip"}
     seen = False
     try:
-        with pd.read_csv(path, low_memory=False, chunksize=rows or sys.maxsize, **exact) as chunks:
+        _check_header(path, required)
+        # An open file: of a path, pandas would guess from its name how to unpack it.
+        with (
+            io.BufferedReader(_Lines(path)) as stream,
+            pd.read_csv(stream, low_memory=False, chunksize=rows or sys.maxsize, **exact) as chunks,
+        ):
             for frame in chunks:
-                for column in required:
-                    if column not in frame.columns:
-                        found = ", ".join(frame.columns)
-                        raise UserError(f"{path}: found no column {column!r}, expected it among {found}")
+                if not isinstance(frame.index, pd.RangeIndex):
+                    raise ValueError("found more cells in a row than columns")
                 seen = seen or len(frame) > 0
                 yield frame
-    except (ValueError, pd.errors.ParserError, UnicodeDecodeError, MemoryError) as error:
+    except (ValueError, csv.Error, pd.errors.ParserError, UnicodeDecodeError, MemoryError) as error:
         raise UserError(f"{path}: not a CSV table: {error}") from error
     if not seen:
         raise UserError(f"{path}: found no rows, expected at least one")
+
+
+def _check_header(path: Path, required: Sequence[str]) -> None:
+    with io.TextIOWrapper(io.BufferedReader(_Lines(path)), encoding="utf-8-sig", newline="") as stream:
+        columns = next(filter(None, csv.reader(stream)), [])
+    if len(columns) > MOST_COLUMNS:
+        raise UserError(f"{path}: found {len(columns)} columns, expected at most {MOST_COLUMNS}")
+    if len(set(columns)) < len(columns):
+        twice = next(column for column in columns if columns.count(column) > 1)
+        raise UserError(f"{path}: found column {twice[:80]!r} twice, expected each once")
+    if missing := [column for column in required if column not in columns]:
+        found = ", ".join(columns)
+        found = found if len(found) < 500 else f"{found[:500]} …"
+        raise UserError(f"{path}: found no column {missing[0]!r}, expected it among {found}")
+
+
+class _Lines(io.FileIO):
+    """A file of text whose reading ends in `ValueError` where a line, or a cell in quotes, is longer than LONGEST_LINE.
+
+    It is read in parts that are shorter than that.
+    """
+
+    line = quoted = 0  # how long the last line of the part, or the cell in quotes that it ends in, is up to now
+
+    def readinto(self, buffer) -> int:
+        part = memoryview(buffer)[:LONGEST_LINE]
+        count = super().readinto(part)
+        text = bytes(part[:count])
+        end = text.find(b"\n")
+        longest = self.line + (count if end < 0 else end)
+        self.line = longest if end < 0 else count - 1 - text.rfind(b"\n")
+        inside = (self.quoted > 0) != (text.count(b'"') % 2 == 1)
+        self.quoted = self.quoted + count if inside else 0
+        if max(longest, self.quoted) > LONGEST_LINE:
+            raise ValueError(f"found a line of more than {LONGEST_LINE} bytes")
+        return count

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 
+from droulette.commands import parser, speaking
 from droulette.errors import UserError, cli, leave
+
+EXAMPLES = """
+python -m droulette.metrics
+python -m droulette.metrics metrics/evaluate.json
+"""
 
 
 @cli
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m droulette.metrics", description=__doc__)
-    parser.add_argument("file", nargs="?", default="metrics/evaluate.json", help="default: %(default)s")
-    path = Path(parser.parse_args(argv).file)
-    try:
-        print(table(json.loads(path.read_text())))
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file, expected what `dvc repro` writes") from error
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
-        raise UserError(f"{path}: not the JSON of an evaluation: {error!r}") from error
+    options = parser("metrics", "Print what an evaluation found.", EXAMPLES)
+    options.add_argument("file", nargs="?", default="metrics/evaluate.json", help="default: %(default)s")
+    args = options.parse_args(argv)
+    path = Path(args.file)
+    with speaking(args, prints_result=True):
+        try:
+            print(table(json.loads(path.read_text())))
+        except FileNotFoundError as error:
+            raise UserError(f"{path}: no such file, expected what `dvc repro` writes") from error
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
+            raise UserError(f"{path}: not the JSON of an evaluation: {error!r}") from error
 
 
 def table(parts: dict) -> str:

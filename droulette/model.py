@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
+from droulette.commands import dataset_of, parser, speaking
 from droulette.errors import cli, leave
+
+EXAMPLES = """
+python -m droulette.model --config experiment01.toml
+python -m droulette.model --config experiment01.toml --device cpu --seed 2 --quiet
+"""
 
 
 @cli
 def main(argv: list[str] | None = None) -> None:
-    options = argparse.ArgumentParser(prog="python -m droulette.model", description=__doc__)
+    options = parser("model", "Train a model and test it.", EXAMPLES)
     options.add_argument("--config", required=True, help="TOML file with the tables of the experiment")
     options.add_argument("--device", help="auto, cpu, cuda or cuda:N: overrides settings.device")
     options.add_argument("--seed", type=int, help="of weights and batches: overrides settings.seed")
@@ -18,13 +23,17 @@ def main(argv: list[str] | None = None) -> None:
 
     from droulette import parameters
     from droulette.evaluate import evaluate_by
+    from droulette.processes import launched
     from droulette.train import train_by
 
-    params = parameters.load(args.config, {"settings.device": args.device, "settings.seed": args.seed})
-    directory = Path(params.output.directory or "metrics")
-    model = Path(params.output.model or "models/model.safetensors")
-    train_by(params, args.config, model, directory / "train")
-    evaluate_by(params, args.config, model, directory)
+    with speaking(args):
+        params = parameters.load(args.config, {"settings.device": args.device, "settings.seed": args.seed})
+        dataset_of(params, args.config, "training", "validation", "testing")  # before the training, not after it
+        directory = Path(params.output.directory or "metrics")
+        model = Path(params.output.model or "models/model.safetensors")
+        train_by(params, args.config, model, directory / "train")
+        if launched().first:
+            evaluate_by(params, args.config, model, directory)
 
 
 if __name__ == "__main__":

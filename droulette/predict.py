@@ -5,38 +5,83 @@ from __future__ import annotations
 import argparse
 import sys
 
+from droulette.commands import LOG, parser, speaking
 from droulette.errors import cli, leave
+
+EXAMPLES = """
+python -m droulette.predict picture.png
+python -m droulette.predict *.fits --pixel-scale 0.5 --white 1200 --output predictions.csv
+python -m droulette.predict survey.tif --crop 300 --at 812,440 --resimulate resimulated
+"""
+NOTES = (
+    "Each picture is made 8-bit grey, scaled, shifted to its centre of light and cropped like the training pictures;\n"
+    "what was done is said on stderr. The table has each amplitude's standard deviation as std:…, and the column\n"
+    "novelty: above 1, the picture is unlike anything in the training set."
+)
+
+
+def options() -> argparse.ArgumentParser:
+    found = parser("predict", "Roulette amplitudes of your own pictures, by a trained model.", EXAMPLES, NOTES)
+    add = found.add_argument
+    add("pictures", nargs="+", metavar="FILE", help="PNG, JPEG, TIFF, FITS or NPY; 8 or 16 bits or float; any size")
+    add("--model", metavar="FILE", default="models/model.safetensors", help="default: %(default)s")
+    add("-o", "--output", metavar="FILE", help="CSV file to write; left out: standard output")
+    add("--resimulate", metavar="FOLDER", help="draw there what the network saw, and the amplitudes it predicts")
+    add("--source", default="SersicSphere", help="kind of galaxy that --resimulate draws (default: %(default)s)")
+    add(
+        "--pixel-scale",
+        type=float,
+        metavar="S",
+        default=1.0,
+        help="own pixel in training pixels (default: 1)",
+    )
+    add("--crop", type=int, metavar="N", help="take the middle N×N own pixels first")
+    add("--at", type=_place, metavar="COLUMN,ROW", help="own pixel that is the middle (default: the picture's)")
+    add(
+        "--centre",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="shift the centre of light to the middle, as for a model of centred pictures",
+    )
+    add("--black", type=float, metavar="VALUE", default=0.0, help="own value that is grey level 0 (default: 0)")
+    add(
+        "--white",
+        type=float,
+        metavar="VALUE",
+        help="own value that is grey level 255 (default: 255 or 65535 for 8 and 16 bits, 1 or 255 for floats up to "
+        "that, else, and in FITS, the brightest pixel)",
+    )
+    add("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
+    add("--seed", type=int, help="taken as by the other commands; draws nothing")
+    return found
+
+
+def _place(text: str) -> tuple[float, float]:
+    column, row = map(float, text.split(","))
+    return column, row
 
 
 @cli
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m droulette.predict", description=__doc__)
-    parser.add_argument("pictures", nargs="+", metavar="picture", help="PNG or JPEG, of any size")
-    parser.add_argument("--model", default="models/model.safetensors", help="default: %(default)s")
-    parser.add_argument("--output", help="CSV file to write; left out: standard output")
-    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
-    parser.add_argument("--seed", type=int, help="taken as by the other commands; draws nothing")
-    arguments = parser.parse_args(argv)
+    args = options().parse_args(argv)
+    with speaking(args, prints_result=True):
+        from droulette import files
+        from droulette.pipeline.own_predictions import predict_pictures
 
-    import numpy as np
-
-    from droulette import files
-    from droulette.devices import choose_device
-    from droulette.learning import model_file
-    from droulette.pipeline import prediction
-    from droulette.pipeline.pictures import look
-
-    def say(line: str) -> None:
-        print(line, file=sys.stderr)
-
-    model = model_file.load(arguments.model, choose_device(arguments.device))
-    pictures = [prediction.read_own_picture(path, model.input_size, say) for path in arguments.pictures]
-    views = look(model.network.eye, np.stack(pictures), str(model.device))
-    table = prediction.as_table(model, arguments.pictures, *model.predict(views))
-    if arguments.output:
-        files.write_csv(table, arguments.output)
-    else:
-        table.to_csv(sys.stdout, index=False)
+        table = predict_pictures(
+            args.pictures,
+            args.model,
+            resimulation=args.resimulate,
+            source=args.source,
+            device=args.device,
+            say=LOG.info,
+            warn=LOG.warning,
+            **{name: getattr(args, name) for name in ("pixel_scale", "crop", "at", "centre", "black", "white")},
+        )
+        if args.output:
+            files.write_csv(table, args.output)
+        else:
+            table.to_csv(sys.stdout, index=False)
 
 
 if __name__ == "__main__":

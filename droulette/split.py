@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import TYPE_CHECKING
 
-from droulette.commands import dataset_of
+from droulette.commands import dataset_of, parser, speaking
 from droulette.errors import UserError, cli, leave
 
 if TYPE_CHECKING:
     from droulette.parameters import Parameters
 
 
+EXAMPLES = """
+python -m droulette.split problem.toml
+python -m droulette.split problem.toml --seed 2
+python -m droulette.split problem.toml --keep-order
+"""
+
+
 @cli
 def main(argv: list[str] | None = None) -> None:
-    options = argparse.ArgumentParser(prog="python -m droulette.split", description=__doc__)
+    options = parser("split", "Share a dataset out between training, validation and testing.", EXAMPLES)
     options.add_argument("toml", help="TOML file with the tables [problem] and [dataset]")
     options.add_argument("--seed", type=int, help="of the shuffling: overrides problem.seed")
     options.add_argument("--device", help="taken as by the other commands; splitting uses none")
@@ -28,7 +34,8 @@ def main(argv: list[str] | None = None) -> None:
         "problem.shuffle": False if args.keep_order else None,
         "settings.device": args.device,
     }
-    split_by(parameters.load(args.toml, overrides), args.toml)
+    with speaking(args):
+        split_by(parameters.load(args.toml, overrides), args.toml)
 
 
 def split_by(params: Parameters, source: str) -> None:

@@ -1,18 +1,15 @@
 """Stage evaluate: predictions of the three parts, and how good they are."""
 
-import argparse
-
-from droulette import parameters
+from droulette.commands import stage
 from droulette.errors import cli, leave
-from droulette.evaluate import evaluate_by
 
 
 @cli
 def main(argv: list[str] | None = None) -> None:
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--params", default="params.toml", help="TOML file (default: params.toml)")
-    args = options.parse_args(argv)
-    evaluate_by(parameters.load(args.params), args.params, "models/model.safetensors", "metrics")
+    params, source = stage(__doc__, argv)
+    from droulette.evaluate import evaluate_by
+
+    evaluate_by(params, source, "models/model.safetensors", "metrics")
 
 
 if __name__ == "__main__":

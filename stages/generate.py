@@ -1,23 +1,21 @@
 """Stage generate: the tables [simulator], [lens], [cluster], [source] and [position] become pictures and labels."""
 
-import argparse
+import gc
 from pathlib import Path
 
-from droulette import parameters
-from droulette.datagen import draw_dataset
+from droulette.commands import stage
 from droulette.errors import cli, leave
 
 
 @cli
 def main(argv: list[str] | None = None) -> None:
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--params", default="params.toml", help="TOML file (default: params.toml)")
-    args = options.parse_args(argv)
+    params, source = stage(__doc__, argv)
+    from droulette.datagen import draw_dataset
 
     data = Path("data")
     draw_dataset(
-        parameters.load(args.params),
-        args.params,
+        params,
+        source,
         dataset=data / "dataset.csv",
         pictures=data / "images",
         roulette=data / "roulette.csv",
@@ -25,4 +23,5 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    gc.set_threshold(100_000)  # as in `droulette.datagen`
     leave(main())

@@ -1,18 +1,15 @@
 """Stage split: the rows shared out as the tables [problem] and [dataset] say."""
 
-import argparse
-
-from droulette import parameters
+from droulette.commands import stage
 from droulette.errors import cli, leave
-from droulette.split import split_by
 
 
 @cli
 def main(argv: list[str] | None = None) -> None:
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--params", default="params.toml", help="TOML file (default: params.toml)")
-    args = options.parse_args(argv)
-    split_by(parameters.load(args.params), args.params)
+    params, source = stage(__doc__, argv)
+    from droulette.split import split_by
+
+    split_by(params, source)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,15 @@
 """Stage train: a network trained as the tables [settings], [hyperparameters] and [training] say."""
 
-import argparse
-
-from droulette import parameters
+from droulette.commands import stage
 from droulette.errors import cli, leave
-from droulette.train import train_by
 
 
 @cli
 def main(argv: list[str] | None = None) -> None:
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--params", default="params.toml", help="TOML file (default: params.toml)")
-    args = options.parse_args(argv)
-    train_by(parameters.load(args.params), args.params, "models/model.safetensors", "metrics/train")
+    params, source = stage(__doc__, argv)
+    from droulette.train import train_by
+
+    train_by(params, source, "models/model.safetensors", "metrics/train")
 
 
 if __name__ == "__main__":

@@ -12,10 +12,9 @@ from PIL import Image
 from sklearn.metrics import r2_score
 from sklearn.preprocessing import QuantileTransformer
 
-from droulette import files, predict
+from droulette import files
 from droulette.errors import UserError
 from droulette.learning import model_file
-from droulette.pipeline import prediction
 from droulette.pipeline.evaluation import Part, difference, evaluate, picture_errors, resimulate_part
 from droulette.pipeline.pictures import look, read_pictures
 from droulette.pipeline.targets import read_targets
@@ -120,6 +119,15 @@ def test_the_json_holds_what_the_prediction_files_give(data, evaluated):
     assert set(orders.loc["testing"].index) == {"other", "m = 0", "m = 1", "m = 2"}
 
 
+def test_the_summary_is_that_of_the_testing_part_with_short_names(evaluated):
+    output, returned = evaluated
+    testing = returned["testing"]
+    summary = json.loads((output / "summary.json").read_text())
+    assert list(summary)[:3] == ["r2_quantile", "r2", "picture_error"]
+    assert summary.pop("picture_error") == testing["pictures"]["predicted_true"]
+    assert summary == {name: testing[name] for name in ("r2_quantile", "r2", "mae", "coverage68", "coverage95")}
+
+
 def test_bands_of_einstein_radius_hold_the_metrics_of_their_rows(data, evaluated, tmp_path):
     """Radii that sort the rows by their place in the table, so that the rows of a band are known."""
     rows = files.read_csv(data / "roulette.csv")[["filename"]]
@@ -153,13 +161,14 @@ def test_plots_are_pictures(evaluated):
 def test_evaluating_twice_gives_the_same_bytes(data, evaluated, tmp_path):
     run(data, tmp_path)
     written = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
-    assert len(written) == 10
+    assert len(written) == 11
     assert [(tmp_path / p).read_bytes() for p in written] == [(evaluated[0] / p).read_bytes() for p in written]
 
 
 def test_an_evaluation_without_a_roulette_table_has_no_picture_errors(data, tmp_path):
     found = run(data, tmp_path, roulette=None)
     assert all("pictures" not in found[name] for name in PARTS)
+    assert "picture_error" not in json.loads((tmp_path / "summary.json").read_text())
     assert not (tmp_path / "plots" / "gallery.png").exists()
 
 
@@ -198,49 +207,3 @@ def test_what_is_missing_is_said_before_anything_is_written(data, tmp_path):
     with pytest.raises(UserError, match="no such model file"):
         run(data, tmp_path / "out", tmp_path / "none.safetensors")
     assert not (tmp_path / "out").exists()
-
-
-class TestOwnPictures:
-    """`python -m droulette.predict`."""
-
-    def test_pictures_of_the_dataset_are_predicted_as_they_are(self, data, tmp_path, capsys):
-        names = list(read_targets(data / "testing.csv")["filename"][:3])
-        paths = [str(data / "images" / name) for name in names]
-        arguments = [*paths, "--model", str(data / "m.safetensors"), "--device", "cpu"]
-        assert predict.main([*arguments, "--output", str(tmp_path / "p.csv")]) == 0
-        found = files.read_csv(tmp_path / "p.csv")
-        assert list(found["filename"]) == paths
-        model = model_file.load(data / "m.safetensors")
-        mean, deviation = predict_with(model, data, names)
-        np.testing.assert_allclose(found[list(model.columns)], mean, rtol=1e-6)
-        np.testing.assert_allclose(found[[f"std:{column}" for column in model.columns]], deviation, rtol=1e-6)
-        assert capsys.readouterr().err == ""
-        assert predict.main(arguments) == 0
-        assert capsys.readouterr().out.startswith("filename,sigma,xiX,xiY,")
-
-    @pytest.mark.parametrize("size", [30, 48, 97])
-    def test_any_picture_is_centred_on_its_light_and_given_the_models_size(self, tmp_path, size):
-        i, j = np.mgrid[:size, :size]
-        spot = 200 * np.exp(-((i - size / 2 + 4.5) ** 2 + (j - size / 2 - 3.25) ** 2) / 18)
-        Image.fromarray(spot.round().astype(np.uint8)).convert("RGB").save(tmp_path / "own.png")
-        said = []
-        picture = prediction.read_own_picture(tmp_path / "own.png", 48, said.append)
-        assert picture.shape == (48, 48)
-        i, j = np.mgrid[:48, :48]
-        centre = (picture * i).sum() / picture.sum(), (picture * j).sum() / picture.sum()
-        np.testing.assert_allclose(centre, 24, atol=0.05)
-        np.testing.assert_allclose(picture.sum(), spot.sum(), rtol=0.01)
-        assert "RGB made 8-bit grey" in said[0] and "shifted by (-3.25, -4.50) px" in said[0]
-        assert ("padded" in said[0]) == (size < 48) and ("cropped" in said[0]) == (size > 48)
-
-    @pytest.mark.parametrize("content", [b"", b"text", None])
-    def test_what_is_no_picture_is_one_line(self, data, tmp_path, content, capsys):
-        if content is not None:
-            (tmp_path / "own.png").write_bytes(content)
-        assert predict.main([str(tmp_path / "own.png"), "--model", str(data / "m.safetensors")]) == 2
-        error = capsys.readouterr().err
-        assert error.startswith("error: ") and "own.png" in error and error.count("\n") == 1
-
-    def test_a_model_that_is_none_is_one_line(self, tmp_path, capsys):
-        assert predict.main(["x.png", "--model", str(tmp_path / "none.safetensors")]) == 2
-        assert "none.safetensors: no such model file" in capsys.readouterr().err

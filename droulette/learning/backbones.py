@@ -17,7 +17,7 @@ from droulette.learning.seeing import WholePicture
 from droulette.learning.symmetry import Laws
 
 OWN = {
-    "polar": {"widths": (32, 64, 128, 256)},
+    "polar": {"widths": (32, 64, 128, 256), "hidden": 512, "maps": 32},
     "polar_large": {"widths": (64, 128, 256, 512), "rows": 96, "columns": 192, "hidden": 512, "maps": 32},
     "polar_tiny": {"widths": (8, 16, 32), "rows": 32, "columns": 64, "hidden": 64},  # to try things out
 }
@@ -150,7 +150,7 @@ def _load(network: nn.Module, path: Path) -> None:
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # each of the two readers has its own family of errors for foreign bytes
-        raise UserError(f"{path}: not a file of weights: {str(error).splitlines()[0]}") from error
+        raise UserError(f"{path}: not a file of weights: {(str(error) or repr(error)).splitlines()[0]}") from error
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise UserError(f"{path}: found no plain table of tensors, expected a network's state")
     own = network.state_dict()

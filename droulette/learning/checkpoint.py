@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import io
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from droulette import files
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 class State:
@@ -45,21 +50,27 @@ class Checkpoint:
     def keep(self, state: State) -> None:
         content = {name: getattr(state, name) for name in NUMBERS}
         content |= {name: part.state_dict() for name, part in state.parts.items()}
+        packed = io.BytesIO()  # PyTorch does not say what went wrong with a file: a full disk
+        torch.save(content | {"key": self.key}, packed)
         with files.atomic_write(self.path) as partial:
-            torch.save(content | {"key": self.key}, partial)
+            partial.write_bytes(packed.getbuffer())
 
-    def restore(self, state: State) -> None:
-        """Bring the state to the last epoch that was kept of this training, if one was."""
-        try:
-            content = torch.load(self.path, map_location="cpu", weights_only=True)
-            if content["key"] != self.key:
-                return
-        except Exception:  # not there, or not whole: then the training begins anew
+    def restore(self, state: State, fabric: Fabric) -> None:
+        """Bring the state to the last epoch that was kept of this training, if one was, in all processes alike."""
+        content = fabric.broadcast(self._content() if fabric.is_global_zero else None)
+        if content is None:
             return
         for name, part in state.parts.items():
             part.load_state_dict(content[name])
         for name in NUMBERS:
             setattr(state, name, content[name])
+
+    def _content(self) -> dict | None:
+        try:
+            content = torch.load(self.path, map_location="cpu", weights_only=True)
+            return content if content["key"] == self.key else None
+        except Exception:  # not there, or not whole: then the training begins anew
+            return None
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)

@@ -84,13 +84,15 @@ def fit(
     judge: holds the scale and the loss that is trained, and measures each epoch on the validation part.
     group: of these motions one, drawn for each picture anew, is applied to it and its targets.
     checkpoint: where the state after each epoch is kept, and what is gone on from.
+    fabric: of several processes each works on its part of every batch, which has `recipe.batch_size` pictures in all;
+    the first alone measures, keeps and logs.
     log: called after each epoch with its metrics. seen: called after each batch with its number of pictures.
     """
     optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     network, optimiser = fabric.setup(network.to(memory_format=torch.channels_last), optimiser)
-    count = len(training.targets)
-    # A last batch of one picture has no variance, which batch normalisation needs.
-    starts = [start for start in range(0, count, recipe.batch_size) if start == 0 or count - start > 1]
+    count, processes, first = len(training.targets), fabric.world_size, fabric.is_global_zero
+    # A last batch of one picture a process has no variance, which batch normalisation needs.
+    starts = [start for start in range(0, count, recipe.batch_size) if start == 0 or count - start >= 2 * processes]
     if recipe.schedule == "onecycle":
         steps = recipe.epochs * len(starts)
         rates = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.learning_rate, total_steps=steps, pct_start=0.2)
@@ -98,41 +100,48 @@ def fit(
         rates = torch.optim.lr_scheduler.ConstantLR(optimiser, factor=1)
     state = State(network, optimiser, rates)
     if checkpoint:
-        checkpoint.restore(state)
-        for entry in state.history:
+        checkpoint.restore(state, fabric)
+        for entry in state.history if first else ():
             log(entry)
             seen(count)
 
     while state.epoch < recipe.epochs and state.waited < recipe.patience:
         network.train()
         generator = np.random.default_rng([recipe.seed, state.epoch])
-        torch.manual_seed(int(generator.integers(2**32)))  # of dropout
+        torch.manual_seed(int(generator.integers(2**32)) + fabric.global_rank)  # of dropout
         losses = []
-        batches = _batches(training, starts, recipe.batch_size, group, laws, judge, generator)
-        for views, motions, targets in ahead(batches):
+        share = slice(fabric.global_rank, None, processes)
+        batches = _batches(training, starts, recipe.batch_size, share, group, laws, judge, generator)
+        for views, motions, targets, in_all in ahead(batches):
             views = network.eye.move(torch.from_numpy(views).to(fabric.device), motions)
             targets = torch.from_numpy(targets).to(fabric.device)
             mean, log_variance = network(views).float().chunk(2, 1)
+            part = processes * len(views) / in_all  # 1 but in a batch that the processes cannot share out equally
             loss = metrics.elementwise(mean - targets, judge.loss).mean()
             optimiser.zero_grad()
-            fabric.backward(loss + metrics.likelihood((mean - targets).detach(), log_variance).mean())
+            fabric.backward(part * (loss + metrics.likelihood((mean - targets).detach(), log_variance).mean()))
             optimiser.step()
             rate = rates.get_last_lr()[0]
             rates.step()
             losses.append(loss.detach())
-            seen(len(views))
+            seen(in_all if first else 0)
 
         state.epoch += 1
-        output, _ = predict_scaled(network, validation.views, laws, judge.scaling, group.some(1), fabric)
+        output = None
+        if first:
+            output, _ = predict_scaled(network, validation.views, laws, judge.scaling, group.some(1), fabric)
+        output = fabric.broadcast(output)
         if not np.isfinite(output).all():
             break
         reached = metrics.mean(judge.columns(validation.targets, judge.scaling.inverse(output)))
-        entry = {"epoch": state.epoch, "train/loss": torch.stack(losses).mean().item()}
+        loss = fabric.all_reduce(torch.stack(losses).mean())
+        entry = {"epoch": state.epoch, "train/loss": loss.item()}
         entry |= {f"validation/{name}": value for name, value in reached.items()} | {"learning_rate": rate}
         state.record(entry, reached["loss"])
-        if checkpoint:
+        if checkpoint and first:
             checkpoint.keep(state)
-        log(entry)
+        if first:
+            log(entry)
     if state.best is None:
         raise UserError(f"hyperparameters.learning-rate: at {recipe.learning_rate} training diverged, expected less")
     network.module.load_state_dict(state.best)
@@ -143,18 +152,23 @@ def _batches(
     part: Part,
     starts: list[int],
     batch_size: int,
+    share: slice,
     group: Group,
     laws: Laws,
     judge: metrics.Judge,
     generator: np.random.Generator,
-) -> Iterator[tuple[np.ndarray, Motions, np.ndarray]]:
-    """An epoch in random order: views, the motions they are to be given, and the moved scenes' scaled targets."""
+) -> Iterator[tuple[np.ndarray, Motions, np.ndarray, int]]:
+    """An epoch in random order, and of each batch a share, and how many pictures all shares have.
+
+    A share is views, the motions they are to be given, and the moved scenes' scaled targets.
+    """
     order = generator.permutation(len(part.targets))
     for start in starts:
         rows = order[start : start + batch_size]
-        motions = group.draw(generator, len(rows))
+        motions, in_all = group.draw(generator, len(rows))[share], len(rows)
+        rows = rows[share]
         targets = judge.scaling.transform(laws.move(part.targets[rows], motions))
-        yield part.views[rows], motions, targets.astype(np.float32)
+        yield part.views[rows], motions, targets.astype(np.float32), in_all
 
 
 def ahead(items: Iterator[T]) -> Iterator[T]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +17,15 @@ from droulette.devices import fabric_on
 from droulette.errors import UserError
 from droulette.learning import backbones, metrics
 from droulette.learning.calibration import Calibration
+from droulette.learning.novelty import Novelty
 from droulette.learning.prediction import predict_scaled
 from droulette.learning.scaling import SCALINGS, Scaling, arrays, spread
 from droulette.learning.symmetry import Group, Laws
 
 FORMAT = 2
 LARGEST_INPUT = 1 << 14
+MOST_COLUMNS = 10_000
+MOST_SCALING = 1 << 26  # numbers of an array of the scaling
 
 
 @dataclass(frozen=True)
@@ -29,8 +33,8 @@ class Model:
     """A network and what is needed to read its output.
 
     columns: names of its C outputs. input_size: N of the pictures (N, N) that it was trained on. symmetries: under
-    how many turns each picture is looked at. precision: Fabric's name of the arithmetic. calibration: None before it
-    is known.
+    how many turns each picture is looked at. precision: Fabric's name of the arithmetic. calibration, novelty: None
+    before they are known.
     """
 
     network: nn.Module
@@ -43,6 +47,7 @@ class Model:
     device: torch.device
     precision: str = "32-true"
     calibration: Calibration | None = None
+    novelty: Novelty | None = None
 
     def predict(
         self, views: np.ndarray, seen: Callable[[int], object] = lambda pictures: None
@@ -60,12 +65,15 @@ class Model:
 
 def save(model: Model, path: str | Path) -> None:
     """Write the model; the same model gives the same bytes."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     tensors = {f"network.{k}": v.detach().cpu().contiguous() for k, v in model.network.state_dict().items()}
     tensors |= {f"scaling.{k}": torch.from_numpy(np.array(v, order="C")) for k, v in arrays(model.scaling).items()}
     if model.calibration:
         tensors["calibration.widths"] = torch.from_numpy(np.array(model.calibration.widths, order="C"))
+    if model.novelty:
+        tensors |= {f"novelty.{k}": torch.from_numpy(np.array(v, order="C")) for k, v in arrays(model.novelty).items()}
     about = {
         "format": FORMAT,
         "droulette": __version__,
@@ -77,8 +85,11 @@ def save(model: Model, path: str | Path) -> None:
         "symmetries": model.symmetries,
     }
     with files.atomic_write(path) as partial:
-        # One key: safetensors writes several in an order of chance.
-        save_file(tensors, partial, metadata={"droulette": json.dumps(about)})
+        try:
+            # One key: safetensors writes several in an order of chance.
+            save_file(tensors, partial, metadata={"droulette": json.dumps(about)})
+        except SafetensorError as error:  # a full disk
+            raise OSError(None, str(error), str(path)) from error
 
 
 def load(path: str | Path, device: torch.device | str = "cpu", precision: str = "32-true") -> Model:
@@ -95,22 +106,24 @@ def load(path: str | Path, device: torch.device | str = "cpu", precision: str = 
     try:
         with safe_open(path, framework="pt") as opened:
             metadata = opened.metadata() or {}
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+            return _model(json.loads(metadata["droulette"]), opened, torch.device(device), precision)
     except SafetensorError as error:
         raise UserError(f"{path}: not a whole safetensors file: {error}") from error
-    try:
-        model = _model(json.loads(metadata["droulette"]), tensors, torch.device(device), precision)
-    except (KeyError, TypeError, ValueError, RuntimeError, UserError) as error:
-        found = (str(error) or type(error).__name__).splitlines()[0]
+    except OSError:
+        raise
+    except Exception as error:  # what a stranger's metadata say may break anything that believes it
+        found = (str(error) or type(error).__name__).splitlines()[0][:300]
         raise UserError(f"{path}: not a droulette model: {found}") from error
-    return model
 
 
-def _model(about: dict, tensors: dict[str, torch.Tensor], device: torch.device, precision: str) -> Model:
+def _model(about: dict, opened, device: torch.device, precision: str) -> Model:
+    """opened: a safetensors file, of which only those tensors are read that have the shapes they must have."""
     if about["format"] != FORMAT:
         raise ValueError(f"found format {about['format']!r}, expected {FORMAT}")
     columns, size, symmetries = tuple(about["columns"]), about["input_size"], about["symmetries"]
-    if not (columns and all(isinstance(column, str) for column in columns) and len(set(columns)) == len(columns)):
+    if not (0 < len(columns) <= MOST_COLUMNS and all(isinstance(c, str) for c in columns)):
+        raise ValueError(f"its columns are no list of 1 to {MOST_COLUMNS} names")
+    if len(set(columns)) < len(columns):
         raise ValueError("its columns are no list of different names")
     if not (isinstance(size, int) and 0 < size <= LARGEST_INPUT):
         raise ValueError(f"its input size is {size}")
@@ -121,16 +134,20 @@ def _model(about: dict, tensors: dict[str, torch.Tensor], device: torch.device, 
     backbones.check(about["backbone"])
     with torch.random.fork_rng():  # its first weights are random, but nobody else's numbers change
         network = backbones.build(about["backbone"], columns, "", size)
-    network.load_state_dict(_under("network.", tensors))
-    state = {name: tensor.numpy() for name, tensor in _under("scaling.", tensors).items()}
-    scaling = SCALINGS[about["scaling"]](**state)
+    state = network.state_dict()
+    network.load_state_dict(_under("network.", opened, {name: tuple(own.shape) for name, own in state.items()}))
+    scaling = SCALINGS[about["scaling"]](**_under("scaling.", opened, None))
     _check_scaling(scaling, columns)
-    widths = tensors["calibration.widths"].numpy() if "calibration.widths" in tensors else None
-    if widths is not None and not (widths.shape == (2, len(columns)) and (widths > 0).all()):
+    widths = _under("calibration.", opened, {"widths": (2, len(columns))}).get("widths")
+    if widths is not None and not ((widths > 0).all() and np.isfinite(widths).all()):
         raise ValueError("its calibration is not one of its columns")
+    novelty = Novelty(**found) if (found := _under("novelty.", opened, None)) else None
+    if novelty:
+        novelty.check()
     network = network.to(device, memory_format=torch.channels_last).eval()
     calibration = Calibration(widths) if widths is not None else None
-    return Model(network, about["backbone"], columns, scaling, loss, size, symmetries, device, precision, calibration)
+    about_it = (about["backbone"], columns, scaling, loss, size, symmetries, device, precision)
+    return Model(network, *about_it, calibration, novelty)
 
 
 def _check_scaling(scaling: Scaling, columns: tuple[str, ...]) -> None:
@@ -141,12 +158,25 @@ def _check_scaling(scaling: Scaling, columns: tuple[str, ...]) -> None:
         if first not in scaling.first or second not in scaling.second:
             raise ValueError("its scaling is not one of its columns")
     try:
-        fits = scaling.inverse(np.zeros((1, len(columns)))).shape == (1, len(columns))
+        middle = scaling.inverse(np.zeros((1, len(columns))))
+        fits = middle.shape == (1, len(columns)) and np.isfinite(middle).all()
     except (IndexError, ValueError) as error:
         raise ValueError("its scaling is not one of its columns") from error
     if not fits:
         raise ValueError("its scaling is not one of its columns")
 
 
-def _under(prefix: str, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+def _under(prefix: str, opened, shapes: dict[str, tuple[int, ...]] | None) -> dict:
+    """The tensors of that prefix, which must have these shapes and be finite; as arrays, but for the network's."""
+    found = {}
+    for name in filter(lambda name: name.startswith(prefix), opened.keys()):
+        short, shape = name.removeprefix(prefix), tuple(opened.get_slice(name).get_shape())
+        if shapes is not None and shapes.get(short) != shape:
+            raise ValueError(f"found {name!r} of shape {shape}, expected {shapes.get(short, 'none')}")
+        if shapes is None and math.prod(shape) > MOST_SCALING:
+            raise ValueError(f"found {name!r} of shape {shape}, expected at most {MOST_SCALING} numbers")
+        tensor = opened.get_tensor(name)
+        if not torch.isfinite(tensor).all():
+            raise ValueError(f"{name!r} holds what is no number")
+        found[short] = tensor if prefix == "network." else tensor.numpy()
+    return found

@@ -18,6 +18,7 @@ from droulette.learning.seeing import LogPolar
 from droulette.learning.symmetry import Laws
 
 ROWS, COLUMNS = 64, 128  # radii and angles of the view
+GROUP = 16  # channels that are normalised together
 
 
 class _Wrap(torch.autograd.Function):
@@ -46,13 +47,18 @@ class Convolution(nn.Module):
         return self.inner(_Wrap.apply(x))
 
 
+def norm(channels: int) -> nn.Module:
+    """Of each picture by itself: most of a view is black, and of a batch's mean a few bright pictures would decide."""
+    return nn.GroupNorm(max(1, channels // GROUP), channels)
+
+
 class Residual(nn.Module):
     """Two convolutions around a short cut."""
 
     def __init__(self, inputs: int, outputs: int, stride: tuple[int, int] = (1, 1)):
         super().__init__()
-        self.convolution1, self.norm1 = Convolution(inputs, outputs, stride), nn.BatchNorm2d(outputs)
-        self.convolution2, self.norm2 = Convolution(outputs, outputs), nn.BatchNorm2d(outputs)
+        self.convolution1, self.norm1 = Convolution(inputs, outputs, stride), norm(outputs)
+        self.convolution2, self.norm2 = Convolution(outputs, outputs), norm(outputs)
         whole = inputs == outputs and stride == (1, 1)
         self.shortcut = nn.Identity() if whole else nn.Conv2d(inputs, outputs, 1, bias=False)
         self.stride = stride
@@ -89,7 +95,8 @@ class SpinHead(nn.Module):
         self.register_buffer("sin", angle.sin() / places, persistent=False)
 
         self.invariants = nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU())
-        self.maps = nn.ModuleList([nn.Linear(features, maps, bias=False) for _ in orders])
+        turning = set(self.order)
+        self.maps = nn.ModuleDict({str(k): nn.Linear(features, maps, bias=False) for k in sorted(turning)})
         self.gates = nn.Linear(hidden, len(alike) * maps) if alike else None
         self.plain = nn.Linear(hidden, len(self.scalars)) if self.scalars else None
         self.rest = (
@@ -112,7 +119,7 @@ class SpinHead(nn.Module):
         gates = self.gates(hidden).unflatten(1, (len(self.order_of_group), -1)) if self.vectors else None
         for group, order, second in zip(self.group, self.order, self.second, strict=True):
             component = (along_sin if second else along_cos)[order]
-            parts.append((self.maps[order](component) * gates[:, group]).sum(1, keepdim=True))
+            parts.append((self.maps[str(order)](component) * gates[:, group]).sum(1, keepdim=True))
         if self.unknown:
             parts.append(self.rest(torch.cat([*along_cos, *along_sin], 1)))
         # The mean is not to be bent by how easily its error is guessed.
@@ -142,7 +149,7 @@ class Polar(nn.Module):
         super().__init__()
         self.eye = LogPolar(input_size, rows, columns)
         self.register_buffer("radius", torch.linspace(-1, 1, rows)[None, None, :, None], persistent=False)
-        layers = [Convolution(2, widths[0], (2, 2)), nn.BatchNorm2d(widths[0]), nn.ReLU()]
+        layers = [Convolution(2, widths[0], (2, 2)), norm(widths[0]), nn.ReLU()]
         inputs, rows, columns = widths[0], rows // 2, columns // 2
         fewest = 16 if laws.spin.max(initial=0) < 8 else 64  # columns that still resolve the highest spin
         for k, width in enumerate(widths):

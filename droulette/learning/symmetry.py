@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-AMPLITUDE = re.compile(r"(alpha|beta)\[(\d+)\]\[(\d+)\]")
+AMPLITUDE = re.compile(r"(alpha|beta)\[(\d{1,2})\]\[(\d{1,2})\]")
 POSITIONS = ("xi", "lens", "centre", "releta", "offset")
 # Columns that no turn changes, and the power of length in their unit; the luminosity grows like the area it fills.
 SCALARS = {

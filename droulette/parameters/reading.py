@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import difflib
 import math
+import re
 import tomllib
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from pydantic_core import PydanticCustomError, core_schema
 from droulette.errors import UserError
 
 MAX_BYTES = 1 << 20  # a parameter file has a few kB; more is another file given by mistake
+MAX_DOTS = 100  # of a key: tomllib's time grows with their square
 
 
 # ---------------------------------------------------------------- values
@@ -333,7 +335,8 @@ def found(value: Any) -> str:
 
 
 def readable(name: str) -> str:
-    return name if name.isprintable() and name else repr(name)
+    text = name if name.isprintable() and name else repr(name)
+    return text if len(text) <= 100 else text[:99] + "…"
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
@@ -363,6 +366,8 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         raise UserError(f"{readable(str(path))}: cannot be read: {error}") from error
     if len(data) > MAX_BYTES:
         raise UserError(f"{path}: found more than 1 MiB, expected a TOML file of a few kB")
+    if max(part.count(b".") for part in re.split(rb"[\n=,{\[]", data)) > MAX_DOTS:
+        raise UserError(f"{path}: found a key of more than {MAX_DOTS} parts, expected one or two")
     try:
         return tomllib.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:

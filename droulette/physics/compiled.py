@@ -7,99 +7,39 @@ over a tile is a function of its own, without branches: LLVM makes vector instru
 
 from __future__ import annotations
 
-import hashlib
 import math
-import platform
-from pathlib import Path
-from typing import NamedTuple
 
 import numba
 import numpy as np
-from llvmlite.binding import get_host_cpu_name
 from numba import types
 from numba.extending import intrinsic, overload, register_jitable
-from platformdirs import user_cache_path
 
-from droulette.physics import elementary, lenses, sources
+from droulette.physics import elementary, lenses, machine_code, sources, tables
 from droulette.physics.rendering import REACH, TILE
+from droulette.physics.tables import (
+    AREA,
+    BATCH,
+    ELLIPSOID,
+    PM,
+    SERSIC_ELLIPSOID,
+    SERSIC_SPHERE,
+    SHIFT,
+    SIS,
+    SPHERICAL,
+    SQUARE,
+)
 
-SQUARE, SHIFT = TILE // 2, 3  # px, and its logarithm
-AREA = SQUARE * SQUARE
-BATCH = 4  # squares drawn at once: 256 pixels, whose arrays fit a core's own memory
 REACH_OF_SQUARE = (SQUARE / 2 + 0.5) * math.sqrt(2)  # px, from a square's middle to its corner
-ROOMS, PIXEL_ROOMS = 12, 9
-KEPT = "kept"
-CONSTANTS = 7  # the most that a formula takes
-PM, SIS, SIE = range(3)
-SPHERICAL, ELLIPSOID, SERSIC_SPHERE, SERSIC_ELLIPSOID, TRIANGLE = range(5)
-LENS_CODES = {lenses.PointMass: PM, lenses.SIS: SIS, lenses.SIE: SIE}
-SOURCE_CODES = {
-    sources.Spherical: SPHERICAL,
-    sources.Ellipsoid: ELLIPSOID,
-    sources.SersicSphere: SERSIC_SPHERE,
-    sources.SersicEllipsoid: SERSIC_ELLIPSOID,
-    sources.Triangle: TRIANGLE,
-}
-
-
-class LensTable(NamedTuple):
-    """K constituents of B lenses: codes (K,), centres (K, B), constants (K, B, CONSTANTS)."""
-
-    code: np.ndarray
-    x: np.ndarray
-    y: np.ndarray
-    constants: np.ndarray
-
-
-class SceneTable(NamedTuple):
-    """B scenes. Of raytraced ones the polynomials are empty, of roulettes there are no lenses.
-
-    lens: see LensTable. origin: (2, B), η or ξ₀. polynomial: (2, S, S, B), coefficients [k][j] of X^j Y^k.
-    mask: (B,), squares of radii. source: codes (S,). source_x, source_y: (S, B). source_constants: (S, B, CONSTANTS).
-    extent: (B,).
-    """
-
-    lens: LensTable
-    origin: np.ndarray
-    polynomial: np.ndarray
-    mask: np.ndarray
-    source: np.ndarray
-    source_x: np.ndarray
-    source_y: np.ndarray
-    source_constants: np.ndarray
-    extent: np.ndarray
 
 
 # ---------------------------------------------------------------- formulas
 
 
-def _cache_directory() -> Path | None:
-    """A folder for compiled code, of this very text: Numba itself only looks at the file that a loop stands in."""
-    text = hashlib.sha256(f"{numba.__version__} {platform.machine()} {get_host_cpu_name()}".encode())
-    for module in ("compiled", "elementary", "lenses", "rendering", "sources"):
-        text.update(Path(__file__).with_name(f"{module}.py").read_bytes())
-    path = user_cache_path("droulette") / f"kernels-{text.hexdigest()[:16]}"
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return None
-    return path
-
-
-CACHE = _cache_directory()
 OPTIONS = {"nogil": True, "error_model": "numpy"}
 
 
 _compiled = numba.njit(**OPTIONS)
-
-
-def _kept(function):
-    """Compiled at its first call, and read from the cache afterwards."""
-    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(CACHE or "")
-    try:
-        return numba.njit(**OPTIONS, cache=CACHE is not None)(function)
-    finally:
-        numba.config.CACHE_DIR = before
+_alone = numba.njit(**OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True)  # which need Numba about them
 
 
 def _bitcast(to: types.Type):
@@ -450,12 +390,13 @@ def _put(grey, k, left, above, size, row, pictures, sums):
     sums[2, row] += light_y + light * above
 
 
-@_kept
-def draw(scene, size, centre_x, centre_y, rays, nearest, canvas, margin, pictures, sums):
-    """Draw (B, size, size) uint8 `pictures`; or, where there are none, add up the light of each in `sums`, (3, B)."""
+@_alone
+def draw(scene, size, centre_x, centre_y, rays, nearest, canvas, margin, pictures, sums, pixels, grey, tiles, squares):
+    """Draw (B, size, size) uint8 `pictures`; or, where there are none, add up the light of each in `sums`, (3, B).
+
+    pixels, grey, tiles, squares: room to work in, see `tables.rooms`.
+    """
     count = -(-size // TILE)
-    pixels, grey = np.empty((PIXEL_ROOMS, BATCH * AREA)), np.empty(BATCH * AREA, np.int32)
-    tiles, squares = np.empty((ROOMS, count)), np.zeros((ROOMS, 4 * count + BATCH))
     for row in range(len(centre_x)):
         cx, cy = centre_x[row], centre_y[row]
         waiting = 0  # squares found in the tiles above, too few for a batch
@@ -492,11 +433,11 @@ def draw(scene, size, centre_x, centre_y, rays, nearest, canvas, margin, picture
                     squares[place, k] = squares[place, first + k]
 
 
-@_kept
-def settle(lens, x, y, eta_x, eta_y, iterations, settled):
-    """Iterate ξ ← η + ∇ψ(ξ) in place, each row until it moves by no more than `settled`."""
-    px, py, tx, ty = np.empty(1), np.empty(1), np.empty(1), np.empty(1)
-    room_x, room_y, room = np.empty(1), np.empty(1), np.empty(1)
+@_alone
+def settle(lens, x, y, eta_x, eta_y, iterations, settled, rooms):
+    """Iterate ξ ← η + ∇ψ(ξ) in place, each row until it moves by no more than `settled`. rooms: (7, 1)."""
+    px, py, tx, ty = rooms[0], rooms[1], rooms[2], rooms[3]
+    room_x, room_y, room = rooms[4], rooms[5], rooms[6]
     for row in range(len(x)):
         px[0], py[0] = x[row], y[row]
         for iteration in range(iterations):
@@ -513,20 +454,16 @@ def settle(lens, x, y, eta_x, eta_y, iterations, settled):
 # ---------------------------------------------------------------- compilation
 
 
-def is_kept() -> bool:
-    """Whether `draw` and `settle` are compiled, here or in the cache."""
-    return bool(draw.signatures and settle.signatures) or (CACHE is not None and (CACHE / KEPT).exists())
-
-
 def compile_and_keep() -> None:
-    """Compile both, by a first call with nothing to do; some 15 s."""
-    none, plane, cube = np.empty(0), np.empty((0, 0)), np.empty((0, 0, 0))
-    lens = LensTable(np.empty(0, np.int64), plane, plane, cube)
-    scene = SceneTable(lens, plane, np.empty((0, 0, 0, 0)), none, lens.code, plane, plane, cube, none)
-    draw(scene, 1, none, none, none, False, 0.0, 0.0, np.empty((0, 1, 1), np.uint8), plane)
-    settle(lens, none, none, none, none, 0, 0.0)
-    if CACHE is not None:
-        (CACHE / KEPT).touch()
+    """Compile both, some 15 s, and keep their machine code for this process and those to come."""
+    code = {}
+    for function in (draw, settle):
+        name = function.__name__
+        signature = tuple(map(numba.typeof, tables.examples()[name]))
+        function.compile(signature)
+        long_name = function.overloads[signature].fndesc.llvm_func_name
+        code[name] = function.inspect_llvm(signature).replace(long_name, name)
+    machine_code.keep(code)
 
 
 if __name__ == "__main__":

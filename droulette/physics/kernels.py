@@ -1,4 +1,4 @@
-"""From batches of lenses and scenes to `compiled`'s tables, where Numba is installed and has their formulas."""
+"""From batches of lenses and scenes to the tables of compiled loops, where those are and have their formulas."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from droulette.physics.mappings import Raytrace, Roulette
 from droulette.physics.sources import Constellation
 
 if TYPE_CHECKING:
-    from droulette.physics.compiled import LensTable, SceneTable
     from droulette.physics.rendering import Sampling, Scene
+    from droulette.physics.tables import LensTable, SceneTable
 
 try:
-    from droulette.physics import compiled
-except ImportError:  # Numba is faster, and not needed
-    compiled = None
+    from droulette.physics import machine_code, tables
+except ImportError:  # LLVM is faster, and not needed
+    machine_code = None
 
 DARKEST = 0.5
 PAYS_BACK = 3000  # pictures: drawn by arrays, they cost as much as the compilation
@@ -26,13 +26,18 @@ PAYS_BACK = 3000  # pictures: drawn by arrays, they cost as much as the compilat
 
 def ready() -> bool:
     """Whether there is compiled code, of this process or of one before."""
-    return compiled is not None and compiled.is_kept()
+    return machine_code is not None and machine_code.ready()
 
 
 def prepare(pictures: int) -> None:
-    """Compile, unless it is done already or does not pay back within so many pictures."""
-    if compiled is not None and pictures >= PAYS_BACK and not compiled.is_kept():
-        compiled.compile_and_keep()
+    """Compile, unless it is done already, does not pay back within so many pictures, or there is no Numba."""
+    if machine_code is None or pictures < PAYS_BACK or machine_code.ready():
+        return
+    try:
+        from droulette.physics import compiled
+    except ImportError:
+        return
+    compiled.compile_and_keep()
 
 
 def compile_lens(lens: Lens) -> LensTable | None:
@@ -40,11 +45,11 @@ def compile_lens(lens: Lens) -> LensTable | None:
     if not ready():
         return None
     parts = lens.lenses if isinstance(lens, Cluster) else (lens,)
-    if any(type(part) not in compiled.LENS_CODES for part in parts):
+    if any(type(part) not in tables.LENS_CODES for part in parts):
         return None
     xs, ys = (lens.x, lens.y) if isinstance(lens, Cluster) else zip(*lens.centres(), strict=True)
-    codes = np.array([compiled.LENS_CODES[type(part)] for part in parts])
-    return compiled.LensTable(codes, np.stack(xs), np.stack(ys), _constants(parts, len(xs[0])))
+    codes = np.array([tables.LENS_CODES[type(part)] for part in parts])
+    return tables.LensTable(codes, np.stack(xs), np.stack(ys), _constants(parts, len(xs[0])))
 
 
 def compile_scene(scene: Scene) -> SceneTable | None:
@@ -52,10 +57,10 @@ def compile_scene(scene: Scene) -> SceneTable | None:
     if not ready():
         return None
     mapping, source = scene.mapping, scene.source
-    extent = source.extent(DARKEST)
+    extent = np.ascontiguousarray(source.extent(DARKEST))
     count = len(extent)
     parts = source.sources if isinstance(source, Constellation) else (source,)
-    if any(type(part) not in compiled.SOURCE_CODES for part in parts):
+    if any(type(part) not in tables.SOURCE_CODES for part in parts):
         return None
     mask = np.full(count, math.inf)
     if type(mapping) is Raytrace:
@@ -64,7 +69,7 @@ def compile_scene(scene: Scene) -> SceneTable | None:
         origin, polynomial = np.stack([mapping.eta_x, mapping.eta_y]), np.empty((2, 0, 0, count))
     elif type(mapping) is Roulette:
         none = np.empty((0, count))
-        lens = compiled.LensTable(np.empty(0, np.int64), none, none, np.empty((0, count, compiled.CONSTANTS)))
+        lens = tables.LensTable(np.empty(0, np.int64), none, none, np.empty((0, count, tables.CONSTANTS)))
         origin, size = np.stack([mapping.xi_x, mapping.xi_y]), len(mapping.px)
         polynomial = np.zeros((2, size, size, count))
         for axis, rows in enumerate((mapping.px, mapping.py)):
@@ -75,13 +80,13 @@ def compile_scene(scene: Scene) -> SceneTable | None:
         return None
     zero = np.zeros((1, count))
     x, y = (np.stack(source.x), np.stack(source.y)) if isinstance(source, Constellation) else (zero, zero)
-    codes = np.array([compiled.SOURCE_CODES[type(part)] for part in parts])
-    return compiled.SceneTable(lens, origin, polynomial, mask, codes, x, y, _constants(parts, count), extent)
+    codes = np.array([tables.SOURCE_CODES[type(part)] for part in parts])
+    return tables.SceneTable(lens, origin, polynomial, mask, codes, x, y, _constants(parts, count), extent)
 
 
 def _constants(parts: tuple, count: int) -> np.ndarray:
     """(K, B, CONSTANTS) of lenses or sources; what a formula does not take is 0."""
-    table = np.zeros((len(parts), count, compiled.CONSTANTS))
+    table = np.zeros((len(parts), count, tables.CONSTANTS))
     for k, part in enumerate(parts):
         for place, values in enumerate(part.constants):
             table[k, :, place] = values
@@ -108,10 +113,11 @@ def centre_of_light(scene: SceneTable, how: Sampling, size: int) -> tuple[np.nda
 
 def _draw(scene: SceneTable, how: Sampling, size: int, centre_x, centre_y, pictures, sums) -> None:
     rays, nearest = np.array(how.rays), how.kind == "nearest"
-    compiled.draw(scene, size, centre_x, centre_y, rays, nearest, float(how.canvas), how.margin, pictures, sums)
+    ways = (rays, nearest, float(how.canvas), how.margin)
+    machine_code.functions["draw"](tables.to_draw(scene, size, centre_x, centre_y, *ways, pictures, sums))
 
 
 def settle(lens: LensTable, x, y, eta_x, eta_y, iterations: int, settled: float) -> tuple[np.ndarray, np.ndarray]:
     """See `lens_equation._settle`; in place."""
-    compiled.settle(lens, x, y, np.ascontiguousarray(eta_x), np.ascontiguousarray(eta_y), iterations, settled)
+    machine_code.functions["settle"](tables.to_settle(lens, x, y, eta_x, eta_y, iterations, settled))
     return x, y

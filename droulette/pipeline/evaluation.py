@@ -28,6 +28,15 @@ Progress = Callable[[int, str], Callable[[int], object]]
 SMALLEST = {"sigma": 1e-2, "sigma2": 1e-2, "n_sersic": 0.2, "luminosity": 1e-6}
 PAIRS = ("predicted_true", "predicted_raytraced", "true_raytraced")
 BASELINES = ("baseline", "linear")  # always the training part's means; a linear model on moments of the picture
+# What matters first, by its short name in metrics/summary.json, and where it stands in a part's metrics.
+SUMMARY = {
+    "r2_quantile": ("r2_quantile",),
+    "r2": ("r2",),
+    "picture_error": ("pictures", "predicted_true"),
+    "mae": ("mae",),
+    "coverage68": ("coverage68",),
+    "coverage95": ("coverage95",),
+}
 BANDS = 5  # of Einstein radius, with equally many rows of the training part
 
 
@@ -66,7 +75,9 @@ def evaluate(
     progress: Progress = lambda total, doing: lambda done: None,
     say: Callable[[str], None] = print,
 ) -> dict:
-    """Write predictions/*.csv, plots/ and evaluate.json into the folder `output`; return what the JSON holds.
+    """Write predictions/*.csv, plots/, summary.json and evaluate.json into the folder `output`.
+
+    Returns what evaluate.json holds.
 
     parts: CSV by name: training, whose means and quantiles are the measure, testing, which is plotted, and
     others. directory: the folder of their pictures. prediction_files: other names than that of the part.
@@ -112,9 +123,26 @@ def evaluate(
     )
     bands = by_band(read, radii, model) if radii else None
     plots.write(output / "plots", read["testing"], model, columns, by_order(columns), bands, examples)
-    with files.atomic_write(output / "evaluate.json") as partial:  # the last: with it, the evaluation is whole
-        partial.write_text(json.dumps(reached, indent=2) + "\n")
+    write_json(summary(reached["testing"]), output / "summary.json")
+    write_json(reached, output / "evaluate.json")  # the last: with it, the evaluation is whole
     return reached
+
+
+def write_json(metrics: dict, path: Path) -> None:
+    with files.atomic_write(path) as partial:
+        partial.write_text(json.dumps(metrics, indent=2) + "\n")
+
+
+def summary(reached: dict) -> dict[str, float]:
+    """Of a part's metrics the SUMMARY, as far as they were measured."""
+    found = {}
+    for name, path in SUMMARY.items():
+        value = reached
+        for key in path:
+            value = value.get(key, {})
+        if isinstance(value, float):
+            found[name] = value
+    return found
 
 
 def read_part(
@@ -209,13 +237,18 @@ def resimulate_part(
     true = rows_of(part.table["filename"][:count], table, options["name"])
     rows = {"true": true}
     for kind, values in (("predicted", part.predicted[:count]), ("baseline", np.tile(means, (len(true), 1)))):
-        replaced = pd.DataFrame(values, columns=list(columns))
-        for column, least in SMALLEST.items():  # a source has a size, which a regression need not know
-            if column in columns:
-                replaced[column] = replaced[column].clip(lower=least)
-        rows[kind] = true.assign(**replaced)
+        rows[kind] = with_targets(true, columns, values)
     size = part.pictures.shape[-1]
     part.resimulated = {kind: resimulate(table, size, **options) for kind, table in rows.items()}
+
+
+def with_targets(table: pd.DataFrame, columns: Sequence[str], values: np.ndarray) -> pd.DataFrame:
+    """A roulette table with other values, (n, C), in its target columns, such as can be drawn."""
+    replaced = pd.DataFrame(values, columns=list(columns), index=table.index)
+    for column, least in SMALLEST.items():  # a source has a size, which a regression need not know
+        if column in columns:
+            replaced[column] = replaced[column].clip(lower=least)
+    return table.assign(**replaced)
 
 
 def picture_errors(part: Part, of: str) -> dict[str, float]:

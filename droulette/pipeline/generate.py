@@ -79,6 +79,7 @@ def generate_chunks(
     writer: Writer | None,
     *,
     name: str = "dataset.csv",
+    first: int = 0,
     workers: int | None = None,
     device: str = "cpu",
     progress: Callable[[int], object] = lambda count: None,
@@ -92,6 +93,7 @@ def generate_chunks(
         writer: keeps the PNG file of each picture; None: no pictures are kept, and none is drawn unless its centre
             of light is wanted.
         name: what error messages call the table.
+        first: the place of the first chunk's first row in the dataset.
         workers: threads that draw and encode; by default one a core.
         device: where pixels are computed. Reference points and amplitudes are always computed on the CPU.
         progress: called with the number of rows just finished.
@@ -102,7 +104,6 @@ def generate_chunks(
     pool = ThreadPoolExecutor(workers or cores())
     try:
         waiting: tuple | None = None
-        first = 0
         for chunk in chunks:
             frame = normalise(chunk, name)
             drawn = _draw_chunk(pool, frame, first, drawing, writer, name, device, progress)

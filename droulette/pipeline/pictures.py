@@ -70,7 +70,7 @@ def read_pictures(
                 raise UserError(f"{where}: found {filenames[row]} of {found}, expected {side}×{side}")
             try:
                 some[place] = np.asarray(picture.convert("L"))
-            except (OSError, ValueError, SyntaxError) as error:
+            except Exception as error:  # each of Pillow's chunks has its own family of errors for foreign bytes
                 found = f"{filenames[row]} damaged ({error})"
                 raise UserError(f"{where}: found {found}, expected a whole PNG") from error
 
@@ -122,15 +122,17 @@ def _open(directory: Path, source: Reader, filename: str, where: str) -> Image.I
         opened = source.open(filename)
     except FileNotFoundError as error:
         raise UserError(f"{where}: found no picture {path}, expected a PNG there") from error
+    except OSError as error:
+        raise UserError(f"{where}: found filename {filename[:80]!r}: {error.strerror}, expected a PNG there") from error
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             picture = Image.open(opened, formats=["PNG"])
-    except (OSError, ValueError, SyntaxError) as error:
-        raise UserError(f"{where}: found {path} unreadable, expected a PNG picture") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         most = f"at most {Image.MAX_IMAGE_PIXELS} pixels"
         raise UserError(f"{where}: found {path} too large to decode, expected {most}") from error
+    except Exception as error:
+        raise UserError(f"{where}: found {path} unreadable, expected a PNG picture") from error
     width, height = picture.size
     if width != height:
         raise UserError(f"{where}: found {path} of {width}×{height}, expected a square picture")

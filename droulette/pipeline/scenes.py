@@ -6,6 +6,7 @@ Rows of one *kind* (the same simulation model, lens constituents and source) sha
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import Field, dataclass, fields, replace
 from pathlib import Path
@@ -42,6 +43,10 @@ RANGES = {
     "xiX": (-1e7, 1e7, True),
     "xiY": (-1e7, 1e7, True),
 } | {name: p.range for kind in own.MODELS for name, p in own.parameters(kind).items()}
+
+
+MOST_CONSTITUENTS = 1000  # of a cluster or a constellation
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP")  # of a source's picture: none that runs another program
 
 
 @dataclass(frozen=True)
@@ -150,6 +155,12 @@ def kinds(frame: pd.DataFrame, name: str) -> list[Kind]:
             source if "/" not in str(source) else _names(source),
         )
         if key not in cache:
+            for column, names in (("cluster", lenses), ("source", key[4])):
+                if isinstance(names, tuple) and len(names) > MOST_CONSTITUENTS:
+                    raise UserError(
+                        f"{name}: row {label + 1}, column {column}: found {len(names)} constituents, "
+                        f"expected at most {MOST_CONSTITUENTS}"
+                    )
             for lens_name in lenses:
                 if lens_name not in LENSES:
                     raise UserError(
@@ -199,6 +210,8 @@ def lens_batch(frame: pd.DataFrame, kind: Kind, name: str, canvas: int = 512) ->
         )
         lenses = []
         for lens_name, values in zip(kind.lenses, numbers, strict=True):
+            for axis, column in zip("xy", values, strict=False):
+                _check_range(frame["cluster"], column, axis, "cluster", name)
             for key, values_of_key in zip(lens_columns(LENSES[lens_name]), values[2:], strict=True):
                 _check_range(frame["cluster"], values_of_key, key, "cluster", name)
             lenses.append(LENSES[lens_name](*values[2:]))
@@ -264,8 +277,8 @@ def source_batch(frame: pd.DataFrame, kind: Kind, name: str) -> Source:
         sources = []
         for source_name, values in zip(kind.sources, numbers, strict=True):
             named = dict(zip(CONSTELLATION_FIELDS, values, strict=False))
-            for f in parameters_of(SOURCES[source_name]):
-                _check_range(frame["source"], named[f.name], f.name, "source", name)
+            for field in ("x", "y", *(f.name for f in parameters_of(SOURCES[source_name]))):
+                _check_range(frame["source"], named[field], field, "source", name)
             sources.append(SOURCES[source_name](**{f.name: named[f.name] for f in parameters_of(SOURCES[source_name])}))
         return Constellation(tuple(sources), tuple(v[0] for v in numbers), tuple(v[1] for v in numbers))
     kind_of_source = SOURCES[kind.sources[0]]
@@ -280,13 +293,23 @@ def _picture(frame: pd.DataFrame, name: str) -> Picture:
     if "image" not in frame or frame["image"].nunique() != 1:
         raise UserError(f"{name}: source Image needs a column 'image' that names one picture file")
     path = Path(str(frame["image"].iloc[0]))
-    if path.is_absolute() or ".." in path.parts:  # a table from elsewhere must not reach into other folders
+    # A table from elsewhere must not reach into other folders.
+    if path.is_absolute() or ".." in path.parts or not _resolves_below(path):
         raise UserError(f"{name}: column image: found {str(path)[:80]!r}, expected a path below the working folder")
     try:
-        with PillowImage.open(path) as picture:
-            return Picture(np.array(picture.convert("L")))
-    except (OSError, ValueError, PillowImage.DecompressionBombError) as error:
-        raise UserError(f"{path}: not a readable picture: {error}") from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", PillowImage.DecompressionBombWarning)
+            with PillowImage.open(path, formats=FORMATS) as picture:
+                return Picture(np.array(picture.convert("L")))
+    except Exception as error:  # each format has its own family of errors for foreign bytes
+        raise UserError(f"{path}: not a readable picture: {str(error)[:200]}, expected {', '.join(FORMATS)}") from error
+
+
+def _resolves_below(path: Path) -> bool:
+    try:
+        return path.resolve().is_relative_to(Path().resolve())
+    except (OSError, ValueError, RuntimeError):  # a name too long, a NUL, links in a circle
+        return False
 
 
 AMPLITUDE = re.compile(r"(alpha|beta)\[(\d{1,2})\]\[(\d{1,2})\]")

@@ -36,6 +36,11 @@ def split_file(
     Raises:
         UserError: see `read_targets` and `split`.
     """
+    for name, (output, _) in parts.items():
+        if Path(output).resolve() == Path(path).resolve():
+            raise UserError(
+                f"dataset.{name}.filename: found {str(output)!r}, the table that is split; expected another"
+            )
     columns = list(variables)
     columns += [c for c in amplitude_columns(*nterms) if c not in columns] if nterms else []
     sizes = {name: size for name, (_, size) in parts.items()}

@@ -6,7 +6,7 @@ import io
 import re
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -14,9 +14,12 @@ import numpy as np
 
 from droulette import files
 from droulette.errors import UserError
+from droulette.processes import ALONE, Team
 
 SHARD = re.compile(r"images-(\d{9})-(\d{9})\.parquet")  # the first and the last row of the dataset in it
 STORAGES = ("png", "parquet")
+MOST_ROWS = 1_000_000  # of a shard
+MOST_GROWTH = 16  # how many times as large as its file a shard may be in memory; a PNG hardly shrinks once more
 
 
 class Writer(Protocol):
@@ -71,13 +74,20 @@ class ParquetShards:
 
 
 @contextmanager
-def writer(folder: str | Path, storage: str, shard_size: int) -> Iterator[Writer]:
-    """Write a dataset's pictures into a folder: all of them, or none if the block ends in an error."""
+def writer(folder: str | Path, storage: str, shard_size: int, team: Team = ALONE) -> Iterator[Writer]:
+    """Write a dataset's pictures into a folder: all of them, or none if the block ends in an error.
+
+    The processes of a team write side by side, no two into one shard; the first completes the folder.
+    """
     folder = Path(folder)
-    with files.atomic_folder(folder) as partial:
+    with files.atomic_folder(folder) if team.first else nullcontext() as partial:
+        partial = team.tell(partial)
         kept = PngFolder(partial) if storage == "png" else ParquetShards(partial, shard_size)
         yield kept
         kept.close()
+        team.wait()
+        if not team.first:
+            return
         # Shards of another division into rows would hold the same pictures twice.
         written = {path.name for path in partial.iterdir()}
         for path in folder.glob("images-*.parquet") if folder.is_dir() else ():
@@ -139,13 +149,28 @@ class ShardFiles:
         import pyarrow
         import pyarrow.parquet
 
-        kind = {"filename": pyarrow.string(), "png": pyarrow.binary()}[name]
+        text, raw = (pyarrow.string(), pyarrow.large_string()), (pyarrow.binary(), pyarrow.large_binary())
         try:
-            column = pyarrow.parquet.read_table(path, columns=[name])[name]
-            return column.cast(kind).combine_chunks()
-        except (OSError, KeyError, pyarrow.ArrowException) as error:
+            ShardFiles._check_size(path)
+            # Equal values are kept once: a few bytes of a file could stand for a thousand large pictures.
+            column = pyarrow.parquet.read_table(path, columns=[name], read_dictionary=[name])[name]
+            kind = column.type.value_type if pyarrow.types.is_dictionary(column.type) else column.type
+            if kind not in {"filename": text, "png": raw}[name]:
+                raise pyarrow.ArrowInvalid(f"{name} is {column.type}")
+            return column.combine_chunks()
+        except (OSError, ValueError, KeyError, pyarrow.ArrowException) as error:
             found = " ".join(str(error).split())[:200]
             raise UserError(f"{path}: not a shard with the columns filename and png: {found}") from error
+
+    @staticmethod
+    def _check_size(path: Path) -> None:
+        import pyarrow.parquet
+
+        about = pyarrow.parquet.read_metadata(path)
+        groups = [about.row_group(k) for k in range(about.num_row_groups)]
+        size = sum(group.column(k).total_uncompressed_size for group in groups for k in range(about.num_columns))
+        if about.num_rows > MOST_ROWS or size > MOST_GROWTH * path.stat().st_size + (1 << 20):
+            raise ValueError(f"it unpacks to {about.num_rows} rows and {size} bytes")
 
 
 def reader(folder: str | Path) -> Reader:

@@ -11,6 +11,7 @@ from droulette.errors import UserError
 from droulette.learning import backbones, fit, metrics, model_file
 from droulette.learning.calibration import Calibration
 from droulette.learning.checkpoint import Checkpoint, code, fingerprint
+from droulette.learning.novelty import Novelty
 from droulette.learning.scaling import SCALINGS
 from droulette.learning.symmetry import Group, Laws
 from droulette.pipeline.pictures import picture_size, read_pictures
@@ -44,10 +45,11 @@ def train(
     log: Callable[[dict[str, float]], None] = lambda metrics: None,
     progress: Progress = lambda total, doing: lambda done: None,
     say: Callable[[str], None] = print,
-) -> model_file.Model:
+) -> model_file.Model | None:
     """Read the parts, train, and write the best epoch's model.
 
     A run that was stopped goes on after its last finished epoch, whose state lies beside the model's file.
+    Of several processes, which torchrun started, the first writes, logs and gives the model, and the others nothing.
 
     training, validation: CSVs of file names and target columns. directory: the folder of their pictures.
     log: called after each epoch with its metrics. progress: gives, for a number of pictures and what is done
@@ -77,6 +79,8 @@ def train(
     judge = metrics.Judge(targets, SCALINGS[scaling].fit(targets, columns), loss)
     recipe = fit.Recipe(num_epochs, patience, learning_rate, batch_size, weight_decay, schedule, seed)
     fabric = fabric_on(chosen, precision)
+    if not fabric.is_global_zero:
+        progress, say = (lambda total, doing: lambda done: None), (lambda text: None)
     with fit.reproducible(seed):
         network = backbones.build(model, columns, weights, size).to(chosen)
         group = Group.of(laws, network.eye.turns, network.eye.zooms) if augmentation else Group.of(laws, 1)
@@ -90,7 +94,7 @@ def train(
             parts.append(fit.Part(views, table[columns].to_numpy()))
         start = [weights.cpu().numpy() for weights in network.state_dict().values()]
         data = [array for part in parts for array in (part.views, part.targets)]
-        about = (model, columns, scaling, loss, recipe, precision, chosen.type, code())
+        about = (model, columns, scaling, loss, recipe, precision, chosen.type, fabric.world_size, code())
         key = fingerprint(about, group, *start, *data)
         checkpoint = Checkpoint(f"{model_path}.checkpoint", key)
         network = fit.fit(
@@ -105,9 +109,13 @@ def train(
             log=log,
             seen=progress(num_epochs * len(targets), "training"),
         )
+    if not fabric.is_global_zero:
+        return None
     symmetries = symmetries if augmentation else 1
     trained = model_file.Model(network, model, tuple(columns), judge.scaling, loss, size, symmetries, chosen, precision)
-    trained = replace(trained, calibration=Calibration.fit(parts[1].targets, *trained.predict(parts[1].views)))
+    calibration = Calibration.fit(parts[1].targets, *trained.predict(parts[1].views))
+    novelty = Novelty.fit(network.eye, *(part.views for part in parts))
+    trained = replace(trained, calibration=calibration, novelty=novelty)
     model_file.save(trained, model_path)
     checkpoint.remove()
     return trained

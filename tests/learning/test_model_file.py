@@ -15,6 +15,7 @@ from droulette.errors import UserError
 from droulette.learning import model_file
 from droulette.learning.backbones import build
 from droulette.learning.calibration import Calibration
+from droulette.learning.novelty import Novelty
 from droulette.learning.scaling import SCALINGS
 from droulette.pipeline.pictures import look
 
@@ -27,7 +28,9 @@ def model(kind: str = "quantile", backbone: str = "polar_tiny") -> model_file.Mo
     scaling = SCALINGS[kind].fit(np.random.default_rng(0).normal(size=(200, 3)) * [1, 10, 1e-3], COLUMNS)
     network = build(backbone, COLUMNS, input_size=40).eval()
     calibration = Calibration(np.array([[1.0, 1.1, 0.9], [2.0, 2.1, 1.9]]))
-    return model_file.Model(network, backbone, COLUMNS, scaling, "mse", 40, 4, CPU, calibration=calibration)
+    views = look(network.eye, np.random.default_rng(2).integers(0, 256, (6, 40, 40), dtype=np.uint8))
+    novelty = Novelty.fit(network.eye, views[:4], views[4:])
+    return model_file.Model(network, backbone, COLUMNS, scaling, "mse", 40, 4, CPU, "32-true", calibration, novelty)
 
 
 @pytest.mark.parametrize("kind", SCALINGS)
@@ -40,6 +43,8 @@ def test_a_model_read_again_predicts_the_same(tmp_path, kind, backbone):
     for found, expected in zip(read.predict(views), written.predict(views), strict=True):
         np.testing.assert_array_equal(found, expected)
         assert found.shape == (3, 3) and found.dtype == np.float64
+    scores = (one.novelty.score(one.network.eye, views) for one in (read, written))
+    np.testing.assert_array_equal(*scores)
     assert (read.columns, read.input_size, read.backbone) == (COLUMNS, 40, backbone)
 
 
@@ -90,6 +95,13 @@ def _metadata(path) -> dict:
         lambda about, tensors: about.update(columns=["sigma", "sigma", "xiX"]),
         lambda about, tensors: tensors.update({"calibration.widths": torch.zeros(2, 3)}),
         lambda about, tensors: tensors.update({"calibration.widths": torch.ones(2, 2)}),
+        lambda about, tensors: tensors.update({"novelty.mean": torch.zeros(3)}),
+        lambda about, tensors: tensors.update({"novelty.axes": torch.zeros(())}),
+        lambda about, tensors: tensors.update({"novelty.reference": torch.full((4, 3), torch.nan)}),
+        lambda about, tensors: tensors.update({"novelty.reference": torch.zeros(0, 3)}),
+        lambda about, tensors: tensors.update({"novelty.threshold": torch.zeros(())}),
+        lambda about, tensors: tensors.update({"novelty.more": torch.zeros(())}),
+        lambda about, tensors: tensors.pop("novelty.mean"),
         lambda about, tensors: tensors.pop("scaling.quantiles"),
         lambda about, tensors: tensors.update({"scaling.quantiles": torch.full((5, 3), torch.nan)}),
         lambda about, tensors: tensors.update({"scaling.quantiles": torch.zeros(5, 2)}),

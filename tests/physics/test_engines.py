@@ -26,10 +26,10 @@ def arrays_only(monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def compiled(monkeypatch):
-    if kernels.compiled is None:
+def compiled():
+    kernels.prepare(kernels.PAYS_BACK)
+    if not kernels.ready():
         pytest.skip("Numba is not installed")
-    monkeypatch.setattr(kernels, "ready", lambda: True)
 
 
 def draw(scene: Scene, sampling: str, rays: int) -> list[np.ndarray]:

@@ -1,0 +1,305 @@
+"""Pictures from elsewhere, of any format and size, made into what a model was trained on: 8-bit grey, centred, N×N."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from droulette.errors import UserError
+
+FORMATS = "PNG, JPEG, TIFF, FITS or NPY"
+LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as Pillow makes grey
+ORIENTATION = 0x0112  # EXIF's tag
+DARK, SATURATED = 16, 0.1  # a maximum below this, a share of the lit pixels above this are worth a warning
+NEAR = 0.5  # px that the training pictures' own centres of light, cropped as they are, may be off
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How own pictures are made into the model's.
+
+    pixel_scale: size of an own pixel in pixels of the training pictures. crop: take the middle square of so many own
+    pixels first. at: (column, row) of that middle, by default the picture's. centre: shift the centre of light to the
+    middle, as `simulator.centred` does. black, white: values that become the grey levels 0 and 255; white None: by
+    the kind of number, see `white_of`.
+    """
+
+    pixel_scale: float = 1.0
+    crop: int | None = None
+    at: tuple[float, float] | None = None
+    centre: bool = True
+    black: float = 0.0
+    white: float | None = None
+
+    def check(self) -> None:
+        """Raises UserError for what cannot be."""
+        if not (np.isfinite(self.pixel_scale) and 1e-3 <= self.pixel_scale <= 1e3):
+            raise UserError(f"pixel scale: found {self.pixel_scale:g}, expected a number from 0.001 to 1000")
+        if self.crop is not None and self.crop < 2:
+            raise UserError(f"crop: found {self.crop}, expected at least 2 pixels")
+        if self.white is not None and not self.white > self.black:
+            raise UserError(f"white: found {self.white:g}, expected more than black, {self.black:g}")
+
+
+@dataclass
+class Own:
+    """A picture that was read. values: (H, W) float64, y down. white: see `Fit`."""
+
+    values: np.ndarray
+    white: float
+    steps: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def prepare(
+    picture: str | Path | np.ndarray,
+    size: int,
+    how: Fit = Fit(),
+    say: Callable[[str], None] = lambda line: None,
+    warn: Callable[[str], None] = lambda line: None,
+    name: str | None = None,
+) -> np.ndarray:
+    """A file, or an array (H, W) or (H, W, 3), as the model saw its own pictures: (size, size) uint8.
+
+    say: told in one line what was done. warn: told what may spoil the prediction.
+
+    Raises:
+        UserError: what cannot be read, has no finite or no lit pixel, or only one grey level.
+    """
+    how.check()
+    name = name or (str(picture) if isinstance(picture, (str, Path)) else "picture")
+    own = read(picture) if isinstance(picture, (str, Path)) else _of_array(picture, name)
+    levels = _levels(own, how, name)
+    if how.crop is not None or how.at is not None:
+        levels = _crop(own, levels, how, name)
+    levels = _window(own, levels, size, how)
+    if own.steps:
+        say(f"{name}: " + ", ".join(own.steps))
+    for line in own.warnings:
+        warn(f"{name}: {line}")
+    return levels
+
+
+def read(path: str | Path) -> Own:
+    """Read a picture by what its first bytes say that it is. Raises UserError."""
+    path = Path(path)
+    try:
+        with path.open("rb") as opened:
+            start = opened.read(10)
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file, expected a {FORMATS} picture") from error
+    except IsADirectoryError as error:
+        raise UserError(f"{path}: found a folder, expected a {FORMATS} picture") from error
+    if start.startswith(b"\x1f\x8b"):
+        raise UserError(f"{path}: found a gzip file, expected it unpacked: gunzip it first")
+    if start.startswith(b"\x93NUMPY"):
+        return _of_array(_read_npy(path), str(path))
+    if start.startswith(b"SIMPLE  ="):
+        return _read_fits(path)
+    return _read_pillow(path)
+
+
+def _read_npy(path: Path) -> np.ndarray:
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        _check_size(array.shape, path)
+        return np.array(array)
+    except (OSError, ValueError, EOFError, TypeError, OverflowError, MemoryError, SyntaxError) as error:
+        raise UserError(f"{path}: not an NPY file of numbers that can be read: {error}") from error
+
+
+def _read_fits(path: Path) -> Own:
+    """The first picture of a FITS file; its rows count from below, and so are turned over."""
+    from astropy.io import fits
+
+    try:
+        with warnings.catch_warnings(action="ignore"), fits.open(path, memmap=False) as opened:
+            place, shape = next(((k, hdu.shape) for k, hdu in enumerate(opened) if hdu.is_image and hdu.shape), (0, ()))
+            if shape:
+                _check_size(shape, path)
+            array = np.array(opened[place].data) if shape else None
+    except UserError:
+        raise
+    except Exception as error:  # astropy answers foreign bytes with errors of every family
+        raise UserError(f"{path}: not a FITS file that can be read: {error}") from error
+    if array is None:
+        raise UserError(f"{path}: found no picture in this FITS file, expected one")
+    if array.ndim > 2:
+        array = array.reshape([length for length in array.shape if length != 1] or [1])
+    if array.ndim == 3 and len(array) == 3:
+        array = np.moveaxis(array, 0, -1)
+    own = _of_array(array[::-1], str(path), counts=True)
+    own.steps.insert(0, "rows turned over (FITS counts them from below)")
+    if place:
+        own.steps.insert(0, f"HDU {place} taken")
+    return own
+
+
+def _read_pillow(path: Path) -> Own:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
+            with Image.open(path, formats=["PNG", "JPEG", "TIFF"]) as opened:
+                pages, mode = getattr(opened, "n_frames", 1), opened.mode
+                opened.load()
+                is_turned = opened.getexif().get(ORIENTATION, 1) != 1
+                turned = ImageOps.exif_transpose(opened)
+                if mode.startswith(("I", "F")):
+                    own = _of_array(np.asarray(turned), str(path))
+                elif mode in ("L", "1"):
+                    own = Own(np.asarray(turned.convert("L"), np.float64), 255.0)
+                else:
+                    own = _of_array(np.asarray(turned.convert("RGB")), str(path))
+                    if mode not in ("RGB", "YCbCr", "P"):
+                        own.steps.insert(0, f"{mode} taken as RGB")
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        expected = f"at most {Image.MAX_IMAGE_PIXELS} pixels"
+        raise UserError(f"{path}: too large to decode, expected {expected}") from error
+    except (OSError, ValueError, SyntaxError, TypeError, KeyError, IndexError, OverflowError, MemoryError) as error:
+        raise UserError(f"{path}: not a {FORMATS} picture that can be read: {error}") from error
+    if pages > 1:
+        own.steps.insert(0, f"the first of {pages} pages")
+    if is_turned:
+        own.steps.insert(0, "turned as its EXIF data say")
+    return own
+
+
+def _check_size(shape: Sequence[int], path: Path) -> None:
+    most = Image.MAX_IMAGE_PIXELS or np.inf
+    if not 0 < np.prod([float(length) for length in shape]) <= 3 * most:
+        found = "×".join(map(str, shape))
+        raise UserError(f"{path}: found {found} numbers, expected at least one and at most {most} pixels")
+
+
+def _of_array(array: np.ndarray, name: str, counts: bool = False) -> Own:
+    """(H, W), (H, W, 1), grey, or (H, W, 3), (H, W, 4), colour. counts: an astronomer's, of no fixed unit."""
+    array = np.asarray(array)
+    array = array.astype(array.dtype.newbyteorder("="), copy=False)
+    found = f"{name}: found {'×'.join(map(str, array.shape)) or 'one'} numbers of {array.dtype}"
+    if array.dtype.kind not in "buif":
+        raise UserError(f"{found}, expected real numbers")
+    if array.ndim == 3 and array.shape[-1] == 1:
+        array = array[..., 0]
+    colour = array.ndim == 3 and array.shape[-1] in (3, 4)
+    if not (array.ndim == 2 or colour) or min(array.shape[:2]) < 2:
+        raise UserError(f"{found}, expected rows × columns, at least 2 × 2, or those of 3 colours")
+    values = array.astype(np.float64)
+    steps, finite = [], np.isfinite(values)
+    if not finite.any():
+        raise UserError(f"{name}: found no pixel that is a finite number")
+    white, said = white_of(array, float(values[finite].max()), counts)
+    if colour:
+        finite = finite[..., :3].all(axis=-1)
+        values = np.where(finite[..., None], values[..., :3], 0) @ LUMA
+        steps.append("colours made grey")
+    if said:
+        steps.append(said)
+    own = Own(np.where(finite, values, 0.0), white, steps)
+    if lost := int((~finite).sum()):
+        own.steps.append(f"{lost} pixels that are no finite number made black")
+        own.values[~finite] = -np.inf  # below any black
+        if lost > 0.01 * finite.size:
+            own.warnings.append(f"{lost / finite.size:.0%} of the pixels are no finite numbers")
+    return own
+
+
+def white_of(array: np.ndarray, brightest: float, counts: bool) -> tuple[float, str]:
+    """The value that is white, and what to say of it: the type's greatest for 8 and 16 bits; 1 or 255 for floats
+    up to that, and the brightest pixel for all others, and for FITS files whose numbers have more than 8 bits."""
+    kind = array.dtype
+    if kind.kind == "b":
+        return 1.0, "true and false made white and black"
+    if kind == np.uint8:
+        return 255.0, ""
+    if kind == np.uint16 and not counts:
+        return 65535.0, "16 bits made 8"
+    for most in (1.0, 255.0) if kind.kind == "f" and not counts else ():
+        if brightest <= most:
+            return most, f"{kind} values from 0 to {most:g} made 8-bit"
+    return max(brightest, 1e-300), f"{kind} values made 8-bit, white at the brightest pixel, {brightest:.6g}"
+
+
+def _levels(own: Own, how: Fit, name: str) -> np.ndarray:
+    """Grey levels 0…255, whole ones, of which centres of light are measured as in the training pictures."""
+    white = own.white if how.white is None else how.white
+    if how.black or how.white is not None:
+        own.steps.append(f"black at {how.black:g} and white at {white:g}")
+    if not white > how.black:
+        raise UserError(f"{name}: found nothing brighter than black at {how.black:g}, expected a galaxy")
+    with np.errstate(over="ignore"):
+        levels = np.clip(np.rint((own.values - how.black) * (255 / (white - how.black))), 0, 255)
+    if levels.min() == levels.max():
+        found = "no light in it" if not levels.max() else f"grey level {levels.max():.0f} in all pixels"
+        raise UserError(f"{name}: found {found}, expected a picture of a galaxy")
+    if levels.max() < DARK:
+        own.warnings.append(
+            f"its brightest pixel has only grey level {levels.max():.0f} of 255: set white to a smaller value"
+        )
+    if (share := (levels == 255).sum() / (levels > 0).sum()) > SATURATED:
+        own.warnings.append(f"{share:.0%} of its lit pixels are saturated: what is brighter there is lost")
+    return levels
+
+
+def _crop(own: Own, levels: np.ndarray, how: Fit, name: str) -> np.ndarray:
+    height, width = levels.shape
+    column, row = how.at or (width / 2, height / 2)
+    if not (0 <= column < width and 0 <= row < height):
+        raise UserError(f"{name}: found no pixel at column {column:g}, row {row:g}: it has {width}×{height}")
+    side = how.crop or int(2 * min(column, row, width - column, height - row))
+    top, left = round(row - side / 2), round(column - side / 2)
+    levels = levels[max(top, 0) : top + side, max(left, 0) : left + side]
+    if levels.size == 0 or not levels.any():
+        raise UserError(f"{name}: found no light in the {side}×{side} pixels that were cut out")
+    own.steps.append(f"{side}×{side} pixels about column {column:g}, row {row:g} cut out")
+    return levels
+
+
+def _window(own: Own, levels: np.ndarray, size: int, how: Fit) -> np.ndarray:
+    """(H, W) → (size, size) uint8 about the centre of light, in the training pictures' pixels, black outside.
+
+    Pixel (i, j) of an N×N picture is the point x = j − N/2, y = N/2 − i.
+    """
+    height, width = levels.shape
+    row, column = height / 2, width / 2
+    if how.centre:
+        total = levels.sum()
+        row = float(levels.sum(axis=1) @ np.arange(height) / total)
+        column = float(levels.sum(axis=0) @ np.arange(width) / total)
+    x, y = column - width / 2, height / 2 - row
+    scale = how.pixel_scale
+    if (height, width, scale) == (size, size, 1.0) and max(abs(x), abs(y)) <= NEAR:
+        return levels.astype(np.uint8)
+    if scale != 1:
+        own.steps.append(f"enlarged {scale:g}-fold" if scale > 1 else f"made smaller, to {scale:g} of its size")
+    if how.centre:
+        own.steps.append(f"shifted by ({-x * scale:.2f}, {-y * scale:.2f}) px to its centre of light")
+    across, down = round(width * scale), round(height * scale)
+    if across < size or down < size:
+        own.steps.append(f"{across}×{down} padded with black to {size}×{size}")
+    elif (across, down) != (size, size):
+        own.steps.append(f"{across}×{down} cropped to {size}×{size}")
+    rows, columns = (_weights(*axis, size, scale) for axis in ((height, row), (width, column)))
+    return np.clip(np.rint(rows @ levels @ columns.T), 0, 255).astype(np.uint8)
+
+
+def _weights(length: int, middle: float, size: int, scale: float) -> np.ndarray:
+    """(size, length): how much of each own pixel each new one takes along an axis.
+
+    Linear interpolation, or, where several own pixels fall into a new one, a mean over a triangle twice as wide as
+    the new one. `middle` is the own pixel that becomes number size/2.
+    """
+    reach = max(1.0, 1 / scale)
+    place = middle + (np.arange(size) - size / 2) / scale
+    around = np.floor(place)[:, None] + np.arange(-np.ceil(reach), np.ceil(reach) + 2)
+    share = np.maximum(1 - np.abs(around - place[:, None]) / reach, 0)
+    share /= share.sum(axis=1, keepdims=True)
+    weights = np.zeros((size, length))
+    new, old = np.nonzero((share > 0) & (around >= 0) & (around < length))
+    weights[new, around[new, old].astype(int)] = share[new, old]
+    return weights

@@ -1,0 +1,142 @@
+"""Roulette amplitudes of pictures from elsewhere, by a trained model, and what those amplitudes look like."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from droulette import files
+from droulette.devices import choose_device
+from droulette.errors import UserError
+from droulette.learning import model_file
+from droulette.learning.model_file import Model
+from droulette.physics.sources import SOURCES
+from droulette.pipeline import prediction
+from droulette.pipeline.evaluation import SMALLEST, difference
+from droulette.pipeline.own_pictures import Fit, prepare
+from droulette.pipeline.pictures import look
+from droulette.pipeline.resimulate import resimulate
+from droulette.pipeline.scenes import parameters_of
+
+NOVELTY = "novelty"
+SOURCE = "SersicSphere"
+FITTED = ("n_sersic", "luminosity")  # of a source; found by fit to the picture where a model does not predict them
+INDICES = (1.0, 2.0, 3.0, 4.0, 5.0)  # n_sersic that are tried
+LUMINOSITY = 20.0  # from which the light is scaled
+
+Say = Callable[[str], None]
+
+
+def predict_pictures(
+    pictures: Sequence[str | Path | np.ndarray],
+    model: str | Path | Model = "models/model.safetensors",
+    *,
+    resimulation: str | Path | None = None,
+    source: str = SOURCE,
+    device: str = "auto",
+    say: Say = lambda line: None,
+    warn: Say = lambda line: warnings.warn(line, stacklevel=3),
+    **how,
+) -> pd.DataFrame:
+    """Amplitudes with standard deviations of own pictures.
+
+    pictures: PNG, JPEG, TIFF, FITS or NPY files, or arrays (H, W) or (H, W, 3). model: a file that training wrote, or
+    a model that was loaded. resimulation: a folder for what the network saw of each picture, NAME-seen.png, and for
+    the roulette simulation of what it predicts, NAME-roulette.png, of a `source` of this kind. say, warn: told what is
+    done to each picture, and what speaks against a prediction. how: the fields of `own_pictures.Fit`: pixel_scale,
+    crop, at, centre, black, white.
+
+    Returns:
+        One row a picture: filename, the model's columns (px and powers of it), their standard deviations as `std:…`,
+        and `novelty`: above 1, the picture is unlike all that the model was trained on; NaN if the model can't tell.
+
+    Raises:
+        UserError: what is wrong with a picture, the model or the options, before anything is written.
+    """
+    fit = Fit(**how)
+    fit.check()
+    if resimulation is not None and source not in SOURCES:
+        raise UserError(f"source: found {source!r}, expected one of {', '.join(SOURCES)}")
+    if isinstance(pictures, (str, Path, np.ndarray)):
+        pictures = [pictures]
+    if not len(pictures):
+        raise UserError("pictures: found none, expected at least one")
+    if not isinstance(model, Model):
+        model = model_file.load(model, choose_device(device))
+    names = [f"picture-{k}" if isinstance(one, np.ndarray) else str(one) for k, one in enumerate(pictures, start=1)]
+    seen = np.stack(
+        [prepare(one, model.input_size, fit, say, warn, name) for one, name in zip(pictures, names, strict=True)]
+    )
+    views = look(model.network.eye, seen, str(model.device))
+    table = prediction.as_table(model, names, *model.predict(views))
+    table[NOVELTY] = model.novelty.score(model.network.eye, views) if model.novelty else np.nan
+    if model.novelty is None:
+        warn("this model was trained without a measure of novelty: no word on whether it knows such pictures")
+    for name, novelty in zip(names, table[NOVELTY], strict=True):
+        if novelty > 1:
+            warn(
+                f"{name}: unlike anything in the training set (novelty {novelty:.2f}, above 1): "
+                "do not trust its amplitudes"
+            )
+    if resimulation is not None:
+        drawn, found = resimulate_as_seen(table, seen, source)
+        for name, line in zip(names, found, strict=True):
+            say(f"{name}: resimulated as {source}{line}")
+        with files.atomic_folder(resimulation) as folder:
+            for stem, before, after in zip(_stems(names), seen, drawn, strict=True):
+                Image.fromarray(before).save(folder / f"{stem}-seen.png")
+                Image.fromarray(after).save(folder / f"{stem}-roulette.png")
+    return table
+
+
+def resimulate_as_seen(table: pd.DataFrame, seen: np.ndarray, source: str = SOURCE) -> tuple[np.ndarray, list[str]]:
+    """The roulette simulation of predictions, and in words what of its source was not predicted but fitted.
+
+    table: n predictions. seen: (n, N, N) uint8, the pictures, to which the source's Sérsic index and luminosity are
+    fitted where they are not among the predictions: the index by trial, the luminosity by the picture's light.
+
+    Raises:
+        UserError: amplitudes, or something else that this source needs, are not among the predictions.
+    """
+    columns = [column for column in (f.name for f in parameters_of(SOURCES[source])) if column not in table]
+    if missing := [column for column in columns if column not in FITTED]:
+        raise UserError(f"source {source}: found no predictions of {', '.join(missing)}, expected a source without")
+    rows = table.assign(source=source, **{c: table[c].clip(lower=low) for c, low in SMALLEST.items() if c in table})
+    size, light = seen.shape[-1], seen.sum(axis=(1, 2), dtype=np.float64)
+    best, fitted, errors = None, pd.DataFrame(index=rows.index), np.full(len(rows), np.inf)
+    for index in INDICES if "n_sersic" in columns else (None,):
+        tried = rows if index is None else rows.assign(n_sersic=index)
+        if "luminosity" in columns:
+            tried = tried.assign(luminosity=LUMINOSITY)
+            for _ in range(2):  # twice, since white cuts off what is brighter
+                drawn = resimulate(tried, size, name="predictions").sum(axis=(1, 2), dtype=np.float64)
+                factor = np.clip(light / np.maximum(drawn, 1), 1e-3, 1e3)
+                tried = tried.assign(luminosity=tried["luminosity"] * factor)
+        drawn = resimulate(tried, size, name="predictions")
+        found = difference(drawn, seen)
+        better = found < errors
+        best = drawn if best is None else np.where(better[:, None, None], drawn, best)
+        for column in columns:
+            fitted[column] = tried[column].where(better, fitted.get(column, tried[column]))
+        errors = np.where(better, found, errors)
+    words = []
+    for (_, row), error in zip(fitted.iterrows(), errors, strict=True):
+        values = ", ".join(f"{column} {value:.3g}" for column, value in row.items())
+        words.append((f", {values} fitted" if values else "") + f": mean difference {error:.4f} of white")
+    return best, words
+
+
+def _stems(names: Sequence[str]) -> list[str]:
+    """File names without folder and ending, numbered where there are several alike."""
+    used: dict[str, int] = {}
+    stems = []
+    for name in names:
+        stem = Path(name).stem or "picture"
+        used[stem] = used.get(stem, 0) + 1
+        stems.append(stem if used[stem] == 1 else f"{stem}-{used[stem]}")
+    return stems

@@ -1,0 +1,140 @@
+"""What a report shows, read from the files that the stages wrote."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from droulette import __version__, files
+from droulette.errors import UserError
+from droulette.learning import model_file
+from droulette.learning.model_file import Model
+from droulette.pipeline.evaluation import Part, picture_differences, rows_of, with_targets
+from droulette.pipeline.pictures import read_pictures
+from droulette.pipeline.resimulate import resimulate
+from droulette.pipeline.scenes import einstein_radii
+from droulette.pipeline.targets import read_targets
+
+PACKAGES = ("torch", "torchvision", "numpy", "numba", "scikit-learn", "pandas", "dvc", "dvclive", "plotly")
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where the stages wrote. metrics: the folder of evaluate.json, train/, plots/ and predictions/."""
+
+    parameters: str | Path
+    pictures: str | Path
+    testing: str | Path
+    roulette: str | Path
+    lenses: str | Path
+    model: str | Path
+    metrics: Path
+    predictions: str = "testing.csv"
+
+
+@dataclass(frozen=True)
+class Results:
+    """A trained and evaluated model.
+
+    part: the testing part of n rows, of which the first k have pictures and resimulations. roulette, lenses: its rows
+    of those tables. radii: (n,) Einstein radii, px. differences: (k,) of the resimulation of the predictions from that
+    of the true amplitudes, mean |grey level| / 255. curves: step and value of each logged number. measured: what
+    evaluate.json holds; columns, orders, bands: what metrics/plots holds.
+    """
+
+    parameters: dict
+    model: Model
+    part: Part
+    roulette: pd.DataFrame
+    lenses: pd.DataFrame
+    radii: np.ndarray
+    differences: np.ndarray
+    curves: dict[str, pd.DataFrame]
+    measured: dict
+    columns: pd.DataFrame
+    orders: pd.DataFrame
+    bands: pd.DataFrame | None
+    hashes: dict[str, str]
+
+
+def read(where: Files, pictures: int, *, sampling: str = "exact", supersampling: int = 1) -> Results:
+    """Read the files, and resimulate the first `pictures` of the testing part.
+
+    Raises:
+        UserError: a file that is missing, or not what the stages write; predictions of other rows.
+    """
+    model = model_file.load(where.model)
+    table = read_targets(where.testing, model.columns)
+    names = list(table["filename"])
+    path = where.metrics / "predictions" / where.predictions
+    spreads = [f"std:{column}" for column in model.columns]
+    found = read_targets(path, [*model.columns, *spreads])
+    if list(found["filename"]) != names:
+        raise UserError(f"{path}: found other rows than {where.testing}'s, expected `dvc repro evaluate` to be done")
+    roulette = rows_of(names, files.read_csv(where.roulette, ["filename"]), where.roulette)
+    lenses = rows_of(names, files.read_csv(where.lenses, ["filename"]), where.lenses)
+
+    shown = read_pictures(where.pictures, names[:pictures], table=where.testing, size=model.input_size)
+    true, predicted = table[list(model.columns)].to_numpy(), found[list(model.columns)].to_numpy()
+    part = Part(table, true, predicted, found[spreads].to_numpy(), np.empty((len(table), 0)), np.asarray(shown))
+    rows = roulette.iloc[:pictures]
+    options = {"sampling": sampling, "supersampling": supersampling, "name": str(where.roulette)}
+    for kind, values in (("true", true), ("predicted", predicted)):
+        replaced = with_targets(rows, model.columns, values[:pictures])
+        part.resimulated[kind] = resimulate(replaced, model.input_size, **options)
+
+    plots = where.metrics / "plots"
+    return Results(
+        parameters=tomllib.loads(Path(where.parameters).read_text()),
+        model=model,
+        part=part,
+        roulette=roulette,
+        lenses=lenses,
+        radii=einstein_radii(lenses, str(where.lenses)),
+        differences=picture_differences(part)["predicted_true"],
+        curves=read_curves(where.metrics / "train" / "plots" / "metrics"),
+        measured=read_json(where.metrics / "evaluate.json"),
+        columns=files.read_csv(plots / "columns.csv", ["part", "column", "r2", "r2_quantile"]),
+        orders=files.read_csv(plots / "orders.csv", ["part", "order", "r2_quantile"]),
+        bands=files.read_csv(plots / "bands.csv", ["part", "band"]) if (plots / "bands.csv").is_file() else None,
+        hashes={str(name): md5(name) for name in (where.model, where.lenses, where.roulette, where.testing, path)},
+    )
+
+
+def read_curves(folder: Path) -> dict[str, pd.DataFrame]:
+    """DVCLive's logged numbers by name, such as validation/r2: columns step and value."""
+    curves = {}
+    for path in sorted(folder.rglob("*.tsv")):
+        table = pd.read_csv(path, sep="\t")
+        curves[path.relative_to(folder).with_suffix("").as_posix()] = table.set_axis(["step", "value"], axis="columns")
+    return curves
+
+
+def read_json(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file, expected what `dvc repro` writes") from error
+    except ValueError as error:
+        raise UserError(f"{path}: not the JSON of an evaluation: {error}") from error
+
+
+def md5(path: str | Path) -> str:
+    """A file's content hash, the one that dvc.lock names it by."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "md5").hexdigest()
+
+
+def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
+    """What the report was made with."""
+    about = {"droulette": __version__, "Python": platform.python_version()}
+    return about | {package: version(package) for package in packages}
