@@ -40,8 +40,8 @@ ELSEWHERE = {
     "performance.md": "make bench",
     "recipe.md": "experiments/",
 }
-COMING = {*ELSEWHERE, "predict.md", "tour.ipynb"}  # written side by side with these pages
-LANGUAGES = {"sh", "console", "toml", "python", "text"}
+COMING = {"faults.md", "scale.md", "recipe.md", "predict.md", "tour.ipynb"}  # written side by side with these pages
+LANGUAGES = {"sh", "console", "toml", "python", "text", "nginx"}
 
 
 @dataclass(frozen=True)
