@@ -1,7 +1,7 @@
 # make repro   environment, whole pipeline (only what changed), metrics
 # make report  metrics/report.html, a page that shows it all; COMPARE=NAME sets an experiment beside it
 # make test    environment, tests           make lint    ruff
-# make bench   the benchmarks               make clean   removes the environment, not the data
+# make bench   benchmarks into docs/performance.md; make clean   removes the environment, not the data
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -27,8 +27,14 @@ lint: .venv/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-bench: .venv/.installed-test
-	set -e; for benchmark in benchmarks/*.py; do $(BIN)/python $$benchmark; done
+bench: .venv/.installed-test .peers
+	$(BIN)/python benchmarks/all.py --write docs/performance.md
+
+# Beside the environment, not in it: one of the peers is an older droulette.
+.peers: requirements-bench.txt | .venv/.requirements
+	rm -rf $@
+	$(BIN)/python -m pip install --disable-pip-version-check --no-compile --no-deps --target $@ -r $<
+	touch $@
 
 clean:
 	rm -rf .venv

@@ -1,5 +1,6 @@
 """Stage generate: the tables [simulator], [lens], [cluster], [source] and [position] become pictures and labels."""
 
+import gc
 from pathlib import Path
 
 from droulette.commands import stage
@@ -22,4 +23,5 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
+    gc.set_threshold(100_000)  # as in `droulette.datagen`
     leave(main())

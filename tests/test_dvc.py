@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -78,6 +79,20 @@ def stages_run(output: str) -> list[str]:
     return [stage for line in output.splitlines() for stage in STAGES if line == f"Running stage '{stage}':"]
 
 
+def start_workers(clone: Clone, count: int, **variables: str) -> None:
+    """Type `dvc queue start -j count`. The workers go on, and would hold a pipe that its output went to."""
+    typed = " ".join(f"{name}={value}" for name, value in variables.items())
+    clone.run("sh", "-c", f"{typed} dvc queue start -j {count} >/dev/null 2>&1")
+
+
+def wait_for_queue(clone: Clone, seconds: float = 400) -> None:
+    """Until no experiment is queued or running. The workers then wait ten seconds for more, and end."""
+    end = time.monotonic() + seconds
+    while "Queued" in (status := clone.dvc("queue", "status")) or "Running" in status:
+        assert time.monotonic() < end, status
+        time.sleep(1)
+
+
 def shrink(params: Path) -> None:
     """Change the project's own params.toml to the small sizes of SMALL."""
     import tomlkit
@@ -91,10 +106,8 @@ def shrink(params: Path) -> None:
     params.write_text(tomlkit.dumps(document))
 
 
-@pytest.fixture(scope="module")
-def small(tmp_path_factory) -> Iterator[Clone]:
+def project_copy(folder: Path) -> Clone:
     """The working tree as it is now, committed in a repository of its own with small parameters; not run."""
-    folder = tmp_path_factory.mktemp("dvc")
     clone = Clone(folder / "clone", folder / "site-cache")
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -108,7 +121,13 @@ def small(tmp_path_factory) -> Iterator[Clone]:
     clone.run("git", "config", "user.name", "t")
     clone.run("git", "config", "user.email", "t@example.org")
     clone.commit("small")
-    yield clone
+    return clone
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory) -> Iterator[Clone]:
+    folder = tmp_path_factory.mktemp("dvc")
+    yield project_copy(folder)
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -205,13 +224,17 @@ def test_plots_diff_draws_curves_and_pictures_of_both(experiment):
     shutil.rmtree(clone.path / "plots")
 
 
-def test_a_sweep_is_queued_one_experiment_a_value(experiment):
+def test_a_sweep_runs_side_by_side_and_ends_with_the_metrics_of_each(experiment):
     clone, _ = experiment
     clone.dvc("exp", "run", "--queue", "-S", "settings.model=resnet18,regnet_y_400mf")
-    rows = list(csv.DictReader(clone.dvc("exp", "show", "--csv").splitlines()))
-    queued = {row["settings.model"] for row in rows if row["State"] == "Queued"}
-    clone.dvc("queue", "remove", "--all")
-    assert queued == {"resnet18", "regnet_y_400mf"}
+    start_workers(clone, 2)
+    wait_for_queue(clone)
+    rows = {row["settings.model"]: row for row in csv.DictReader(clone.dvc("exp", "show", "--csv").splitlines())}
+    for model in ("resnet18", "regnet_y_400mf"):
+        assert rows[model]["typ"] == "branch_base"
+        assert float(rows[model]["metrics/evaluate.json:testing.r2_quantile"]) < 1
+    losses = {rows[model]["metrics/evaluate.json:testing.loss"] for model in ("resnet18", "regnet_y_400mf")}
+    assert len(losses) == 2
 
 
 def test_the_short_form_works_in_a_subfolder(experiment):

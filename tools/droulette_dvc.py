@@ -1,36 +1,67 @@
-"""Let ``dvc exp run -S key=value`` change ``params.toml``, where DVC alone knows only ``params.yaml``.
+"""Two things that the project's environment adds to DVC.
+
+* ``dvc exp run -S key=value`` changes ``params.toml``, where DVC alone knows only ``params.yaml``.
+* A folder's listing that comes from a remote names files below that folder, and no others: DVC alone writes wherever a
+  ``../`` in it leads, so that who may write to a remote could write to the machine of each who pulls.
 
 `pip install` of the project puts this module and ``droulette_dvc.pth`` into the environment; Python runs the
-latter's one line at start-up. All that costs is one entry in ``sys.meta_path``, which waits for DVC's own
-parser of ``-S`` and then goes away. Standard library only, and nothing imported before DVC is: every Python
-started in the environment passes through here.
+latter's one line at start-up. All that costs is one entry in ``sys.meta_path``, which waits for two modules of DVC's
+and then goes away. Standard library only, and nothing imported before DVC is: every Python started in the environment
+passes through here.
 """
 
 import sys
 
-PARSER = "dvc.utils.cli_parse"
 
+class Finder:
+    """Finds nothing itself; changes the modules that the other finders find."""
 
-class ParserFinder:
-    """Finds nothing itself; wraps ``to_path_overrides`` of the parser that the other finders find."""
+    def __init__(self):
+        self.changes = {"dvc.utils.cli_parse": change_parser, "dvc_data.hashfile.tree": change_tree}
 
     def find_spec(self, name, path=None, target=None):
-        if name != PARSER:
+        if name not in self.changes:
             return None
         from importlib.util import find_spec
 
-        sys.meta_path.remove(self)
+        change = self.changes.pop(name)
+        if not self.changes:
+            sys.meta_path.remove(self)
         spec = find_spec(name)
         if spec is not None and spec.loader is not None:
             execute = spec.loader.exec_module
 
             def exec_module(module):
                 execute(module)
-                if hasattr(module, "to_path_overrides"):
-                    module.to_path_overrides = with_params_toml(module.to_path_overrides)
+                change(module)
 
             spec.loader.exec_module = exec_module
         return spec
+
+
+def change_tree(module):
+    if hasattr(module, "Tree") and hasattr(module.Tree, "from_list"):
+        from_list = module.Tree.from_list.__func__
+
+        def from_list_below(cls, entries, *args, **options):
+            for entry in entries:
+                name = entry.get("relpath")
+                if not isinstance(name, str) or not below(name):
+                    raise module.ObjectFormatError(f"a folder's listing names {name!r}, expected a file below it")
+            return from_list(cls, entries, *args, **options)
+
+        module.Tree.from_list = classmethod(from_list_below)
+
+
+def below(name):
+    """Whether a path of a listing, with forward slashes, leads below its folder on any system."""
+    windows = "\\" in name or ":" in name.partition("/")[0]
+    return "\0" not in name and not windows and not set(name.split("/")) & {"", ".", ".."}
+
+
+def change_parser(module):
+    if hasattr(module, "to_path_overrides"):
+        module.to_path_overrides = with_params_toml(module.to_path_overrides)
 
 
 def with_params_toml(to_path_overrides):
@@ -59,4 +90,4 @@ def params_toml():
 
 
 def install():
-    sys.meta_path.insert(0, ParserFinder())
+    sys.meta_path.insert(0, Finder())

@@ -133,7 +133,7 @@ def _replace_head(model: nn.Module, name: str, outputs: int) -> str:
         if name.startswith("squeezenet"):  # it ends in conv, ReLU, pool: a ReLU would keep targets above 0
             model.classifier[2] = nn.Identity()
         return path
-    raise AssertionError(f"torchvision's {name} has no layer of {CLASSES} outputs")
+    raise UserError(f"settings.model: found {name!r} without a layer of {CLASSES} outputs, expected one to replace")
 
 
 def _load(network: nn.Module, path: Path) -> None:

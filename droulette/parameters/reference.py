@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from droulette.parameters import NEUTRAL, Parameters
-from droulette.parameters.reading import Drawn, Table, found, keys, kind_of, spellings, table_of, words
+from droulette.parameters.reading import Drawn, Table, found, interval, keys, kind_of, spellings, table_of, words
 from droulette.parameters.simulation import CONFIGS, MOVED
 
 HEAD = """\
@@ -22,6 +22,7 @@ and `k-max` (uniform; where only one of them is given, the other is the default'
 is drawn for each row. Of a list of strings, likewise, one is drawn. An unknown key, a wrong type or a value
 out of range is an error that names the nearest key or what was expected.
 """
+LAMBDA = interval("a number", ge=0, le=1000)  # as `Drawn` checks it
 
 
 def reference() -> str:
@@ -49,6 +50,8 @@ def _walk(model: type[Table], prefix: str) -> Iterator[tuple[str, type[Table]]]:
 def _row(name: str, field: FieldInfo) -> str:
     names = ", ".join(f"`{spelling}`" for spelling in spellings(name, field))
     type_, expected = words(field)
+    if "-lambda" in getattr(kind_of(field), "suffixes", ()):
+        expected += f"; `{name}-lambda`: {LAMBDA}"
     unit = field.json_schema_extra["unit"]
     cells = [names, type_, _default(field), expected, unit, field.description]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -56,7 +56,14 @@ def resimulate(
     pictures = np.zeros((len(frame), imagesize, imagesize), np.uint8)
 
     def column(part: pd.DataFrame, label: str) -> np.ndarray:
-        return part[label].to_numpy(np.float64, copy=True) if label in part else np.zeros(len(part))
+        if label not in part:
+            return np.zeros(len(part))
+        values = pd.to_numeric(part[label], errors="coerce").to_numpy(np.float64, copy=True)
+        if (bad := ~np.isfinite(values)).any():
+            row = part.iloc[int(bad.argmax())]
+            found = f"found {str(row[label])[:80]!r} in column {label}, expected a finite number"
+            raise UserError(f"{name}: {str(row.get('filename'))[:80]}: {found}")
+        return values
 
     def draw(batch) -> None:
         kind, rows = batch

@@ -114,6 +114,7 @@ def normalise(
 def _row_error(name: str, wrong: pd.Series, values: pd.Series, column: str, expected: str) -> UserError:
     position = int(np.flatnonzero(np.asarray(wrong))[0])
     found = values.iloc[position]
+    found = found.item() if isinstance(found, np.generic) else found
     return UserError(f"{name}: row {values.index[position] + 1}, column {column}: found {found!r}, expected {expected}")
 
 
