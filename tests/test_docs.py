@@ -40,7 +40,7 @@ ELSEWHERE = {
     "performance.md": "make bench",
     "recipe.md": "experiments/",
 }
-COMING = {*ELSEWHERE, "predict.md", "tour.ipynb"}  # written side by side with these pages
+COMING = set(ELSEWHERE)  # written side by side with these pages
 LANGUAGES = {"sh", "console", "toml", "python", "text"}
 
 
