@@ -1,4 +1,4 @@
-"""What `datagen --dry-run` foretells, beside what comes: `python benchmarks/dry_run.py [--params params.toml] [--rows N]`"""
+"""What `datagen --dry-run` foretells over what comes: `python benchmarks/dry_run.py [--params FILE] [--rows N]`"""
 
 from __future__ import annotations
 
