@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import gc
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
@@ -125,6 +126,7 @@ def draw_dataset(
     pictures: folder for PNG files or shards. roulette: CSV file for reference points and amplitudes. None: not written.
     dry_run: write nothing, and print what it would take.
     """
+    begin = time.perf_counter()
     from droulette.devices import drawing_device
     from droulette.physics import kernels
     from droulette.pipeline.estimate import estimate
@@ -143,7 +145,7 @@ def draw_dataset(
         LOG.debug("%s: %d rows of %d×%d px on %s", source, rows, drawing.size, drawing.size, device)
         if dry_run:
             kept = {"pictures": pictures is not None, "dataset": dataset is not None, "roulette": roulette is not None}
-            options = {"name": source, "workers": workers, "device": device}
+            options = {"name": source, "workers": workers, "device": device, "begin": begin}
             print(estimate(_sample(params, table, rows), rows, drawing, kept, simulator.storage, **options))
             return
         own = team.share(rows, simulator.shard_size if simulator.storage == "parquet" else 1)

@@ -71,6 +71,7 @@ def estimate(
     kept: dict[str, bool],
     storage: str = "png",
     *,
+    begin: float,
     name: str = "dataset.csv",
     workers: int | None = None,
     device: str = "cpu",
@@ -78,9 +79,8 @@ def estimate(
     """Draw and encode the sample, and take it for the whole.
 
     sample: rows of a dataset table. rows: of the whole. kept: whether "pictures", "dataset" and "roulette" are
-    to be written. The rest: as for `generate_chunks`.
+    to be written. begin: when this run began, by time.perf_counter(). The rest: as for `generate_chunks`.
     """
-    begin = time.perf_counter()
     options = {"name": name, "workers": workers, "device": device}
     if device == "cpu":
         kernels.prepare(rows)
