@@ -231,6 +231,8 @@ def test_the_page_is_readable_and_quiet(chromium, project, width, scheme):
     assert page.evaluate("all.filter((div) => !div.querySelector('.main-svg')).length") == 0
     broken = "[...document.images].filter((image) => image.src && !image.naturalWidth).length"
     assert page.evaluate(broken) == 0
+    page.evaluate("openRow(0)")
+    assert page.evaluate("byId('row').scrollWidth <= byId('row').clientWidth")
     background, text = page.evaluate("getComputedStyle(document.body).backgroundColor"), axis_colour(page)
     assert (brightness(background) > 128, brightness(text) > 128) == (
         (True, False) if scheme == "light" else (False, True)
