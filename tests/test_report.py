@@ -233,6 +233,8 @@ def test_the_page_is_readable_and_quiet(chromium, project, width, scheme):
     assert page.evaluate(broken) == 0
     page.evaluate("openRow(0)")
     assert page.evaluate("byId('row').scrollWidth <= byId('row').clientWidth")
+    left, right = (page.locator(f"#row-{table}").bounding_box() for table in ("targets", "facts"))
+    assert left["x"] + left["width"] <= right["x"] or left["y"] + left["height"] <= right["y"]
     background, text = page.evaluate("getComputedStyle(document.body).backgroundColor"), axis_colour(page)
     assert (brightness(background) > 128, brightness(text) > 128) == (
         (True, False) if scheme == "light" else (False, True)
