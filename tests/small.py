@@ -20,12 +20,14 @@ SIMULATION = {
 
 
 def draw(folder: Path, size: int, seed: int = 0):
-    """Draw `size` pictures into folder/images and write folder/roulette.csv; return that table."""
+    """Draw `size` pictures into folder/images, write folder/dataset.csv and folder/roulette.csv; return the latter."""
     tables = SIMULATION | {"simulator": SIMULATION["simulator"] | {"size": size, "seed": seed}}
     params = parameters.parse(tables)
     drawing = Drawing(nterms=2, imagesize=96, cropsize=48, centred=True)
     (folder / "images").mkdir(parents=True)
-    table = generate(draw_table(params), drawing, folder / "images")
+    rows = draw_table(params)
+    files.write_csv(rows, folder / "dataset.csv")
+    table = generate(rows, drawing, folder / "images")
     files.write_csv(table, folder / "roulette.csv")
     return table
 

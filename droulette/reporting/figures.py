@@ -108,9 +108,8 @@ def against(results: Results) -> dict[str, go.Figure]:
             )  # fmt: skip
         figure.add_scatter(
             x=true, y=predicted, mode="markers", marker={"size": 6, "opacity": 0.8}, name="picture",
-            customdata=np.arange(count), text=_names(part), meta=symbol(column),
-            error_y={"array": deviation, "visible": False},
-            hovertemplate="%{text}<br>true %{x:.4g}<br>predicted %{y:.4g} ± %{error_y.array:.2g}<extra></extra>",
+            customdata=np.arange(count), text=_names(part), hovertext=[f"± {width:.2g}" for width in deviation],
+            hovertemplate="%{text}<br>true %{x:.4g}<br>predicted %{y:.4g} %{hovertext}<extra></extra>",
         )  # fmt: skip
         figure.update_xaxes(range=[low, high])
         figure.update_yaxes(range=[low, high])

@@ -89,11 +89,24 @@ for (const select of document.querySelectorAll("select")) {
   select.onchange = () => {
     for (const div of plots.filter((div) => div.dataset.place.split(":")[0] === select.dataset.for)) {
       div.dataset.choice = select.value;
-      drawPlot(div);
+      if (div.data) drawPlot(div);
     }
   };
   select.onchange(); // a browser that goes back keeps the choice
 }
-for (const div of document.querySelectorAll("button.picture")) drawPicture(div, Number(div.dataset.row), true);
-plots.forEach(drawPlot);
-dark.addEventListener("change", () => plots.forEach(drawPlot));
+
+// Two dozen figures at once would keep the reader waiting: each is drawn when it comes near.
+const draw = (div) => (div.dataset.place ? drawPlot(div) : drawPicture(div, Number(div.dataset.row), true));
+const near = new IntersectionObserver(
+  (entries) => {
+    for (const { target } of entries.filter((entry) => entry.isIntersecting)) {
+      near.unobserve(target);
+      draw(target);
+    }
+  },
+  { rootMargin: "600px" },
+);
+const all = [...plots, ...document.querySelectorAll("button.picture")];
+all.forEach((div) => near.observe(div));
+addEventListener("beforeprint", () => all.filter((div) => !div.data).forEach(draw));
+dark.addEventListener("change", () => plots.filter((div) => div.data).forEach(drawPlot));
