@@ -128,7 +128,7 @@ def measure(folder: Path, storage: str, args: argparse.Namespace) -> tuple[list[
     costs.append(project.cost("dvc push", "dvc", "push"))
     costs.append(project.cost("dvc push, nothing new", "dvc", "push"))
     sizes = {"workspace": Size.of(project.path / "images"), "cache": Size.of(project.path / ".dvc/cache")}
-    sizes["remote"] = Size.of(remote)
+    sizes |= {"remote": Size.of(remote), "what DVC remembers": Size.of(project.memory)}
 
     project.run("git", "add", "--all")
     project.run("git", "-c", "user.name=b", "-c", "user.email=b@example.org", "commit", "-qm", "images")
