@@ -99,7 +99,21 @@ class Project:
         shutil.rmtree(self.memory, ignore_errors=True)
 
 
-def draw(project: Project, rows: int, storage: str, args: argparse.Namespace) -> Cost:
+def fill(project: Project, rows: int, storage: str, args: argparse.Namespace) -> None:
+    """Random files in place of pictures: as many, and each 900 bytes a picture, about what one of 64² takes."""
+    images = project.path / "images"
+    images.mkdir(exist_ok=True)
+    each = 1 if storage == "png" else args.shard_size
+    for first in range(0, rows, each):
+        path = images / (f"image-{first + 1:06}.png" if storage == "png" else f"{first + 1:09}.parquet")
+        count = min(each, rows - first)
+        if not path.exists() or path.stat().st_size != 900 * count:
+            path.write_bytes(os.urandom(900 * count))
+
+
+def draw(project: Project, rows: int, storage: str, args: argparse.Namespace) -> Cost | None:
+    if args.random:
+        return fill(project, rows, storage, args)
     side = args.side
     shape = {"canvas": 2 * side, "side": side, "small": side / 16, "large": side / 4}
     toml = project.path / "dataset.toml"
@@ -119,8 +133,9 @@ def measure(folder: Path, storage: str, args: argparse.Namespace) -> tuple[list[
     ):
         project.run(*command.split())
 
-    draw(project, 1, storage, args)  # compiles, the first time
-    costs = [draw(project, args.pictures, storage, args)]
+    if not args.random:
+        draw(project, 1, storage, args)  # compiles, the first time
+    costs = list(filter(None, [draw(project, args.pictures, storage, args)]))
     costs.append(project.cost("dvc add", "dvc", "add", "images"))
     costs.append(project.cost("dvc status", "dvc", "status"))
     project.forget()
@@ -128,7 +143,7 @@ def measure(folder: Path, storage: str, args: argparse.Namespace) -> tuple[list[
     costs.append(project.cost("dvc push", "dvc", "push"))
     costs.append(project.cost("dvc push, nothing new", "dvc", "push"))
     sizes = {"workspace": Size.of(project.path / "images"), "cache": Size.of(project.path / ".dvc/cache")}
-    sizes["remote"] = Size.of(remote)
+    sizes |= {"remote": Size.of(remote), "what DVC remembers": Size.of(project.memory)}
 
     project.run("git", "add", "--all")
     project.run("git", "-c", "user.name=b", "-c", "user.email=b@example.org", "commit", "-qm", "images")
@@ -154,6 +169,7 @@ def main() -> None:
     options.add_argument("--side", type=int, default=64, help="of a picture, px")
     options.add_argument("--cache-type", default="copy", help="DVC's cache.type: copy, hardlink, symlink, reflink")
     options.add_argument("--storage", nargs="+", choices=["png", "parquet"], default=["png", "parquet"])
+    options.add_argument("--random", action="store_true", help="files of random bytes, not drawn: DVC costs the same")
     options.add_argument("--folder", help="where the temporary folder is made")
     args = options.parse_args()
 

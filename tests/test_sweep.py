@@ -6,7 +6,7 @@ import csv
 import shutil
 import time
 
-from test_dvc import Clone, start_workers, wait_for_queue
+from test_dvc import Clone, start_workers, stop_workers, wait_for_queue
 
 PIPELINE = """
 stages:
@@ -52,7 +52,7 @@ def test_workers_run_side_by_side_each_on_the_device_that_it_was_started_with(tm
         start_workers(clone, 2, CUDA_VISIBLE_DEVICES="1")
         wait_for_queue(clone)
     finally:
-        clone.dvc("queue", "stop", "--kill")
+        stop_workers(clone)
     rows = list(csv.DictReader(clone.dvc("exp", "show", "--csv").splitlines()))
     assert sorted(row["device"] for row in rows if row["number"] in ("1", "2")) == ["0", "1"]
     shutil.rmtree(tmp_path, ignore_errors=True)

@@ -168,11 +168,11 @@ def test_a_pull_in_another_clone_brings_the_same_bytes_also_after_a_cut(pushed, 
     clone = remote.clone(pushed.clone, "second")
     if remote.proxy:
         cut(remote, clone, "down", 1, "dvc", "pull", "--allow-missing", "--jobs", "2", fetched=20)
-        fetched = hashes(clone.path / ".dvc" / "cache")
-        assert 0 < len(fetched) < len(finished.objects)
-        assert fetched.items() <= finished.objects.items()
+        assert 0 < len(hashes(clone.path / ".dvc" / "cache")) < len(finished.objects)
     clone.dvc("pull", "--allow-missing")  # train and evaluate have not run
     assert clone.hashes() == finished.main
+    # Over WebDAV a cut may leave a file that is not whole in the cache; DVC sees it and fetches it again.
+    assert hashes(clone.path / ".dvc" / "cache").items() <= finished.objects.items()
 
 
 def test_a_pull_over_plain_http_brings_the_same_bytes(pushed, remote, finished):
