@@ -26,7 +26,7 @@ def table() -> list[list[str]]:
 @pytest.mark.parametrize(
     ("fault", "kinds", "each"),
     [
-        ("SIGKILL", 3, 1),
+        ("SIGKILL", 2, 1),
         ("Ctrl-C", 2, 1),
         ("full disk under the outputs", 1, 2),
         ("full disk under `TMPDIR`", 1, 1),
