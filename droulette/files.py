@@ -26,6 +26,7 @@ except ImportError:  # not Unix: nothing is locked, and what was left stays
     fcntl = None
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 LONGEST_LINE = 1 << 20  # bytes of a line of a table
@@ -203,6 +204,17 @@ def read_csv_chunks(path: str | Path, rows: int | None, required: Sequence[str] 
         raise UserError(f"{path}: not a CSV table: {error}") from error
     if not seen:
         raise UserError(f"{path}: found no rows, expected at least one")
+
+
+def numbers(column: pd.Series) -> np.ndarray:
+    """(n,) float64 of a table's column; what is no number is NaN, a whole number beyond float64 infinite."""
+    import pandas as pd
+
+    try:
+        values = pd.to_numeric(column, errors="coerce")
+    except OverflowError:
+        values = pd.to_numeric(column.astype(str), errors="coerce")
+    return values.to_numpy("float64", copy=True)
 
 
 def _check_header(path: Path, required: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pandas as pd
 
+from droulette import files
 from droulette.devices import cores
 from droulette.errors import UserError
 from droulette.physics.amplitudes import orders
@@ -58,7 +59,7 @@ def resimulate(
     def column(part: pd.DataFrame, label: str) -> np.ndarray:
         if label not in part:
             return np.zeros(len(part))
-        values = pd.to_numeric(part[label], errors="coerce").to_numpy(np.float64, copy=True)
+        values = files.numbers(part[label])
         if (bad := ~np.isfinite(values)).any():
             row = part.iloc[int(bad.argmax())]
             found = f"found {str(row[label])[:80]!r} in column {label}, expected a finite number"

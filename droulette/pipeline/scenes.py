@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from droulette import files
 from droulette.errors import UserError
 from droulette.parameters.simulation import CONFIGS, MODELS
 from droulette.physics import own
@@ -122,7 +123,7 @@ def _numbers(frame: pd.DataFrame, column: str, name: str) -> np.ndarray:
     """A column as float64, every value finite and in its range."""
     if column not in frame:
         raise UserError(f"{name}: found no column {column!r}, expected it for {_needed_by(frame, column)}")
-    values = pd.to_numeric(frame[column], errors="coerce").to_numpy(np.float64, copy=True)
+    values = files.numbers(frame[column])
     low, high, closed = RANGES.get(column, (-np.inf, np.inf, True))
     with np.errstate(invalid="ignore"):
         fine = np.isfinite(values) & (values <= high) & ((values >= low) if closed else (values > low))

@@ -48,8 +48,8 @@ def read_targets(path: str | Path, columns: Sequence[str] = ()) -> pd.DataFrame:
         raise UserError(f"{path}: row {row + 1}, column filename: found {found}, expected a name of its own")
     found = {"filename": names}
     for column in columns:
-        values = pd.to_numeric(table[column], errors="coerce").astype(np.float64)
-        if (bad := ~np.isfinite(values.to_numpy())).any():
+        values = files.numbers(table[column])
+        if (bad := ~np.isfinite(values)).any():
             row = int(bad.argmax())
             where, value = f"{path}: row {row + 1}, column {column}", repr(table[column].iloc[row])
             raise UserError(f"{where}: found {value}, expected a finite number")
