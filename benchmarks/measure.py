@@ -28,6 +28,7 @@ PEERS = ROOT / ".peers"
 class Run:
     seconds: float  # of the whole process
     own_seconds: float  # what the program measured, its imports left out
+    cpu_seconds: float  # of all cores, of the whole process
     peak_mib: float
     found: dict  # all that it printed
 
@@ -53,7 +54,8 @@ def run_command(
     if process.returncode:
         raise SystemExit(f"failed: {shlex.join(command)[:200]}\n{text[-2000:]}")
     found = json.loads(text.splitlines()[-1]) if own else {}
-    return Run(seconds, found.get("seconds", seconds), usage.ru_maxrss / 1024, found)
+    cpu = usage.ru_utime + usage.ru_stime
+    return Run(seconds, found.get("seconds", seconds), cpu, usage.ru_maxrss / 1024, found)
 
 
 def in_turn(cases: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
 from random_scenes import LENSES, SOURCES, Random
 from test_rendering import random_scene
 
-from droulette.physics import kernels
+from droulette.physics import kernels, machine_code, tables
 from droulette.physics.batches import move
 from droulette.physics.lens_equation import apparent_position
 from droulette.physics.mappings import Raytrace
@@ -79,3 +82,26 @@ def test_reference_points_are_the_same_numbers_in_every_engine(kind, arrays_only
     np.testing.assert_array_equal(np.stack(apparent_position(lens, *eta)), in_kernels)
     in_torch = apparent_position(move(lens, "cpu"), *map(torch.from_numpy, eta))
     np.testing.assert_array_equal(torch.stack(in_torch).numpy(), in_kernels)
+
+
+def test_damaged_machine_code_is_not_loaded(tmp_path, monkeypatch):
+    whole, damaged = machine_code._path(), tmp_path / "kernels.o"
+    content = bytearray(whole.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged.write_bytes(content)
+    monkeypatch.setattr(machine_code, "functions", {})
+    monkeypatch.setattr(machine_code, "_path", lambda: damaged)
+    assert not machine_code.ready()
+    monkeypatch.setattr(machine_code, "_path", lambda: whole)
+    assert machine_code.ready()
+
+
+def test_a_call_with_other_arrays_than_were_compiled_for_is_refused():
+    lens, *others = tables.examples()["settle"]
+    with pytest.raises(TypeError, match="settle"):
+        machine_code.functions["settle"]((lens._replace(x=lens.x.astype(np.float32)), *others))
+
+
+def test_compiled_loops_are_loaded_without_numba():
+    code = "import sys; from droulette.physics import kernels; sys.exit(not kernels.ready() or 'numba' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
