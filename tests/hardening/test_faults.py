@@ -36,6 +36,9 @@ def table() -> list[list[str]]:
 )
 def test_after_a_fault_the_next_run_ends_as_an_undisturbed_one(table, fault, kinds, each):
     rows = [row for row in table if row[0].startswith(fault)]
+    if fault == "read-only" and not rows:
+        pytest.skip("nothing can be mounted here, and root may write anywhere")
+    assert rows, f"no fault {fault}"
     assert [row[1:4] for row in rows] == [[str(each), str(each), "0"]] * kinds, rows[0][-1]
 
 
