@@ -17,6 +17,7 @@ from droulette.devices import fabric_on
 from droulette.errors import UserError
 from droulette.learning import backbones, metrics
 from droulette.learning.calibration import Calibration
+from droulette.learning.limits import Limit
 from droulette.learning.novelty import Novelty
 from droulette.learning.prediction import predict_scaled
 from droulette.learning.scaling import SCALINGS, Scaling, arrays, spread
@@ -33,8 +34,8 @@ class Model:
     """A network and what is needed to read its output.
 
     columns: names of its C outputs. input_size: N of the pictures (N, N) that it was trained on. symmetries: under
-    how many turns each picture is looked at. precision: Fabric's name of the arithmetic. calibration, novelty: None
-    before they are known.
+    how many turns each picture is looked at. precision: Fabric's name of the arithmetic. calibration, novelty,
+    limit: None before they are known.
     """
 
     network: nn.Module
@@ -48,15 +49,27 @@ class Model:
     precision: str = "32-true"
     calibration: Calibration | None = None
     novelty: Novelty | None = None
+    limit: Limit | None = None
 
     def predict(
         self, views: np.ndarray, seen: Callable[[int], object] = lambda pictures: None
     ) -> tuple[np.ndarray, np.ndarray]:
         """views: (n, *shape), as `network.eye` has them → means and standard deviations, (n, C), columns' units."""
+        return self.in_units(*self.predict_scaled(views, seen))
+
+    def predict_scaled(
+        self, views: np.ndarray, seen: Callable[[int], object] = lambda pictures: None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The same before it is brought to the columns' units: means and variances on the trained scale."""
         laws = Laws.of(self.columns)
         turns = Group.of(laws, self.network.eye.turns).some(self.symmetries)
         fabric = fabric_on(self.device, self.precision)
-        scaled, variance = predict_scaled(self.network, views, laws, self.scaling, turns, fabric, seen)
+        return predict_scaled(self.network, views, laws, self.scaling, turns, fabric, seen)
+
+    def in_units(self, scaled: np.ndarray, variance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Means and variances on the trained scale → means and standard deviations in the columns' units."""
+        if self.limit:
+            scaled = self.limit.cut(self.scaling, scaled)
         deviation = spread(self.scaling, scaled, np.sqrt(variance))
         if self.calibration:
             deviation = self.calibration.deviation(deviation)
@@ -72,6 +85,8 @@ def save(model: Model, path: str | Path) -> None:
     tensors |= {f"scaling.{k}": torch.from_numpy(np.array(v, order="C")) for k, v in arrays(model.scaling).items()}
     if model.calibration:
         tensors["calibration.widths"] = torch.from_numpy(np.array(model.calibration.widths, order="C"))
+    if model.limit:
+        tensors["limit.most"] = torch.from_numpy(np.array(model.limit.most, np.float64))
     if model.novelty:
         tensors |= {f"novelty.{k}": torch.from_numpy(np.array(v, order="C")) for k, v in arrays(model.novelty).items()}
     about = {
@@ -141,13 +156,17 @@ def _model(about: dict, opened, device: torch.device, precision: str) -> Model:
     widths = _under("calibration.", opened, {"widths": (2, len(columns))}).get("widths")
     if widths is not None and not ((widths > 0).all() and np.isfinite(widths).all()):
         raise ValueError("its calibration is not one of its columns")
+    most = _under("limit.", opened, {"most": ()}).get("most")
+    if most is not None and not most > 0:
+        raise ValueError("its limit is not above 0")
+    limit = Limit(most) if most is not None else None
     novelty = Novelty(**found) if (found := _under("novelty.", opened, None)) else None
     if novelty:
         novelty.check()
     network = network.to(device, memory_format=torch.channels_last).eval()
     calibration = Calibration(widths) if widths is not None else None
     about_it = (about["backbone"], columns, scaling, loss, size, symmetries, device, precision)
-    return Model(network, *about_it, calibration, novelty)
+    return Model(network, *about_it, calibration, novelty, limit)
 
 
 def _check_scaling(scaling: Scaling, columns: tuple[str, ...]) -> None:

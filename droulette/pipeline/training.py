@@ -11,6 +11,7 @@ from droulette.errors import UserError
 from droulette.learning import backbones, fit, metrics, model_file
 from droulette.learning.calibration import Calibration
 from droulette.learning.checkpoint import Checkpoint, code, fingerprint
+from droulette.learning.limits import Limit
 from droulette.learning.novelty import Novelty
 from droulette.learning.scaling import SCALINGS
 from droulette.learning.symmetry import Group, Laws
@@ -113,7 +114,9 @@ def train(
         return None
     symmetries = symmetries if augmentation else 1
     trained = model_file.Model(network, model, tuple(columns), judge.scaling, loss, size, symmetries, chosen, precision)
-    calibration = Calibration.fit(parts[1].targets, *trained.predict(parts[1].views))
+    scaled, variance = trained.predict_scaled(parts[1].views)
+    trained = replace(trained, limit=Limit.fit(judge.scaling, scaled, parts[1].targets))
+    calibration = Calibration.fit(parts[1].targets, *trained.in_units(scaled, variance))
     novelty = Novelty.fit(network.eye, *(part.views for part in parts))
     trained = replace(trained, calibration=calibration, novelty=novelty)
     model_file.save(trained, model_path)
