@@ -240,7 +240,7 @@ def test_a_report_compares_the_workspace_with_a_commit_and_with_an_experiment(ex
     clone.run("python", "-m", "droulette.report", "--compare", "HEAD", "--compare", name)
     page = (clone.path / "metrics" / "comparison.html").read_text()
     learning_rate = page.partition("<code>hyperparameters.learning-rate</code>")[2].partition("</tr>")[0]
-    assert re.findall("<td>(.*?)</td>", learning_rate) == ["0.0003", "0.004", "0.0003"]
+    assert re.findall("<td>(.*?)</td>", learning_rate) == ["0.0003", "0.002", "0.0003"]
     assert f"quantile scale, {name}" in page and "quantile scale, HEAD" in page
     failed = subprocess.run(
         [sys.executable, "-m", "droulette.report", "--compare", "none"], cwd=clone.path, capture_output=True, text=True
