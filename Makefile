@@ -21,7 +21,7 @@ report: .venv/.installed
 	$(if $(COMPARE),$(BIN)/python -m droulette.report --compare '$(COMPARE)')
 
 test: .venv/.installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/.installed-test
 	$(BIN)/ruff check .

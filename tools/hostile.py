@@ -525,10 +525,10 @@ def checks(folder: Folder) -> dict[str, tuple[st.SearchStrategy[bytes], Callable
             picture(2).save("images/image-000002.png")
 
     def own(data: bytes) -> str:
-        from droulette.pipeline.prediction import read_own_picture
+        from droulette.pipeline.own_pictures import read
 
         written("own.png", data)
-        return folder.check(lambda: read_own_picture("own.png", 12, lambda line: None), "own.png")
+        return folder.check(lambda: read("own.png"), "own.png")
 
     def model(data: bytes) -> str:
         from droulette.learning import model_file

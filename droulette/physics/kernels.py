@@ -49,7 +49,7 @@ def compile_lens(lens: Lens) -> LensTable | None:
         return None
     xs, ys = (lens.x, lens.y) if isinstance(lens, Cluster) else zip(*lens.centres(), strict=True)
     codes = np.array([tables.LENS_CODES[type(part)] for part in parts])
-    return tables.LensTable(codes, np.stack(xs), np.stack(ys), _constants(parts, len(xs[0])))
+    return tables.LensTable(codes, _floats(xs), _floats(ys), _constants(parts, len(xs[0])))
 
 
 def compile_scene(scene: Scene) -> SceneTable | None:
@@ -66,11 +66,11 @@ def compile_scene(scene: Scene) -> SceneTable | None:
     if type(mapping) is Raytrace:
         if (lens := compile_lens(mapping.lens)) is None:
             return None
-        origin, polynomial = np.stack([mapping.eta_x, mapping.eta_y]), np.empty((2, 0, 0, count))
+        origin, polynomial = _floats([mapping.eta_x, mapping.eta_y]), np.empty((2, 0, 0, count))
     elif type(mapping) is Roulette:
         none = np.empty((0, count))
         lens = tables.LensTable(np.empty(0, np.int64), none, none, np.empty((0, count, tables.CONSTANTS)))
-        origin, size = np.stack([mapping.xi_x, mapping.xi_y]), len(mapping.px)
+        origin, size = _floats([mapping.xi_x, mapping.xi_y]), len(mapping.px)
         polynomial = np.zeros((2, size, size, count))
         for axis, rows in enumerate((mapping.px, mapping.py)):
             for k, row in enumerate(rows):
@@ -79,9 +79,14 @@ def compile_scene(scene: Scene) -> SceneTable | None:
     else:
         return None
     zero = np.zeros((1, count))
-    x, y = (np.stack(source.x), np.stack(source.y)) if isinstance(source, Constellation) else (zero, zero)
+    x, y = (_floats(source.x), _floats(source.y)) if isinstance(source, Constellation) else (zero, zero)
     codes = np.array([tables.SOURCE_CODES[type(part)] for part in parts])
     return tables.SceneTable(lens, origin, polynomial, mask, codes, x, y, _constants(parts, count), extent)
+
+
+def _floats(rows) -> np.ndarray:
+    """Rows as one table, whole numbers among them as floats: the loops are compiled for these alone."""
+    return np.stack(rows).astype(np.float64, copy=False)
 
 
 def _constants(parts: tuple, count: int) -> np.ndarray:

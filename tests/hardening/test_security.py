@@ -26,6 +26,7 @@ from hostile import WATCH, chunk, make_model, picture
 from safetensors.torch import load_file, save_file
 
 from droulette import datagen, errors, files, parameters, split
+from droulette.devices import fabric_on
 from droulette.errors import UserError
 from droulette.learning import backbones, checkpoint, model_file
 from droulette.pipeline.pictures import read_pictures
@@ -100,14 +101,14 @@ def test_a_checkpoint_with_a_payload_is_no_checkpoint(folder):
     network = torch.nn.Linear(1, 1)
     optimiser = torch.optim.SGD(network.parameters())
     state = checkpoint.State(SimpleNamespace(module=network), optimiser, torch.optim.lr_scheduler.ConstantLR(optimiser))
-    kept = checkpoint.Checkpoint("m.checkpoint", "key")
+    kept, alone = checkpoint.Checkpoint("m.checkpoint", "key"), fabric_on(torch.device("cpu"))
     torch.save({"key": "key", "epoch": 7, "network": Payload()}, "m.checkpoint")
-    kept.restore(state)
+    kept.restore(state, alone)
     assert state.epoch == 0 and not Path("payload-ran").exists()
     state.epoch = 3
     kept.keep(state)
     state.epoch = 0
-    kept.restore(state)
+    kept.restore(state, alone)
     assert state.epoch == 3
 
 

@@ -79,7 +79,7 @@ class Server:
     def run(self, *command: str) -> None:
         subprocess.run(command, cwd=self.folder, check=True, capture_output=True, timeout=60)
 
-    def serve(self, *command: str, until: Callable[[], bool], seconds: float = 60) -> None:
+    def serve(self, *command: str, until: Callable[[], bool], seconds: float = 180) -> None:
         """Start a program of the server and wait until it serves."""
         log = self.folder / f"{Path(command[0]).name}.output"
         with open(log, "wb") as output:
