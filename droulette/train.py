@@ -45,17 +45,31 @@ def _logger(folder: str | Path) -> Iterator[Callable[[dict[str, float]], None]]:
     """A function that logs an epoch's metrics with DVCLive, and prints them in one line."""
     try:
         from dvclive import Live
+        from scmrepo.exceptions import SCMError
     except ImportError:
         print("dvclive is not installed: training without logs")
         yield _print_epoch
         return
-    live = None
+    live, tried = None, False
+
+    def start() -> Live | None:
+        nonlocal tried
+        if tried:
+            return None
+        tried = True
+        try:
+            return Live(str(folder), save_dvc_exp=False, dvcyaml=None)
+        except SCMError as error:  # a repository without a commit
+            print(f"dvclive: {error}: training without logs")
+            return None
 
     def log(metrics: dict[str, float]) -> None:
         nonlocal live
         _print_epoch(metrics)
         # Not before the first epoch: it empties the folder, and what is wrong with the files is said by then.
-        live = live or Live(str(folder), save_dvc_exp=False, dvcyaml=None)
+        live = live or start()
+        if live is None:
+            return
         live.step = metrics["epoch"]
         for name, value in metrics.items():
             if name != "epoch":

@@ -264,3 +264,14 @@ def test_without_dvclive_training_says_so_and_goes_on(data, tmp_path):
     done = subprocess.run(command, cwd=data, capture_output=True, text=True, check=True)
     assert "dvclive is not installed" in done.stdout
     assert (data / "without.safetensors").is_file() and "Traceback" not in done.stderr
+
+
+def test_in_a_repository_without_a_commit_training_goes_on_without_logs(tmp_path, monkeypatch, capsys):
+    from droulette.train import _logger
+
+    monkeypatch.chdir(tmp_path)
+    subprocess.run(["git", "init", "-q", "."], check=True)
+    with _logger("logs") as log:
+        log({"epoch": 1, "loss": 0.5})
+        log({"epoch": 2, "loss": 0.4})
+    assert capsys.readouterr().out.count("training without logs") == 1
