@@ -36,6 +36,6 @@ class Limit:
         cut = np.clip(scaled, -self.most, self.most)
         if isinstance(scaling, RadialScaling):
             first, second = scaled[:, scaling.first], scaled[:, scaling.second]
-            factor = np.minimum(1, self.most / np.maximum(np.hypot(first, second), 1e-300))
+            factor = np.minimum(1, self.most / np.maximum(np.hypot(first, second), 1e-9))
             cut[:, scaling.first], cut[:, scaling.second] = first * factor, second * factor
         return cut
