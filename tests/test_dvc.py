@@ -242,6 +242,9 @@ def test_a_report_compares_the_workspace_with_a_commit_and_with_an_experiment(ex
     learning_rate = page.partition("<code>hyperparameters.learning-rate</code>")[2].partition("</tr>")[0]
     assert re.findall("<td>(.*?)</td>", learning_rate) == ["0.0003", "0.002", "0.0003"]
     assert f"quantile scale, {name}" in page and "quantile scale, HEAD" in page
+    read = "from droulette.reporting.comparison import read; import pathlib as p; "
+    show = "print(*read('HEAD', 'params.toml', p.Path('metrics')).curves)"
+    assert "validation/r2" in clone.run("python", "-c", read + show).split()
     failed = subprocess.run(
         [sys.executable, "-m", "droulette.report", "--compare", "none"], cwd=clone.path, capture_output=True, text=True
     )

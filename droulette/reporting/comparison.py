@@ -38,13 +38,12 @@ def read(name: str, parameters: str, metrics: Path) -> Other:
         there = DVCFileSystem(rev=name)
         tables = tomllib.loads(there.read_text(parameters))
         measured = json.loads(there.read_text(str(metrics / "evaluate.json")))
-        logged = (
-            sorted(there.find(str(metrics / "train" / "plots" / "metrics"))) if there.exists(metrics / "train") else []
-        )
+        folder = (metrics / "train" / "plots" / "metrics").as_posix()
+        logged = sorted(there.find(folder)) if there.exists(folder) else []
         curves = {}
         for path in (path for path in logged if path.endswith(".tsv")):
             table = pd.read_csv(io.StringIO(there.read_text(path)), sep="\t")
-            number = path.partition(f"{logged}/")[2].removesuffix(".tsv")
+            number = path.partition(f"{folder}/")[2].removesuffix(".tsv")
             curves[number] = table.set_axis(["step", "value"], axis="columns")
     except SCMError as error:
         expected = "an experiment of `dvc exp show`, a branch, a tag or a commit"
@@ -58,10 +57,11 @@ def read(name: str, parameters: str, metrics: Path) -> Other:
 
 def _columns(there, path: str) -> pd.DataFrame | None:
     from dvc.exceptions import DvcException
+    from dvc_data.index.index import DataIndexDirError
 
     try:
         return pd.read_csv(io.StringIO(there.read_text(path)))
-    except (OSError, DvcException):  # of an experiment that was made elsewhere and not pulled
+    except (OSError, DvcException, DataIndexDirError):  # of an experiment that was made elsewhere and not pulled
         return None
 
 
