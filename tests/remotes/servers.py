@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import hashlib
+import json
 import os
 import shutil
 import socket
@@ -246,18 +247,28 @@ cluster addr = 127.0.0.1
         self.serve(monitor, "-f", "-i", "a", "-c", conf, until=lambda: answers(mon_port))
         self.run(ceph, "-c", conf, "osd", "new", disk)
         self.run(storage, "-i", "0", "--mkfs", "--osd-uuid", disk, "-c", conf)
-        self.serve(storage, "-f", "-i", "0", "-c", conf, until=lambda: True)
+        self.serve_storage(storage, "-f", "-i", "0", "-c", conf, up=[ceph, "-c", conf, "osd", "stat", "-f", "json"])
         frontend = f"beast endpoint=127.0.0.1:{self.port}"
-        try:
-            self.serve(gateway, "-f", "-n", "client.rgw", "-c", conf, "--rgw-frontends", frontend,
-                       until=lambda: answers(self.port), seconds=120)  # fmt: skip
-        except AssertionError:  # two starts of four here; whether a cluster settles is not what is tested
-            self.stop()
-            pytest.skip("Ceph's gateway did not come up within 120 s")
+        self.serve(gateway, "-f", "-n", "client.rgw", "-c", conf, "--rgw-frontends", frontend,
+                   until=lambda: answers(self.port))  # fmt: skip
         self.run(admin, "-n", "client.rgw", "-c", conf, "user", "create", "--uid", "team", "--display-name", "Team",
                  "--access-key", self.secret["access_key_id"],
                  "--secret-key", self.secret["secret_access_key"])  # fmt: skip
         self.client.create_bucket(Bucket="lenses")
+
+    def serve_storage(self, *command: str, up: list[str], tries: int = 10) -> None:
+        """Start the storage daemon, again where it ends: it may ask before it knows the cluster's id."""
+
+        def is_up() -> bool:
+            said = subprocess.run(up, cwd=self.folder, check=True, capture_output=True, timeout=60).stdout
+            return json.loads(said)["num_up_osds"] == 1
+
+        for last in [False] * (tries - 1) + [True]:
+            try:
+                return self.serve(*command, until=is_up)
+            except AssertionError:
+                if last or self.processes[-1].poll() is None:
+                    raise
 
     @property
     def client(self):
