@@ -23,7 +23,7 @@ import pytest
 import tomlkit
 from markdown_it import MarkdownIt
 from PIL import Image
-from test_dvc import Clone, shrink
+from test_dvc import Clone, project_copy, shrink
 
 from droulette import parameters
 from droulette.parameters.reading import spellings
@@ -140,19 +140,7 @@ def test_every_key_of_the_reference_has_type_default_range_and_meaning():
 
 def copy(folder: Path) -> Clone:
     """The working tree as it is, with small parameters, and a .venv that `make` finds finished."""
-    clone = Clone(folder / "clone", folder / "site-cache")
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, check=True, capture_output=True, text=True,
-    ).stdout.split("\0")  # fmt: skip
-    for name in filter(lambda name: (ROOT / name).is_file(), listed):
-        (clone.path / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / name, clone.path / name)
-    tiny(clone.path / "params.toml")
-    clone.run("git", "init", "-q", "-b", "main")
-    clone.run("git", "config", "user.name", "t")
-    clone.run("git", "config", "user.email", "t@example.org")
-    clone.commit("small")
+    clone = project_copy(folder, tiny)
     (clone.path / ".venv").mkdir()
     for name in ("bin", "lib", "pyvenv.cfg"):
         (clone.path / ".venv" / name).symlink_to(Path(sys.prefix) / name)

@@ -13,12 +13,13 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
+from clones import copy_working_tree
 from dvc.utils.cli_parse import to_path_overrides
 
 ROOT = Path(__file__).parents[1]
@@ -116,17 +117,11 @@ def shrink(params: Path) -> None:
     params.write_text(tomlkit.dumps(document))
 
 
-def project_copy(folder: Path) -> Clone:
-    """The working tree as it is now, committed in a repository of its own with small parameters; not run."""
+def project_copy(folder: Path, change: Callable[[Path], object] = shrink) -> Clone:
+    """The working tree as it is now, committed in a repository of its own; not run. change: makes params.toml small."""
     clone = Clone(folder / "clone", folder / "site-cache")
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, check=True, capture_output=True, text=True,
-    ).stdout.split("\0")  # fmt: skip
-    for name in filter(lambda name: (ROOT / name).is_file(), listed):
-        (clone.path / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(ROOT / name, clone.path / name)
-    shrink(clone.path / "params.toml")
+    copy_working_tree(clone.path)
+    change(clone.path / "params.toml")
     clone.run("git", "init", "-q", "-b", "main")
     clone.run("git", "config", "user.name", "t")
     clone.run("git", "config", "user.email", "t@example.org")

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pytest
 
+import experiments
 from droulette import parameters
 
 ROOT = Path(__file__).parents[1]
-sys.path.append(str(ROOT / "tools"))
-import experiments  # noqa: E402
 
 SIZES = [(name, size) for name in experiments.names() for size in ("cpu", "cuda")]
 

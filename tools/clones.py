@@ -35,6 +35,17 @@ SMALL = {
 }
 
 
+def copy_working_tree(path: Path) -> None:
+    """Copy the files that git tracks, or would, as they are now."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    ).stdout.split("\0")  # fmt: skip
+    for name in filter(lambda name: (ROOT / name).is_file(), listed):
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / name, path / name)
+
+
 @dataclass
 class Done:
     """A command that ended: its exit status, and stdout and stderr as one text."""
@@ -61,13 +72,7 @@ class Clone:
 
     @classmethod
     def make(cls, path: Path, changes: dict[str, dict] | None = None) -> Clone:
-        listed = subprocess.run(
-            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-            cwd=ROOT, check=True, capture_output=True, text=True,
-        ).stdout.split("\0")  # fmt: skip
-        for name in filter(lambda name: (ROOT / name).is_file(), listed):
-            (path / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, path / name)
+        copy_working_tree(path)
         clone = cls(path)
         clone.shrink(SMALL | (changes or {}))
         (path / "dvc.lock").unlink(missing_ok=True)
