@@ -78,6 +78,7 @@ class Torchvision(nn.Module):
         size = FIXED_INPUT.get(name, max(input_size, LEAST_INPUT.get(name, 32)))
         self.resize_to = size if size != input_size else None
         self.model = _classifier(name, pretrained)
+        _keep_formats(self.model)
         self.head_name = "model." + _replace_head(self.model, name, outputs)
 
     def forward(self, views: torch.Tensor) -> torch.Tensor:
@@ -117,6 +118,35 @@ def _classifier(name: str, pretrained: bool) -> nn.Module:
             if hasattr(model, part):
                 setattr(model, part, None)
     return model
+
+
+class StridedDepthwise(nn.Conv2d):
+    """Where autocast would take bfloat16 on the processor, whose gradient of this layer is eight times as slow."""
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        if features.device.type != "cpu":
+            return super().forward(features)
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(features.float())
+
+
+def _keep_formats(model: nn.Module) -> None:
+    """Replace, in place, what is slow in channels-last or in bfloat16 by the same function without that fault."""
+    from torchvision.models import shufflenetv2
+
+    class Unit(shufflenetv2.InvertedResidual):
+        """torchvision's shuffle would give channels-first features, and each layer around it copy them."""
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            left, right = x.chunk(2, 1) if self.stride == 1 else (x, x)
+            both = self.branch1(left), self.branch2(right)
+            return torch.stack([part.permute(0, 2, 3, 1) for part in both], -1).flatten(3).permute(0, 3, 1, 2)
+
+    for layer in model.modules():
+        if type(layer) is nn.Conv2d and layer.groups == layer.in_channels > 1 and max(layer.stride) > 1:
+            layer.__class__ = StridedDepthwise
+        elif type(layer) is shufflenetv2.InvertedResidual:
+            layer.__class__ = Unit
 
 
 def _replace_head(model: nn.Module, name: str, outputs: int) -> str:

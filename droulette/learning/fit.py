@@ -98,7 +98,10 @@ def fit(
     starts = [start for start in range(0, count, recipe.batch_size) if start == 0 or count - start >= 2 * processes]
     if recipe.schedule == "onecycle":
         steps = recipe.epochs * len(starts)
-        rates = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.learning_rate, total_steps=steps, pct_start=0.2)
+        rising = min(max(0.2, 2 / steps), 0.99)  # a rise of one of five steps would have no length to divide by
+        rates = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser, recipe.learning_rate, total_steps=steps, pct_start=rising
+        )
     else:
         rates = torch.optim.lr_scheduler.ConstantLR(optimiser, factor=1)
     state = State(network, optimiser, rates)

@@ -10,7 +10,7 @@ from torch import nn
 from torchvision.models import regnet
 
 from droulette.errors import UserError
-from droulette.learning.backbones import OWN, build, names
+from droulette.learning.backbones import OWN, StridedDepthwise, build, names
 
 COLUMNS = ("sigma", "xiX", "xiY", "alpha[1][0]", "alpha[1][2]", "beta[1][2]", "theta")
 TWENTY_THREE = tuple(f"c{k}" for k in range(23))
@@ -49,6 +49,35 @@ def test_networks_run_and_learn_at_64_pixels(name):
     grown = [parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in network.parameters()]
     assert all(grown[-4:]) and np.mean(grown) > 0.95
     assert (output < 0).any() and (output > 0).any()
+
+
+@pytest.mark.parametrize("name", ["shufflenet_v2_x0_5", "mobilenet_v3_small", "regnet_y_400mf"])
+def test_what_is_replaced_for_speed_computes_what_torchvision_does(name):
+    torch.manual_seed(0)
+    theirs = torchvision.models.get_model(name, weights=None)
+    network = build(name, COLUMNS, input_size=64).model
+    network.load_state_dict(theirs.state_dict() | {k: v for k, v in network.state_dict().items() if ".spread" in k
+                                                   or ".columns" in k}, strict=False)  # fmt: skip
+    pictures = torch.randn(4, 3, 64, 64)
+    seen = [[], []]
+    for model, features in zip((theirs, network), seen, strict=True):
+        model = model.eval().to(memory_format=torch.channels_last)
+        last = [layer for layer in model.modules() if isinstance(layer, nn.Conv2d)][-1]
+        last.register_forward_hook(lambda layer, before, after, features=features: features.append(after))
+        model(pictures)
+    torch.testing.assert_close(seen[0], seen[1], rtol=1e-5, atol=1e-6)
+
+
+def test_depthwise_layers_with_a_stride_take_float32_under_autocast_on_the_processor():
+    network = build("mobilenet_v3_small", COLUMNS, input_size=64)
+    layers = [layer for layer in network.modules() if isinstance(layer, StridedDepthwise)]
+    assert len(layers) == 4
+    dtypes = []
+    for layer in layers:
+        layer.register_forward_hook(lambda layer, before, after: dtypes.append(after.dtype))
+    with torch.autocast("cpu", torch.bfloat16):
+        network(torch.zeros(2, 64, 64, dtype=torch.uint8))
+    assert dtypes == [torch.float32] * 4
 
 
 def test_an_unknown_name_suggests_the_nearest():

@@ -75,6 +75,12 @@ def test_a_known_problem_is_learnt():
     assert [epoch["epoch"] for epoch in epochs] == list(range(1, 7))
 
 
+@pytest.mark.parametrize("epochs", [1, 2, 5])
+def test_one_cycle_of_few_steps_is_trained_too(epochs):
+    _, ended, _, _ = train(training=spots(32, 1), epochs=epochs)
+    assert len(ended) == epochs
+
+
 def test_turned_pictures_with_unturned_targets_are_not_learnt():
     """That augmentation turns both alike is what the first test rests on."""
     still = replace(LAWS, spin=np.zeros_like(LAWS.spin), second=np.zeros_like(LAWS.second))
