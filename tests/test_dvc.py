@@ -355,3 +355,31 @@ def test_a_stage_depends_on_all_the_code_it_imports_and_on_no_other(stage):
     missing = {file for file in imported - DECIDES_NO_OUTPUT if not any(covers(dep, file) for dep in code)}
     unused = {dep for dep in code if not any(covers(dep, file) for file in imported)}
     assert (missing, unused) == (set(), set())
+
+
+@pytest.mark.parametrize(("read", "status", "said"), [(True, 255, "connection was cut"), (False, 141, "")])
+def test_a_connection_that_was_cut_is_told_from_an_output_that_nobody_reads(read, status, said):
+    code = "import sys; from droulette_dvc import with_broken_connections as w; sys.exit(w(lambda argv: 141)())"
+    reader, writer = os.pipe()
+    if not read:
+        os.close(reader)
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "tools")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdout=writer, stderr=subprocess.PIPE, text=True, env=environment
+    )
+    assert done.returncode == status
+    assert said in done.stderr and bool(said) == bool(done.stderr)
+    for end in (writer, *([reader] if read else [])):
+        os.close(end)
+
+
+def test_dvc_itself_says_that_a_connection_was_cut(tmp_path):
+    code = (
+        "import sys, dvc.cli, dvc.commands.version as v\n"
+        "def cut(self): raise BrokenPipeError(32, 'Broken pipe')\n"
+        "v.CmdVersion.run = cut\n"
+        "sys.exit(dvc.cli.main(['version']))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 255
+    assert done.stderr.startswith("ERROR: a connection was cut")

@@ -1,11 +1,13 @@
-"""Two things that the project's environment adds to DVC.
+"""Three things that the project's environment adds to DVC.
 
 * ``dvc exp run -S key=value`` changes ``params.toml``, where DVC alone knows only ``params.yaml``.
 * A folder's listing that comes from a remote names files below that folder, and no others: DVC alone writes wherever a
   ``../`` in it leads, so that who may write to a remote could write to the machine of each who pulls.
+* A connection that the other side ended is an error that is said: DVC alone takes it for ``dvc … | head``, whose reader
+  has gone, and ends without a word.
 
 `pip install` of the project puts this module and ``droulette_dvc.pth`` into the environment; Python runs the
-latter's one line at start-up. All that costs is one entry in ``sys.meta_path``, which waits for two modules of DVC's
+latter's one line at start-up. All that costs is one entry in ``sys.meta_path``, which waits for three modules of DVC's
 and then goes away. Standard library only, and nothing imported before DVC is: every Python started in the environment
 passes through here.
 """
@@ -17,7 +19,11 @@ class Finder:
     """Finds nothing itself; changes the modules that the other finders find."""
 
     def __init__(self):
-        self.changes = {"dvc.utils.cli_parse": change_parser, "dvc_data.hashfile.tree": change_tree}
+        self.changes = {
+            "dvc.utils.cli_parse": change_parser,
+            "dvc_data.hashfile.tree": change_tree,
+            "dvc.cli": change_main,
+        }
 
     def find_spec(self, name, path=None, target=None):
         if name not in self.changes:
@@ -57,6 +63,37 @@ def below(name):
     """Whether a path of a listing, with forward slashes, leads below its folder on any system."""
     windows = "\\" in name or ":" in name.partition("/")[0]
     return "\0" not in name and not windows and not set(name.split("/")) & {"", ".", ".."}
+
+
+def change_main(module):
+    if hasattr(module, "main"):
+        module.main = with_broken_connections(module.main)
+
+
+def with_broken_connections(main):
+    """DVC's ``main``, that tells a connection that was cut from an output that nobody reads any more."""
+
+    def main_with_broken_connections(argv=None):
+        import os
+        import select
+
+        try:
+            output = os.dup(1)  # DVC turns away its own before it returns
+        except OSError:
+            return main(argv)
+        try:
+            status = main(argv)
+            if status == 141 and hasattr(select, "poll"):
+                reader = select.poll()
+                reader.register(output, 0)
+                if not reader.poll(0):
+                    print("ERROR: a connection was cut by its other side; type the command again", file=sys.stderr)
+                    return 255
+            return status
+        finally:
+            os.close(output)
+
+    return main_with_broken_connections
 
 
 def change_parser(module):

@@ -129,7 +129,7 @@ def cut(remote: Remote, clone: Clone, direction: str, count: float, *command: st
     ):
         clone.run(*command)
     said = str(failure.value)
-    assert "ERROR" in said
+    assert "ERROR" in said, said
     assert "Traceback" not in said
 
 
