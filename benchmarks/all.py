@@ -16,7 +16,7 @@ from pathlib import Path
 from measure import ROOT, machine
 
 FOLDER = Path(__file__).resolve().parent
-NAMES = ["generate", "parts", "render", "amplitudes", "png", "flat", "startup", "training", "storage"]
+NAMES = ["generate", "parts", "processes", "render", "amplitudes", "png", "flat", "startup", "training", "storage"]
 BEGIN, END = "<!-- {name}: as benchmarks/all.py wrote it -->", "<!-- end of {name} -->"
 
 
