@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from droulette.errors import UserError, one_line, styled
+from droulette.errors import UserError, one_line, styled, until_end
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -20,14 +20,21 @@ if TYPE_CHECKING:
     from droulette.parameters.learning import Dataset
 
 LOG = logging.getLogger("droulette")
+STAGE_EXAMPLES = """
+python -m stages.NAME
+python -m stages.NAME --verbose
+python -m stages.NAME --params other.toml
+"""
 NARROW = 60  # columns of a terminal, below which a bar has room for little more than the time left
 
 
-def parser(command: str, description: str, examples: str, notes: str = "") -> argparse.ArgumentParser:
+def parser(
+    command: str, description: str | None, examples: str, notes: str = "", package: str = "droulette"
+) -> argparse.ArgumentParser:
     """The options that every command has. examples: lines that can be typed."""
     lines = "\n".join(f"  {line.strip()}" for line in examples.strip().splitlines())
     options = argparse.ArgumentParser(
-        prog=f"python -m droulette.{command}",
+        prog=f"python -m {package}.{command}",
         description=description,
         epilog=f"examples:\n{lines}\n\n{notes}".rstrip(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -78,11 +85,17 @@ class _Lines(logging.StreamHandler):
 
 
 def stage(description: str | None, argv: list[str] | None) -> tuple[Parameters, str]:
-    """The parameters of a pipeline's stage, and their file; the process is then in the pipeline's folder."""
-    options = argparse.ArgumentParser(description=description)
+    """The parameters of a pipeline's stage, and their file; the process is then in the pipeline's folder.
+
+    As much is said until the stage ends as its --quiet and --verbose ask for.
+    """
+    name = os.path.basename(sys.argv[0]).removesuffix(".py")
+    examples = STAGE_EXAMPLES.replace("NAME", name)
+    options = parser(name, description, examples, "`dvc repro` runs the stages whose inputs have changed.", "stages")
     options.add_argument("--params", default="params.toml", metavar="FILE", help="TOML file (default: params.toml)")
     options.add_argument("-C", "--directory", metavar="FOLDER", help="the pipeline's folder, which all paths are in")
     args = options.parse_args(argv)
+    until_end(speaking(args))
     if args.directory:
         if not os.path.isdir(args.directory):
             raise UserError(f"--directory: found no folder {args.directory!r}, expected a pipeline's")

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from droulette import commands, files
 from droulette.commands import LOG, speaking
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from droulette.parameters import Parameters
     from droulette.processes import Team
 
+MOST = {"simulator.size": 10_000_000, "simulator.nterms": 20}  # with which every [dataset] and [problem] agrees
 
 EXAMPLES = """
 python -m droulette.datagen --toml dataset.toml --csvfile dataset.csv --outfile roulette.csv --directory images -C
@@ -75,8 +76,6 @@ def parser() -> argparse.ArgumentParser:
 @cli
 def main(argv: list[str] | None = None) -> None:
     args = parser().parse_args(argv)
-    from droulette.parameters import load
-
     if args.toml is None and args.csvfile is None:
         raise UserError("found neither --toml nor --csvfile, expected a distribution or a table to draw")
     if args.workers is not None and args.workers < 1:
@@ -96,7 +95,7 @@ def main(argv: list[str] | None = None) -> None:
     overrides = {f"simulator.{key}": getattr(args, key) for key in simulator}
     with speaking(args):
         draw_dataset(
-            load(args.toml, overrides | {"settings.device": args.device}),
+            _parameters(args.toml, overrides | {"settings.device": args.device}),
             args.toml or args.csvfile,
             table=args.csvfile if args.toml is None else None,
             dataset=args.csvfile if args.toml is not None else None,
@@ -105,6 +104,17 @@ def main(argv: list[str] | None = None) -> None:
             workers=args.workers,
             dry_run=args.dry_run,
         )
+
+
+def _parameters(toml: str | None, overrides: dict[str, Any]) -> Parameters:
+    """The file's, under the overrides. A size or order given there need not do for the file's own split."""
+    from droulette.parameters import load
+
+    given = {name: most for name, most in MOST.items() if overrides[name] is not None}
+    own = load(None, {name: overrides[name] for name in given}).simulator
+    params = load(toml, overrides | given)
+    update = {field: getattr(own, field) for field in own.model_fields_set}
+    return params.model_copy(update={"simulator": params.simulator.model_copy(update=update)})
 
 
 def draw_dataset(

@@ -6,12 +6,15 @@ import functools
 import os
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from contextvars import ContextVar
 from typing import NoReturn, TextIO
 
 USER_ERROR = 2
 INTERRUPTED = 130  # as shells have it: 128 + SIGINT
 CLOSED = 141  # 128 + SIGPIPE: who read our output went away
 LONGEST = 1000
+_COMMAND: ContextVar[ExitStack] = ContextVar("command")
 
 
 class UserError(Exception):
@@ -38,7 +41,10 @@ def cli(main: Callable[..., int | None]) -> Callable[..., int]:
     @functools.wraps(main)
     def guarded(*args, **kwargs) -> int:
         try:
-            return main(*args, **kwargs) or 0
+            with ExitStack() as stack:
+                token = _COMMAND.set(stack)
+                stack.callback(_COMMAND.reset, token)
+                return main(*args, **kwargs) or 0
         except UserError as error:
             return _say(str(error))
         except ModuleNotFoundError as error:
@@ -62,6 +68,11 @@ def cli(main: Callable[..., int | None]) -> Callable[..., int]:
             return INTERRUPTED
 
     return guarded
+
+
+def until_end(context: AbstractContextManager) -> None:
+    """Enter a context that is left when the command that `cli` wraps ends."""
+    _COMMAND.get().enter_context(context)
 
 
 def one_line(text: str) -> str:

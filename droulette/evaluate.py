@@ -29,6 +29,7 @@ def evaluate_by(params: Parameters, source: str, model: str | Path, directory: s
         examples=params.evaluation.examples,
         sampling=params.simulator.sampling,
         supersampling=params.simulator.supersampling,
+        canvas=params.simulator.imagesize,
         device=params.settings.device,
         precision=params.settings.precision,
         progress=bar,

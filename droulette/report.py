@@ -82,10 +82,10 @@ def report_by(
         metrics=Path(metrics),
         predictions=dataset.testing.predictionfile or "testing.csv",
     )
-    found = results.read(
-        where, pictures, sampling=params.simulator.sampling, supersampling=params.simulator.supersampling
-    )
-    page.write(page.page(found, others, centred=params.simulator.centred), output)
+    simulator = params.simulator
+    how = {"sampling": simulator.sampling, "supersampling": simulator.supersampling, "canvas": simulator.imagesize}
+    found = results.read(where, pictures, **how)
+    page.write(page.page(found, others, centred=simulator.centred), output)
     shown, every = len(found.part.pictures), len(found.part.table)
     print(f"{output}: {Path(output).stat().st_size / 1e6:.1f} MB, {shown} of {every} pictures")
 

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from droulette import datagen
+from stages import generate as generate_stage
 
 TOML = """
 [simulator]
@@ -133,6 +134,26 @@ def test_size_crop_and_orders_given_as_options_override_the_toml(folder):
     assert "alpha[1][2]" in roulette and "alpha[2][1]" not in roulette
     run("--toml", "dataset.toml", "-Z", "50")
     assert picture().shape == (50, 50)
+
+
+SPLIT = '[problem]\nfilename = "r.csv"\nnterms = 2\n[dataset]\ntraining = {filename = "t.csv", size = SIZE}\n'
+
+
+def test_size_and_orders_given_as_options_need_not_do_for_the_split_of_the_toml(folder, capsys):
+    Path("dataset.toml").write_text(TOML + SPLIT.replace("SIZE", "3"))
+    run("--toml", "dataset.toml", "--size", "1", "-n", "1")
+    roulette = pd.read_csv("roulette.csv")
+    assert len(roulette) == 1 and "alpha[2][1]" not in roulette
+    assert datagen.main(["--toml", "dataset.toml", "--size", "2", "--dry-run"]) == 0
+    assert "dry run: 2 pictures" in capsys.readouterr().out
+    assert datagen.main(["--toml", str(Path(__file__).parents[1] / "params.toml"), "--size", "100", "--dry-run"]) == 0
+    Path("dataset.toml").write_text(TOML + SPLIT.replace("SIZE", "4"))
+    run("--toml", "dataset.toml", "--size", "2")
+    assert datagen.main(["--toml", "dataset.toml"]) == 2
+    assert "dataset.training.size: found 4 rows" in capsys.readouterr().err
+    Path("params.toml").write_text(Path("dataset.toml").read_text())
+    assert generate_stage.main([]) == 2
+    assert "dataset.training.size: found 4 rows" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

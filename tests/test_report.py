@@ -223,6 +223,12 @@ def open_page(chromium, project: Path, width: int, scheme: str):
     return page, heard
 
 
+LEGENDS_UNDER_BUTTONS = """all.filter((div) => {
+    const [buttons, legend] = [".modebar", ".legend"].map((name) => div.querySelector(name)?.getBoundingClientRect());
+    return legend && legend.top < buttons.bottom && legend.right > buttons.left;
+}).length"""
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(400, "dark"), (1600, "light")])
 def test_the_page_is_readable_and_quiet(chromium, project, width, scheme):
     page, heard = open_page(chromium, project, width, scheme)
@@ -231,6 +237,7 @@ def test_the_page_is_readable_and_quiet(chromium, project, width, scheme):
     assert page.evaluate("all.filter((div) => !div.querySelector('.main-svg')).length") == 0
     broken = "[...document.images].filter((image) => image.src && !image.naturalWidth).length"
     assert page.evaluate(broken) == 0
+    assert page.evaluate(LEGENDS_UNDER_BUTTONS) == 0
     page.evaluate("openRow(0)")
     assert page.evaluate("byId('row').scrollWidth <= byId('row').clientWidth")
     left, right = (page.locator(f"#row-{table}").bounding_box() for table in ("targets", "facts"))

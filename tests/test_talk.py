@@ -18,12 +18,14 @@ import pytest
 from wcwidth import wcswidth
 
 from droulette import datagen, split
-from droulette.commands import progress_bar
+from droulette.commands import LOG, progress_bar
 from droulette.errors import UserError, cli, styled
 from droulette.pipeline import estimate
+from stages import split as split_stage
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("datagen", "split", "model", "predict", "metrics", "report")
+COMMANDS = [f"droulette.{name}" for name in ("datagen", "split", "model", "predict", "metrics", "report")]
+STAGES = [f"stages.{name}" for name in ("generate", "split", "train", "evaluate", "report")]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
 TOML = """
 [simulator]
@@ -48,15 +50,15 @@ def folder(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS, *STAGES])
 def test_help_has_examples_and_needs_no_heavy_package(command):
     code = (
         f"import sys, runpy; sys.argv[1:] = ['--help']\n"
-        f"try: runpy.run_module('droulette.{command}', run_name='__main__')\n"
+        f"try: runpy.run_module('{command}', run_name='__main__', alter_sys=True)\n"
         f"except SystemExit: print([n for n in ('torch', 'pandas', 'numpy', 'astropy', 'tqdm') if n in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, check=True)
-    assert "examples:" in done.stdout and f"python -m droulette.{command} " in done.stdout.split("examples:")[1]
+    assert "examples:" in done.stdout and f"python -m {command}" in done.stdout.split("examples:")[1]
     assert "--quiet" in done.stdout and "--verbose" in done.stdout
     assert done.stdout.endswith("[]\n")
 
@@ -120,6 +122,24 @@ def test_quiet_says_nothing_and_verbose_says_what_and_where(folder, capfd):
     with pytest.raises(SystemExit) as caught:
         split.main(["p.toml", "-q", "-v"])
     assert caught.value.code == 2
+
+
+def test_stages_too_are_quiet_and_verbose_and_then_the_log_is_as_before(folder, capfd):
+    assert datagen.main(["--toml", "dataset.toml", "--size", "9", "-o", "r.csv", "--no-pictures", "-q"]) == 0
+    Path("params.toml").write_text(
+        '[problem]\nfilename = "r.csv"\nnterms = 1\n[dataset]\ntraining = {filename = "t.csv"}\n'
+    )
+    before = LOG.level, LOG.propagate, list(LOG.handlers)
+    assert split_stage.main(["--quiet"]) == 0
+    assert capfd.readouterr() == ("", "")
+    assert split_stage.main(["-v"]) == 0
+    out, err = capfd.readouterr()
+    assert "t.csv: 9 rows" in out and re.search(r"^\[ +\d+\.\d\d s\] Python 3", err)
+    Path("params.toml").write_text("[problem]\n")
+    assert split_stage.main(["-v"]) == 2
+    err = capfd.readouterr().err
+    assert "Traceback" in err and err.splitlines()[-1].startswith("error: params.toml")
+    assert (LOG.level, LOG.propagate, LOG.handlers) == before
 
 
 def on_terminal(code: str, columns: int) -> str:

@@ -70,6 +70,7 @@ def evaluate(
     examples: int = 6,
     sampling: str = "exact",
     supersampling: int = 1,
+    canvas: int | None = None,
     device: str = "auto",
     precision: str = "auto",
     progress: Progress = lambda total, doing: lambda done: None,
@@ -83,6 +84,7 @@ def evaluate(
     others. directory: the folder of their pictures. prediction_files: other names than that of the part.
     roulette: the table with the rest of what a resimulation needs; there is none where it is None.
     lenses: the dataset table, whose Einstein radii the rows are sorted by; they are not where it is None.
+    sampling, supersampling, canvas: as the pictures were drawn, see `resimulate`.
 
     Raises:
         UserError: what is wrong with the model, the tables or the pictures.
@@ -107,7 +109,8 @@ def evaluate(
     if count:
         means = read["training"].true.mean(axis=0)
         drawn = progress(3 * sum(min(count, len(table)) for table in tables.values()), "resimulating")
-        options = {"sampling": sampling, "supersampling": supersampling, "device": str(chosen), "progress": drawn}
+        how = {"sampling": sampling, "supersampling": supersampling, "canvas": canvas}
+        options = how | {"device": str(chosen), "progress": drawn}
         for part in read.values():
             resimulate_part(part, model.columns, rest, means, count, name=str(roulette), **options)
     else:

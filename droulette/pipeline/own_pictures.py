@@ -16,6 +16,7 @@ FORMATS = "PNG, JPEG, TIFF, FITS or NPY"
 LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as Pillow makes grey
 ORIENTATION = 0x0112  # EXIF's tag
 DARK, SATURATED = 16, 0.1  # a maximum below this, a share of the lit pixels above this are worth a warning
+SKY = 0.05  # share of the pixels that is black in all but 1 of 2000 pictures of `params.toml`
 NEAR = 0.5  # px that the training pictures' own centres of light, cropped as they are, may be off
 
 
@@ -241,6 +242,8 @@ def _levels(own: Own, how: Fit, name: str) -> np.ndarray:
         own.warnings.append(
             f"its brightest pixel has only grey level {levels.max():.0f} of 255: set white to a smaller value"
         )
+    if (sky := np.quantile(levels, SKY)) >= 1:
+        own.warnings.append(f"its darkest pixels have grey level {sky:.0f}: subtract the sky by a larger black")
     if (share := (levels == 255).sum() / (levels > 0).sum()) > SATURATED:
         own.warnings.append(f"{share:.0%} of its lit pixels are saturated: what is brighter there is lost")
     return levels

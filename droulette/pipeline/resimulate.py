@@ -39,6 +39,7 @@ def resimulate(
     *,
     sampling: str = "exact",
     supersampling: int = 1,
+    canvas: int | None = None,
     workers: int | None = None,
     device: str = "cpu",
     name: str = "roulette.csv",
@@ -48,6 +49,7 @@ def resimulate(
 
     Args:
         table: source columns, xiX, xiY and amplitudes; an amplitude column that is missing counts as 0.
+        canvas: the `imagesize` of the pictures that were cropped to this one; see `Sampling`.
 
     Returns:
         (n, imagesize, imagesize) uint8.
@@ -55,6 +57,7 @@ def resimulate(
     nterms = largest_order(table.columns)
     frame = table.reset_index(drop=True).assign(model="Roulette", sampled=False, lens="SIS")
     pictures = np.zeros((len(frame), imagesize, imagesize), np.uint8)
+    how = {"sampling": sampling, "supersampling": supersampling, "canvas": canvas}
 
     def column(part: pd.DataFrame, label: str) -> np.ndarray:
         if label not in part:
@@ -75,7 +78,7 @@ def resimulate(
         scene, zero = Scene(mapping, source_batch(part, kind, name)), np.zeros(len(rows))
         if device != "cpu":
             scene, zero = move(scene, device), move(zero, device)
-        pictures[rows] = to_numpy(render(scene, imagesize, zero, zero, sampling=sampling, supersampling=supersampling))
+        pictures[rows] = to_numpy(render(scene, imagesize, zero, zero, **how))
         progress(len(rows))
 
     batches = [

@@ -162,7 +162,8 @@ def calibration(results: Results) -> go.Figure:
     normal = erf(widths / np.sqrt(2))
     figure.add_scatter(x=widths, y=normal, mode="lines", line={"dash": "dot", "width": 2}, name="normal distribution")
     for share in SHARES:
-        figure.add_hline(share, line={"color": GREY, "width": 1, "dash": "dash"}, annotation_text=f"{share:.0%}")
+        label = {"annotation_text": f"{share:.0%}", "annotation_position": "top left"}  # where no curve is
+        figure.add_hline(share, line={"color": GREY, "width": 1, "dash": "dash"}, **label)
     figure.update_xaxes(range=[0, 4])
     figure.update_yaxes(range=[0, 1.02])
     return figure

@@ -66,8 +66,10 @@ class Results:
     hashes: dict[str, str]
 
 
-def read(where: Files, pictures: int, *, sampling: str = "exact", supersampling: int = 1) -> Results:
+def read(where: Files, pictures: int, **how) -> Results:
     """Read the files, and resimulate the first `pictures` of the testing part.
+
+    how: as the pictures were drawn: sampling, supersampling and canvas of `resimulate`.
 
     Raises:
         UserError: a file that is missing, or not what the stages write; predictions of other rows.
@@ -87,10 +89,9 @@ def read(where: Files, pictures: int, *, sampling: str = "exact", supersampling:
     true, predicted = table[list(model.columns)].to_numpy(), found[list(model.columns)].to_numpy()
     part = Part(table, true, predicted, found[spreads].to_numpy(), np.empty((len(table), 0)), np.asarray(shown))
     rows = roulette.iloc[:pictures]
-    options = {"sampling": sampling, "supersampling": supersampling, "name": str(where.roulette)}
     for kind, values in (("true", true), ("predicted", predicted)):
         replaced = with_targets(rows, model.columns, values[:pictures])
-        part.resimulated[kind] = resimulate(replaced, model.input_size, **options)
+        part.resimulated[kind] = resimulate(replaced, model.input_size, name=str(where.roulette), **how)
 
     plots = where.metrics / "plots"
     return Results(
