@@ -383,3 +383,27 @@ def test_dvc_itself_says_that_a_connection_was_cut(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 255
     assert done.stderr.startswith("ERROR: a connection was cut")
+
+
+@pytest.mark.parametrize("link", ["copy", "hardlink"])
+def test_a_spoilt_object_of_the_cache_is_said_and_not_checked_out(tmp_path, link):
+    clone = Clone(tmp_path, tmp_path / "site-cache")
+    clone.run("git", "init", "-q")
+    clone.dvc("init", "-q")
+    clone.dvc("config", "cache.type", link)
+    (tmp_path / "pictures").mkdir()
+    for name in "abc":
+        (tmp_path / "pictures" / name).write_text(name)
+    clone.dvc("add", "-q", "pictures")
+    hash = hashlib.md5(b"b").hexdigest()
+    stored = tmp_path / ".dvc/cache/files/md5" / hash[:2] / hash[2:]
+    stored.chmod(0o644)
+    stored.write_text("B")
+    stored.chmod(0o444)
+    shutil.rmtree(tmp_path / "pictures")
+    with pytest.raises(AssertionError, match="not what its name says, and removed from DVC's cache"):
+        clone.dvc("checkout")
+    assert not stored.exists()
+    stored.write_text("b")
+    clone.dvc("checkout")
+    assert (tmp_path / "pictures" / "b").read_text() == "b"

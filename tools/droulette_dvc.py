@@ -1,13 +1,15 @@
-"""Three things that the project's environment adds to DVC.
+"""Four things that the project's environment adds to DVC.
 
 * ``dvc exp run -S key=value`` changes ``params.toml``, where DVC alone knows only ``params.yaml``.
 * A folder's listing that comes from a remote names files below that folder, and no others: DVC alone writes wherever a
   ``../`` in it leads, so that who may write to a remote could write to the machine of each who pulls.
+* An object of the cache is what its name says, or is removed and said to be missing: DVC alone takes what a failing
+  disk left of it for the data.
 * A connection that the other side ended is an error that is said: DVC alone takes it for ``dvc … | head``, whose reader
   has gone, and ends without a word.
 
 `pip install` of the project puts this module and ``droulette_dvc.pth`` into the environment; Python runs the
-latter's one line at start-up. All that costs is one entry in ``sys.meta_path``, which waits for three modules of DVC's
+latter's one line at start-up. All that costs is one entry in ``sys.meta_path``, which waits for five modules of DVC's
 and then goes away. Standard library only, and nothing imported before DVC is: every Python started in the environment
 passes through here.
 """
@@ -21,7 +23,9 @@ class Finder:
     def __init__(self):
         self.changes = {
             "dvc.utils.cli_parse": change_parser,
+            "dvc_data.hashfile.checkout": change_links,
             "dvc_data.hashfile.tree": change_tree,
+            "dvc_data.index.checkout": change_checkout,
             "dvc.cli": change_main,
         }
 
@@ -63,6 +67,58 @@ def below(name):
     """Whether a path of a listing, with forward slashes, leads below its folder on any system."""
     windows = "\\" in name or ":" in name.partition("/")[0]
     return "\0" not in name and not windows and not set(name.split("/")) & {"", ".", ".."}
+
+
+def change_links(module):
+    if hasattr(module, "Link"):
+        link = module.Link.__call__
+
+        def link_sound(self, cache, from_path, to_fs, to_path):
+            if is_spoilt(from_path):
+                raise module.CheckoutError([to_path])
+            return link(self, cache, from_path, to_fs, to_path)
+
+        module.Link.__call__ = link_sound
+
+
+def change_checkout(module):
+    if hasattr(module, "_create_files"):
+        create = module._create_files
+
+        def create_sound(entries, index, path, fs, *args, storage="cache", onerror=None, **options):
+            sound = []
+            for entry in entries:
+                try:
+                    source = getattr(index.storage_map[entry.key], storage).get(entry)[1]
+                except (AttributeError, KeyError, ValueError):  # DVC has its own words for these
+                    source = None
+                if source and is_spoilt(source):
+                    onerror(source, fs.join(path, *entry.key), FileNotFoundError(source))
+                else:
+                    sound.append(entry)
+            return create(sound, index, path, fs, *args, storage=storage, onerror=onerror, **options)
+
+        module._create_files = create_sound
+
+
+def is_spoilt(path):
+    """Whether a file is an object of a cache, .../files/md5/ab/cdef…, and had another hash: it then is no more."""
+    import hashlib
+    import os
+
+    parts = os.path.normpath(path).split(os.sep)
+    if parts[-4:-2] != ["files", "md5"] or not os.path.isfile(path):
+        return False
+    with open(path, "rb") as stream:
+        found = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    if found == parts[-2] + parts[-1].removesuffix(".dir"):
+        return False
+    import logging
+
+    os.chmod(path, 0o644)
+    os.remove(path)
+    logging.getLogger("dvc").warning("%s: not what its name says, and removed from DVC's cache", path)
+    return True
 
 
 def change_main(module):
