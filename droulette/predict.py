@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from droulette.commands import LOG, parser, speaking
 from droulette.errors import cli, leave
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 EXAMPLES = """
 python -m droulette.predict picture.png
@@ -16,7 +20,7 @@ python -m droulette.predict survey.tif --crop 300 --at 812,440 --resimulate resi
 NOTES = (
     "Each picture is made 8-bit grey, scaled, shifted to its centre of light and cropped like the training pictures;\n"
     "what was done is said on stderr. The table has each amplitude's standard deviation as std:…, and the column\n"
-    "novelty: above 1, the picture is unlike anything in the training set."
+    "novelty (a terminal shows it as lines): above 1, the picture is unlike anything in the training set."
 )
 
 
@@ -56,6 +60,16 @@ def options() -> argparse.ArgumentParser:
     return found
 
 
+def readable(table: pd.DataFrame) -> str:
+    """The table as somebody reads it: a block for each picture, a line for each column."""
+    columns = [name.removeprefix("std:") for name in table if name.startswith("std:")]
+    blocks = []
+    for row in table.to_dict("records"):
+        lines = [f"{name:14}{row[name]:>12.4g} ± {row[f'std:{name}']:.2g}" for name in columns]
+        blocks.append("\n".join([f"{row['filename']}, novelty {row['novelty']:.2g}", *lines]) + "\n")
+    return "\n".join(blocks)
+
+
 def _place(text: str) -> tuple[float, float]:
     column, row = map(float, text.split(","))
     return column, row
@@ -81,7 +95,7 @@ def main(argv: list[str] | None = None) -> None:
         if args.output:
             files.write_csv(table, args.output)
         else:
-            table.to_csv(sys.stdout, index=False)
+            print(readable(table), end="") if sys.stdout.isatty() else table.to_csv(sys.stdout, index=False)
 
 
 if __name__ == "__main__":

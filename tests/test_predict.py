@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -117,6 +118,21 @@ def test_the_same_picture_in_any_format_depth_and_colour_gives_the_same_predicti
         np.testing.assert_array_equal(found, picture, err_msg=name)
     table = droulette.predict_pictures([tmp_path / name for name in SAME], model)
     assert (table.iloc[:, 1:] == table.iloc[0, 1:]).all(axis=None)
+
+
+def test_a_terminal_is_shown_lines_and_a_pipe_gets_csv(data, picture, tmp_path, monkeypatch, capsys):
+    Image.fromarray(picture).save(tmp_path / "own.png")
+    shown = []
+    for terminal in (True, False):
+        monkeypatch.setattr("sys.stdout.isatty", lambda terminal=terminal: terminal, raising=False)
+        assert run(data, tmp_path / "own.png", "-q") == 0
+        shown.append(capsys.readouterr().out)
+    table = pd.read_csv(io.StringIO(shown[1])).iloc[0]
+    lines = [line.split() for line in shown[0].splitlines()]
+    assert "novelty" in shown[0].splitlines()[0]
+    assert [line[0] for line in lines[1:]] == [name.removeprefix("std:") for name in table.index if "std:" in name]
+    for name, value, _, deviation in lines[1:]:
+        np.testing.assert_allclose([float(value), float(deviation)], [table[name], table[f"std:{name}"]], rtol=0.06)
 
 
 @pytest.mark.parametrize(
