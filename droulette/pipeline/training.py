@@ -8,7 +8,7 @@ from pathlib import Path
 
 from droulette.devices import choose_device, choose_precision, fabric_on
 from droulette.errors import UserError
-from droulette.learning import backbones, fit, metrics, model_file
+from droulette.learning import backbones, fit, memory, metrics, model_file
 from droulette.learning.calibration import Calibration
 from droulette.learning.checkpoint import Checkpoint, code, fingerprint
 from droulette.learning.limits import Limit
@@ -82,7 +82,7 @@ def train(
     fabric = fabric_on(chosen, precision)
     if not fabric.is_global_zero:
         progress, say = (lambda total, doing: lambda done: None), (lambda text: None)
-    with fit.reproducible(seed):
+    with fit.reproducible(seed), memory.kept():
         network = backbones.build(model, columns, weights, size).to(chosen)
         group = Group.of(laws, network.eye.turns, network.eye.zooms) if augmentation else Group.of(laws, 1)
         if augmentation and len(group.turns) < 2 * network.eye.turns:
