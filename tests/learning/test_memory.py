@@ -28,7 +28,8 @@ def resident() -> int:
 def test_freed_memory_is_used_again():
     assert faults(4) > 3 * PAGES
     with memory.kept():
-        assert faults(4) < 2 * PAGES
+        faults(10)  # glibc may lay several freed blocks of one size aside before it uses one again
+        assert faults(4) < PAGES
 
 
 def test_it_is_given_back_at_the_end():
