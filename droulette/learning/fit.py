@@ -91,7 +91,9 @@ def fit(
     the first alone measures, keeps and logs.
     log: called after each epoch with its metrics. seen: called after each batch with its number of pictures.
     """
-    optimiser = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
+    )
     network, optimiser = fabric.setup(network.to(memory_format=torch.channels_last), optimiser)
     count, processes, first = len(training.targets), fabric.world_size, fabric.is_global_zero
     # A last batch of one picture a process has no variance, which batch normalisation needs.
