@@ -63,8 +63,12 @@ class Size:
 
     @classmethod
     def of(cls, folder: Path) -> Size:
-        stats = [entry.stat() for entry in folder.rglob("*") if entry.is_file() and not entry.is_symlink()]
-        return cls(len(stats), sum(s.st_size for s in stats) / 1e6, sum(s.st_blocks for s in stats) * 512 / 1e6)
+        files = size = blocks = 0  # no list: what this process holds counts as its children's peak
+        for entry in folder.rglob("*"):
+            if entry.is_file() and not entry.is_symlink():
+                found = entry.stat()
+                files, size, blocks = files + 1, size + found.st_size, blocks + found.st_blocks
+        return cls(files, size / 1e6, blocks * 512 / 1e6)
 
 
 class Project:
