@@ -1,6 +1,6 @@
 """What `dvc add`, `status`, `push` and `pull` cost for a dataset kept as PNG files and as Parquet shards.
 
-    python benchmarks/storage.py [--pictures 10000] [--shard-size 1000] [--side 64] [--cache-type copy]
+    python benchmarks/storage.py [--pictures 100000] [--shard-size 1000] [--side 64] [--cache-type copy]
 
 For each storage, one after the other: draw the pictures, add them in a fresh project, ask for its status with what DVC
 remembers of the files and without, push to a folder, pull in a clone with a cache of its own; then draw a tenth more,
@@ -18,8 +18,6 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-
-from measure import machine
 
 TOML = """
 [simulator]
@@ -168,7 +166,7 @@ def measure(folder: Path, storage: str, args: argparse.Namespace) -> tuple[list[
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--pictures", type=int, default=10_000)
+    options.add_argument("--pictures", type=int, default=100_000)
     options.add_argument("--shard-size", type=int, default=1000)
     options.add_argument("--side", type=int, default=64, help="of a picture, px")
     options.add_argument("--cache-type", default="copy", help="DVC's cache.type: copy, hardlink, symlink, reflink")
@@ -182,7 +180,10 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="droulette-storage-", dir=args.folder) as folder:
             costs[storage], sizes[storage] = measure(Path(folder), storage, args)
 
-    print(f"{machine()}; {args.pictures:,} pictures of {args.side}², cache.type = {args.cache_type}")
+    print(
+        f"{args.pictures:,} pictures of {args.side}², `cache.type = {args.cache_type}`, a remote in a directory; "
+        "what it means for more: [scale.md](scale.md)."
+    )
     print(f"\n| seconds, of the processor, peak MiB | {' | '.join(args.storage)} |\n|---{'|---' * len(args.storage)}|")
     for row in zip(*costs.values(), strict=True):
         print(f"| {row[0].step} | {' | '.join(map(str, row))} |")
