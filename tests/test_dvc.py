@@ -385,6 +385,51 @@ def test_dvc_itself_says_that_a_connection_was_cut(tmp_path):
     assert done.stderr.startswith("ERROR: a connection was cut")
 
 
+def shared(folder: Path) -> tuple[Clone, Clone, Path]:
+    """A project with a tracked folder, pushed to a remote; a clone of it; and the folder's listing in the remote."""
+    here = Clone(folder / "here", folder / "site-cache")
+    here.path.mkdir()
+    here.run("git", "init", "-q")
+    here.dvc("init", "-q")
+    here.dvc("remote", "add", "-q", "-d", "storage", str(folder / "remote"))
+    (here.path / "pictures").mkdir()
+    for name in "ab":
+        (here.path / "pictures" / name).write_text(name)
+    here.dvc("add", "-q", "pictures")
+    here.dvc("push", "-q")
+    here.run("git", "add", "--all")
+    here.run("git", *["-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "pictures"])
+    here.run("git", "clone", "-q", ".", "../there")
+    (listing,) = (folder / "remote").rglob("*.dir")
+    return here, Clone(folder / "there", folder / "another-site-cache"), listing
+
+
+def spoil(listing: Path) -> None:
+    listing.chmod(0o644)
+    listing.write_text(listing.read_text().replace('"relpath": "b"', '"relpath": "c"'))
+
+
+def test_a_changed_listing_of_a_remote_is_refused(tmp_path):
+    here, there, listing = shared(tmp_path)
+    spoil(listing)
+    with pytest.raises(AssertionError, match="not what its name says"):
+        there.dvc("pull")
+    assert not (there.path / "pictures").exists()
+    here.dvc("push")
+    there.dvc("pull")
+    assert sorted(path.name for path in (there.path / "pictures").iterdir()) == ["a", "b"]
+
+
+def test_a_changed_listing_of_the_cache_is_fetched_again(tmp_path):
+    _, there, _ = shared(tmp_path)
+    there.dvc("pull")
+    (listing,) = (there.path / ".dvc/cache").rglob("*.dir")
+    spoil(listing)
+    shutil.rmtree(there.path / "pictures")
+    there.dvc("pull")
+    assert sorted(path.name for path in (there.path / "pictures").iterdir()) == ["a", "b"]
+
+
 @pytest.mark.parametrize("link", ["copy", "hardlink"])
 def test_a_spoilt_object_of_the_cache_is_said_and_not_checked_out(tmp_path, link):
     clone = Clone(tmp_path, tmp_path / "site-cache")

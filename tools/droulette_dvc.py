@@ -3,8 +3,8 @@
 * ``dvc exp run -S key=value`` changes ``params.toml``, where DVC alone knows only ``params.yaml``.
 * A folder's listing that comes from a remote names files below that folder, and no others: DVC alone writes wherever a
   ``../`` in it leads, so that who may write to a remote could write to the machine of each who pulls.
-* An object of the cache is what its name says, or is removed and said to be missing: DVC alone takes what a failing
-  disk left of it for the data.
+* An object of the cache, and the listing of a folder in a remote, is what its name says, or is said to be missing: DVC
+  alone takes what a failing disk left of it, or another person put there, for the data.
 * A connection that the other side ended is an error that is said: DVC alone takes it for ``dvc … | head``, whose reader
   has gone, and ends without a word.
 
@@ -61,6 +61,17 @@ def change_tree(module):
             return from_list(cls, entries, *args, **options)
 
         module.Tree.from_list = classmethod(from_list_below)
+    if hasattr(module, "Tree") and hasattr(module.Tree, "load"):
+        load = module.Tree.load.__func__
+
+        def load_sound(cls, odb, hash_info, *args, **options):
+            found = odb.get(hash_info.value)
+            of_remote = type(getattr(odb, "state", None)).__name__ == "StateNoop"  # DVC remembers its cache's files
+            if is_spoilt(found.path, remove=not of_remote) or (of_remote and is_spoilt_there(found.fs, found.path)):
+                raise FileNotFoundError(found.path)
+            return load(cls, odb, hash_info, *args, **options)
+
+        module.Tree.load = classmethod(load_sound)
 
 
 def below(name):
@@ -92,7 +103,7 @@ def change_checkout(module):
                     source = getattr(index.storage_map[entry.key], storage).get(entry)[1]
                 except (AttributeError, KeyError, ValueError):  # DVC has its own words for these
                     source = None
-                if source and is_spoilt(source):
+                if source and is_spoilt(source, remove=storage == "cache"):
                     onerror(source, fs.join(path, *entry.key), FileNotFoundError(source))
                 else:
                     sound.append(entry)
@@ -101,24 +112,49 @@ def change_checkout(module):
         module._create_files = create_sound
 
 
-def is_spoilt(path):
-    """Whether a file is an object of a cache, .../files/md5/ab/cdef…, and had another hash: it then is no more."""
-    import hashlib
+def is_spoilt(path, remove=True):
+    """Whether a file is an object of a cache, .../files/md5/ab/cdef…, and has another hash; then it is removed."""
     import os
 
     parts = os.path.normpath(path).split(os.sep)
     if parts[-4:-2] != ["files", "md5"] or not os.path.isfile(path):
         return False
     with open(path, "rb") as stream:
-        found = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    if found == parts[-2] + parts[-1].removesuffix(".dir"):
+        if md5(stream) == parts[-2] + parts[-1].removesuffix(".dir"):
+            return False
+    if remove:
+        os.chmod(path, 0o644)
+        os.remove(path)
+    warn(path, ", and removed from DVC's cache" if remove else "")
+    return True
+
+
+SOUND = set()  # listings of remotes, which DVC reads several times
+
+
+def is_spoilt_there(fs, path):
+    """The same for a listing on another machine, which is left there."""
+    parts = path.split("/")
+    if path in SOUND or fs.protocol == "local" or parts[-4:-2] != ["files", "md5"]:
         return False
+    with fs.open(path, "rb") as stream:
+        if md5(stream) == parts[-2] + parts[-1].removesuffix(".dir"):
+            SOUND.add(path)
+            return False
+    warn(path, "")
+    return True
+
+
+def md5(stream):
+    import hashlib
+
+    return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def warn(path, done):
     import logging
 
-    os.chmod(path, 0o644)
-    os.remove(path)
-    logging.getLogger("dvc").warning("%s: not what its name says, and removed from DVC's cache", path)
-    return True
+    logging.getLogger("dvc").warning("%s: not what its name says%s", path, done)
 
 
 def change_main(module):
