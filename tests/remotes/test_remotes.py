@@ -216,3 +216,21 @@ def test_repro_pull_fetches_what_somebody_else_computed_also_after_a_cut(pushed,
     parts = ("data/training.csv", "data/validation.csv", "data/testing.csv")
     assert [clone.hashes()[part] for part in parts] == [finished.other[part] for part in parts]
     assert finished.other != finished.main
+
+
+def test_a_changed_listing_is_refused(pushed, remote):
+    listings = list((remote.folder / "server").rglob("*.dir"))
+    if not listings:
+        pytest.skip("a server whose objects are not files")
+    clone = remote.clone(pushed.clone, "fifth")
+    stored = {path: path.read_bytes() for path in listings}
+    for path, listing in stored.items():
+        path.chmod(0o644)
+        path.write_bytes(listing.replace(b"image-000001.png", b"image-999999.png"))
+    with pytest.raises(AssertionError, match="not what its name says"):
+        clone.dvc("pull", "data/images")
+    assert not (clone.path / "data" / "images").exists()
+    for path, listing in stored.items():
+        path.write_bytes(listing)
+    clone.dvc("pull", "data/images")
+    assert (clone.path / "data" / "images" / "image-000001.png").exists()
