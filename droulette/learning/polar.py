@@ -36,6 +36,23 @@ class _Wrap(torch.autograd.Function):
         return inner
 
 
+class _Every(torch.autograd.Function):
+    """Rows and columns in steps; autograd's own gradient of it lies channels-first, and slows what it is added to."""
+
+    @staticmethod
+    def forward(context, x: Tensor, rows: int, columns: int) -> Tensor:
+        context.shape, context.steps = x.shape, (rows, columns)
+        return x[:, :, ::rows, ::columns]
+
+    @staticmethod
+    def backward(context, gradient: Tensor) -> tuple[Tensor, None, None]:
+        rows, columns = context.steps
+        layout = {"dtype": gradient.dtype, "device": gradient.device, "memory_format": torch.channels_last}
+        whole = torch.empty(context.shape, **layout).zero_()
+        whole[:, :, ::rows, ::columns] = gradient
+        return whole, None, None
+
+
 class Convolution(nn.Module):
     """3 × 3, circular along the columns, with zeros beyond the first and last row."""
 
@@ -66,7 +83,7 @@ class Residual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = functional.relu(self.norm1(self.convolution1(x)))
         # Not a convolution with a stride: oneDNN 3.x writes past its memory in the backward pass of some such.
-        x = x[:, :, :: self.stride[0], :: self.stride[1]]
+        x = x if self.stride == (1, 1) else _Every.apply(x, *self.stride)
         return functional.relu(self.norm2(self.convolution2(y)) + self.shortcut(x))
 
 
@@ -86,17 +103,16 @@ class SpinHead(nn.Module):
         # Both components of a vector have the same coefficients, and the same variance.
         alike = {tuple(sorted({k, int(laws.partner[k])} - {-1})): None for k in self.vectors}
         groups = {k: n for n, group in enumerate(alike) for k in group}
-        self.group = [groups[k] for k in self.vectors]
-        self.order = [orders.index(int(laws.spin[k])) for k in self.vectors]
-        self.second = [bool(laws.second[k]) for k in self.vectors]
-        self.order_of_group = [self.order[self.group.index(n)] for n in range(len(alike))]
+        group = [groups[k] for k in self.vectors]
+        order = [orders.index(int(laws.spin[k])) for k in self.vectors]
+        self.turning = sorted(set(order))
+        component = [2 * self.turning.index(o) + int(laws.second[k]) for k, o in zip(self.vectors, order, strict=True)]
         angle = 2 * math.pi * torch.arange(places) / places * torch.tensor(orders)[:, None]
-        self.register_buffer("cos", angle.cos() / places, persistent=False)
-        self.register_buffer("sin", angle.sin() / places, persistent=False)
+        waves = torch.stack([angle.cos(), angle.sin()], 1) / places  # (S, 2, K)
+        self.register_buffer("waves", waves, persistent=False)
 
         self.invariants = nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU())
-        turning = set(self.order)
-        self.maps = nn.ModuleDict({str(k): nn.Linear(features, maps, bias=False) for k in sorted(turning)})
+        self.maps = nn.ModuleDict({str(k): nn.Linear(features, maps, bias=False) for k in self.turning})
         self.gates = nn.Linear(hidden, len(alike) * maps) if alike else None
         self.plain = nn.Linear(hidden, len(self.scalars)) if self.scalars else None
         self.rest = (
@@ -108,26 +124,38 @@ class SpinHead(nn.Module):
         )
         spreads = len(self.scalars) + len(alike) + len(self.unknown)
         self.spread = nn.Sequential(nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, spreads))
-        order_of_columns = [*self.scalars, *self.vectors, *self.unknown]
-        self.restore = [order_of_columns.index(k) for k in range(len(order_of_columns))]
+        first = len(self.scalars)
+        last = first + len(alike)
+        spread_of = [*range(first), *(first + n for n in group), *range(last, last + len(self.unknown))]
+        made = [*self.scalars, *self.vectors, *self.unknown]
+        restore = [made.index(k) for k in range(len(made))]
+        # Picked by one operation each: autograd takes longer over a loop's slices than over all of the head's sums.
+        picked = {
+            "group": group,
+            "component": component,
+            "restore": restore,
+            "spread_of": [spread_of[k] for k in restore],
+        }
+        for name, places in picked.items():
+            self.register_buffer(name, torch.tensor(places, dtype=torch.long), persistent=False)
 
     def forward(self, features: Tensor) -> Tensor:
-        along_cos = torch.einsum("bfk,sk->sbf", features, self.cos)
-        along_sin = torch.einsum("bfk,sk->sbf", features, self.sin)
-        hidden = self.invariants(along_cos[0])
+        components = torch.einsum("bfk,sck->scbf", features, self.waves).unbind()
+        hidden = self.invariants(components[0][0])
         parts = [self.plain(hidden)] if self.scalars else []
-        gates = self.gates(hidden).unflatten(1, (len(self.order_of_group), -1)) if self.vectors else None
-        for group, order, second in zip(self.group, self.order, self.second, strict=True):
-            component = (along_sin if second else along_cos)[order]
-            parts.append((self.maps[str(order)](component) * gates[:, group]).sum(1, keepdim=True))
+        if self.vectors:
+            turning = torch.stack([components[k] for k in self.turning]).flatten(1, 2)
+            maps = torch.stack([layer.weight.T for layer in self.maps.values()])
+            mapped = torch.bmm(turning, maps).view(2 * len(maps), len(hidden), -1)  # cos and sin of each order
+            gates = self.gates(hidden).view(len(hidden), -1, mapped.shape[-1]).transpose(0, 1)
+            vectors = mapped.index_select(0, self.component) * gates.index_select(0, self.group)
+            parts.append(vectors.sum(2).T)
         if self.unknown:
-            parts.append(self.rest(torch.cat([*along_cos, *along_sin], 1)))
+            parts.append(self.rest(torch.cat([of[k] for k in range(2) for of in components], 1)))
         # The mean is not to be bent by how easily its error is guessed.
         spread = self.spread(hidden.detach())
-        scalars, vectors = len(self.scalars), len(self.order_of_group)
-        of_vectors = spread[:, scalars : scalars + vectors][:, self.group]
-        log_variance = torch.cat([spread[:, :scalars], of_vectors, spread[:, scalars + vectors :]], 1)
-        return torch.cat([torch.cat(parts, 1)[:, self.restore], log_variance[:, self.restore]], 1)
+        parts = torch.cat(parts, 1)
+        return torch.cat([parts.index_select(1, self.restore), spread.index_select(1, self.spread_of)], 1)
 
 
 class Polar(nn.Module):
