@@ -9,6 +9,8 @@ droulette 0.2.1 would download weights first; its networks are given random ones
 from __future__ import annotations
 
 import argparse
+import contextlib
+import sys
 import tempfile
 import tomllib
 from pathlib import Path
@@ -144,7 +146,8 @@ def draw(top: Path, parts: dict[str, int]) -> None:
     files = ["--outfile", str(top / "roulette.csv"), "--directory", str(top / "images")]
     assert generate(["--toml", str(top / "d.toml"), *files]) == 0
     places = {name: (top / f"{name}.csv", size) for name, size in sizes.items()}
-    split_file(top / "roulette.csv", places, variables=["sigma", "xiX", "xiY"], nterms=(0, 4))
+    with contextlib.redirect_stdout(sys.stderr):
+        split_file(top / "roulette.csv", places, variables=["sigma", "xiX", "xiY"], nterms=(0, 4))
 
 
 def dumps(values: dict) -> str:

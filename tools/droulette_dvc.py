@@ -129,17 +129,17 @@ def is_spoilt(path, remove=True):
     return True
 
 
-SOUND = set()  # listings of remotes, which DVC reads several times
+SOUND = set()  # listings of file systems, which DVC reads several times
 
 
 def is_spoilt_there(fs, path):
     """The same for a listing on another machine, which is left there."""
     parts = path.split("/")
-    if path in SOUND or fs.protocol == "local" or parts[-4:-2] != ["files", "md5"]:
+    if (fs, path) in SOUND or fs.protocol == "local" or parts[-4:-2] != ["files", "md5"]:
         return False
     with fs.open(path, "rb") as stream:
         if md5(stream) == parts[-2] + parts[-1].removesuffix(".dir"):
-            SOUND.add(path)
+            SOUND.add((fs, path))
             return False
     warn(path, "")
     return True

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from droulette.learning.polar import Polar
+from droulette.learning.polar import Polar, _Every
 from droulette.learning.symmetry import Laws, Motions
 
 COLUMNS = ["sigma", "xiX", "xiY", "alpha[1][0]", "alpha[1][2]", "beta[1][2]", "alpha[2][3]", "beta[2][3]"]
@@ -58,3 +58,15 @@ def test_the_spread_does_not_train_the_body():
     made(torch.rand(4, 1, 32, 64))[:, len(COLUMNS) :].sum().backward()
     assert all(parameter.grad is None or parameter.grad.abs().max() == 0 for parameter in made.body.parameters())
     assert made.head.spread[0].weight.grad.abs().max() > 0
+
+
+def test_the_gradient_of_a_short_cut_is_that_of_slices_and_lies_channels_last():
+    gradients = []
+    for pick in (lambda x: _Every.apply(x, 2, 3), lambda x: x[:, :, ::2, ::3]):
+        x = torch.rand(2, 4, 7, 8).to(memory_format=torch.channels_last).requires_grad_()
+        y = pick(x)
+        assert torch.equal(y, x[:, :, ::2, ::3])
+        y.backward(torch.arange(2.0 * 4 * 4 * 3).view(2, 4, 4, 3))
+        gradients.append(x.grad)
+    assert torch.equal(*gradients)
+    assert gradients[0].is_contiguous(memory_format=torch.channels_last)
