@@ -129,7 +129,7 @@ def is_spoilt(path, remove=True):
     return True
 
 
-SOUND = set()  # listings of file systems, which DVC reads several times
+SOUND = set()  # remotes' listings, by file system and path: DVC reads one several times
 
 
 def is_spoilt_there(fs, path):
