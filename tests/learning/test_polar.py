@@ -70,3 +70,10 @@ def test_the_gradient_of_a_short_cut_is_that_of_slices_and_lies_channels_last():
         gradients += torch.autograd.grad(y, x, torch.arange(2.0 * 4 * 4 * 3).view(2, 4, 4, 3))
     assert torch.equal(*gradients)
     assert gradients[0].is_contiguous(memory_format=torch.channels_last)
+
+
+def test_both_components_of_a_vector_have_the_same_variance_wherever_they_stand():
+    _, log_variance = output(network(["xiX", "beta[1][2]", "sigma", "xiY", "alpha[1][2]"]), torch.rand(3, 1, 32, 64))
+    np.testing.assert_array_equal(log_variance[:, 0], log_variance[:, 3])
+    np.testing.assert_array_equal(log_variance[:, 1], log_variance[:, 4])
+    assert (log_variance[:, 0] != log_variance[:, 1]).all() and (log_variance[:, 0] != log_variance[:, 2]).all()
