@@ -245,7 +245,7 @@ cluster addr = 127.0.0.1
         self.run(monmaptool, "--create", "--fsid", cluster, "--addv", "a", f"[v1:127.0.0.1:{mon_port}]", "monmap")
         self.run(monitor, "-i", "a", "--mkfs", "--monmap", "monmap", "-c", conf)
         self.serve(monitor, "-f", "-i", "a", "-c", conf, until=lambda: answers(mon_port))
-        self.run(ceph, "-c", conf, "osd", "new", disk)
+        self.ask_monitor(ceph, "-c", conf, "osd", "new", disk)
         self.run(storage, "-i", "0", "--mkfs", "--osd-uuid", disk, "-c", conf)
         self.serve_storage(storage, "-f", "-i", "0", "-c", conf, up=[ceph, "-c", conf, "osd", "stat", "-f", "json"])
         frontend = f"beast endpoint=127.0.0.1:{self.port}"
@@ -256,12 +256,21 @@ cluster addr = 127.0.0.1
                  "--secret-key", self.secret["secret_access_key"])  # fmt: skip
         self.client.create_bucket(Bucket="lenses")
 
+    def ask_monitor(self, *command: str, tries: int = 20) -> bytes:
+        """What the monitor answers; asked again where it refuses, as it does now and then while it elects itself."""
+        for attempt in range(tries):
+            asked = subprocess.run(command, cwd=self.folder, capture_output=True, timeout=60)
+            if asked.returncode == 0:
+                break
+            assert attempt < tries - 1 and b"EPERM" in asked.stderr, asked.stderr.decode(errors="replace")
+            time.sleep(0.2)
+        return asked.stdout
+
     def serve_storage(self, *command: str, up: list[str], tries: int = 10) -> None:
         """Start the storage daemon, again where it ends: it may ask before it knows the cluster's id."""
 
         def is_up() -> bool:
-            said = subprocess.run(up, cwd=self.folder, check=True, capture_output=True, timeout=60).stdout
-            return json.loads(said)["num_up_osds"] == 1
+            return json.loads(self.ask_monitor(*up))["num_up_osds"] == 1
 
         for last in [False] * (tries - 1) + [True]:
             try:
