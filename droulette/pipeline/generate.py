@@ -270,18 +270,16 @@ def check_filenames(frame: pd.DataFrame, name: str, seen: set[str]) -> None:
 
 
 def _roulette_table(frame: pd.DataFrame, drawing: Drawing, tables: Tables) -> pd.DataFrame:
-    columns: dict[str, object] = {"filename": frame["filename"]}
-    named = (*SOURCE_COLUMNS, *own.columns("source", frame["source"].unique()))
-    columns |= {column: frame[column] for column in named if column in frame}
+    named = ("filename", *SOURCE_COLUMNS, *own.columns("source", frame["source"].unique()))
     eta = np.stack([frame["x"], frame["y"]]).astype(np.float64)
-    for label, values in (
-        ("lens", 0.0 - tables.centre),
-        ("centre", tables.centre),
-        ("releta", eta - tables.centre),
-        ("offset", tables.offset),
-        ("xi", tables.xi - tables.centre),
-    ):
-        columns |= {f"{label}X": values[0], f"{label}Y": values[1]}
-    for k, (m, s) in enumerate(orders(drawing.nterms)):
-        columns |= {f"alpha[{m}][{s}]": tables.alpha[k], f"beta[{m}][{s}]": tables.beta[k]}
-    return pd.DataFrame(columns, copy=False)
+    pairs = {
+        "lens": 0.0 - tables.centre,
+        "centre": tables.centre,
+        "releta": eta - tables.centre,
+        "offset": tables.offset,
+        "xi": tables.xi - tables.centre,
+    }
+    amplitudes = np.stack([tables.alpha, tables.beta], axis=1).reshape(-1, len(frame))
+    names = [f"{name}{axis}" for name in pairs for axis in "XY"] + amplitude_columns(drawing.nterms)
+    numbers = pd.DataFrame(np.concatenate([*pairs.values(), amplitudes]).T, frame.index, names)
+    return pd.concat([frame[[column for column in named if column in frame]], numbers], axis=1)
