@@ -1,7 +1,18 @@
 """What all tests share."""
 
+import contextlib
+
+import pytest
 from hypothesis import settings
 
 # Machines differ in speed; what is tested is the result.
 settings.register_profile("droulette", deadline=None)
 settings.load_profile("droulette")
+
+
+@pytest.fixture
+def cuda(monkeypatch) -> contextlib.AbstractContextManager:
+    """Within `with cuda:` the device "cuda" is simulated."""
+    from simulated_cuda import simulated
+
+    return simulated(monkeypatch)

@@ -1,6 +1,8 @@
 """Any backbone by name, with a regression head; weights from a file, of which nothing is run."""
 
 import pickle
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +13,9 @@ from torchvision.models import regnet
 
 from droulette.errors import UserError
 from droulette.learning.backbones import OWN, StridedDepthwise, build, names
+from droulette.learning.prediction import predict_scaled
+from droulette.learning.scaling import SCALINGS
+from droulette.learning.symmetry import Group, Laws
 
 COLUMNS = ("sigma", "xiX", "xiY", "alpha[1][0]", "alpha[1][2]", "beta[1][2]", "theta")
 TWENTY_THREE = tuple(f"c{k}" for k in range(23))
@@ -78,6 +83,27 @@ def test_depthwise_layers_with_a_stride_take_float32_under_autocast_on_the_proce
     with torch.autocast("cpu", torch.bfloat16):
         network(torch.zeros(2, 64, 64, dtype=torch.uint8))
     assert dtypes == [torch.float32] * 4
+
+
+@pytest.mark.parametrize("name", [*FAST, "polar_tiny", "vit_b_32"])
+def test_all_that_sees_and_predicts_is_on_the_device(cuda, name):
+    columns, rng = COLUMNS[:-1], np.random.default_rng(3)
+    network = build(name, columns, input_size=64).to(memory_format=torch.channels_last)
+    pictures = torch.from_numpy(rng.integers(0, 256, (3, 64, 64), np.uint8))
+    laws, scaling = Laws.of(columns), SCALINGS["radial"].fit(rng.normal(size=(99, len(columns))), columns)
+    turns = Group.of(laws, network.eye.turns).some(3)
+
+    def predicted(device: str) -> np.ndarray:
+        fabric = SimpleNamespace(device=torch.device(device), autocast=nullcontext)
+        views = network.eye.see(pictures.to(device)).cpu().numpy()
+        return np.stack(predict_scaled(network, views, laws, scaling, turns, fabric))
+
+    expected = predicted("cpu")
+    with cuda:
+        for module in network.modules():  # as Module.to, which cannot exchange tensors of two classes
+            for tensors in (module._parameters, module._buffers):
+                tensors.update({name: tensor.to("cuda") for name, tensor in tensors.items() if tensor is not None})
+        np.testing.assert_array_equal(predicted("cuda"), expected)
 
 
 def test_an_unknown_name_suggests_the_nearest():

@@ -12,6 +12,7 @@ from random_scenes import LENSES, SOURCES, Random
 from test_rendering import random_scene
 
 from droulette.physics import kernels, machine_code, tables
+from droulette.physics.arrays import to_numpy
 from droulette.physics.batches import move
 from droulette.physics.lens_equation import apparent_position
 from droulette.physics.mappings import Raytrace
@@ -41,6 +42,13 @@ def draw(scene: Scene, sampling: str, rays: int) -> list[np.ndarray]:
     return [*centre, render(scene, 101, *centre, sampling=sampling, supersampling=rays, canvas=150)]
 
 
+def sampled(scene: Scene) -> Scene:
+    """The same by raytracing through a sampled lens."""
+    mapping = scene.mapping
+    lens = Sampled.of(mapping.lens, len(mapping.eta_x), 150)
+    return Scene(Raytrace(lens, mapping.eta_x, mapping.eta_y), scene.source)
+
+
 @pytest.mark.parametrize("sampling, rays", WAYS)
 @pytest.mark.parametrize("model", ["Raytrace", "Roulette"])
 @pytest.mark.parametrize("lens", LENSES)
@@ -60,13 +68,31 @@ def test_pictures_are_the_same_bytes_in_every_engine(lens, model, sampling, rays
     assert lit > 10_000
 
 
+ON_THE_DEVICE = [
+    *((lens, "Spherical", model, "exact", 1) for lens in LENSES for model in ("Raytrace", "Roulette")),
+    *(("SIE", source, "Raytrace", "exact", 2) for source in SOURCES),
+    *(("SIE", "Spherical", model, "nearest", 1) for model in ("Raytrace", "Roulette", "sampled lens")),
+]
+
+
+@pytest.mark.parametrize("lens, source, model, sampling, rays", ON_THE_DEVICE)
+def test_all_that_draws_is_on_the_device(cuda, lens, source, model, sampling, rays):
+    scene = random_scene(lens, source, "Roulette" if model == "Roulette" else "Raytrace", 50, mask=True)
+    scene = sampled(scene) if model == "sampled lens" else scene
+    expected = draw(scene, sampling, rays)
+    with cuda:
+        found = draw(move(scene, "cuda"), sampling, rays)
+        assert {array.device.type for array in found} == {"cuda"}
+        found = list(map(to_numpy, found))
+    for array, wanted in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(array, wanted)
+
+
 @pytest.mark.parametrize("source", ["Image", "sampled lens"])
 def test_what_is_not_compiled_is_the_same_in_torch(source):
     scene = random_scene("SIE", "Image" if source == "Image" else "Spherical", "Raytrace", 3)
     if source != "Image":
-        mapping = scene.mapping
-        lens = Sampled.of(mapping.lens, len(mapping.eta_x), 150)
-        scene = Scene(Raytrace(lens, mapping.eta_x, mapping.eta_y), scene.source)
+        scene = sampled(scene)
     assert kernels.compile_scene(scene) is None
     for found, expected in zip(draw(move(scene, "cpu"), "exact", 1), draw(scene, "exact", 1), strict=True):
         assert isinstance(found, torch.Tensor)
