@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from droulette.errors import UserError
@@ -81,6 +85,36 @@ def fabric_on(device: torch.device, precision: str = "32-true") -> Fabric:
     fabric = Fabric(accelerator=device.type, devices=team.local, num_nodes=nodes, strategy="ddp", precision=precision)
     fabric.launch()
     return fabric
+
+
+@contextmanager
+def stream_of(device: str) -> Iterator[None]:
+    """One of two CUDA streams, as soon as one is free: while a thread computes, what the other made is copied back.
+
+    More would fill the card with what each of them keeps. On the processor nothing is waited for.
+    """
+    if not device.startswith("cuda"):
+        yield
+        return
+    import torch
+
+    free = _streams(device)
+    stream = free.get()
+    try:
+        with torch.cuda.stream(stream):
+            yield
+    finally:
+        free.put(stream)
+
+
+@cache
+def _streams(device: str) -> SimpleQueue:
+    import torch
+
+    free: SimpleQueue = SimpleQueue()
+    for _ in range(2):
+        free.put(torch.cuda.Stream(device))
+    return free
 
 
 def drawing_device(name: str) -> str:

@@ -116,7 +116,8 @@ def test_the_same_picture_in_any_format_depth_and_colour_gives_the_same_predicti
     seen = {name: prepare(tmp_path / name, 48) for name in SAME}
     for name, found in seen.items():
         np.testing.assert_array_equal(found, picture, err_msg=name)
-    table = droulette.predict_pictures([tmp_path / name for name in SAME], model)
+    # One by one: on some processors the last digit depends on the place in a batch.
+    table = pd.concat([droulette.predict_pictures([tmp_path / name], model) for name in SAME])
     assert (table.iloc[:, 1:] == table.iloc[0, 1:]).all(axis=None)
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from droulette.errors import UserError
-from droulette.learning import metrics
+from droulette.learning import compilation, metrics
 from droulette.learning.checkpoint import Checkpoint, State
 from droulette.learning.prediction import predict_scaled
 from droulette.learning.symmetry import Group, Laws, Motions
@@ -94,12 +94,14 @@ def fit(
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
     )
-    network, optimiser = fabric.setup(network.to(memory_format=torch.channels_last), optimiser)
     count, processes, first = len(training.targets), fabric.world_size, fabric.is_global_zero
     # A last batch of one picture a process has no variance, which batch normalisation needs.
     starts = [start for start in range(0, count, recipe.batch_size) if start == 0 or count - start >= 2 * processes]
+    steps = recipe.epochs * len(starts)
+    network = network.to(memory_format=torch.channels_last)
+    whole = compilation.compiled(network, fabric.device, steps, processes)
+    network, optimiser = fabric.setup(whole, optimiser)
     if recipe.schedule == "onecycle":
-        steps = recipe.epochs * len(starts)
         rising = min(max(0.2, 2 / steps), 0.99)  # a rise of one of five steps would have no length to divide by
         rates = torch.optim.lr_scheduler.OneCycleLR(
             optimiser, recipe.learning_rate, total_steps=steps, pct_start=rising
@@ -119,11 +121,12 @@ def fit(
         torch.manual_seed(int(generator.integers(2**32)) + fabric.global_rank)  # of dropout
         losses = []
         share = slice(fabric.global_rank, None, processes)
-        batches = _batches(training, starts, recipe.batch_size, share, group, laws, judge, generator)
+        batches = _batches(training, starts, recipe.batch_size, share, group, laws, judge, generator, fabric.device)
         for views, motions, targets, in_all in ahead(batches):
-            views = network.eye.move(torch.from_numpy(views).to(fabric.device), motions)
-            targets = torch.from_numpy(targets).to(fabric.device)
-            mean, log_variance = network(views).float().chunk(2, 1)
+            views = network.eye.move(views.to(fabric.device, non_blocking=True), motions)
+            targets = targets.to(fabric.device, non_blocking=True)
+            with compilation.whole_batches(whole, in_all == recipe.batch_size):
+                mean, log_variance = network(views).float().chunk(2, 1)
             part = processes * len(views) / in_all  # 1 but in a batch that the processes cannot share out equally
             loss = metrics.elementwise(mean - targets, judge.loss).mean()
             optimiser.zero_grad()
@@ -165,10 +168,12 @@ def _batches(
     laws: Laws,
     judge: metrics.Judge,
     generator: np.random.Generator,
-) -> Iterator[tuple[np.ndarray, Motions, np.ndarray, int]]:
+    device: torch.device,
+) -> Iterator[tuple[torch.Tensor, Motions, torch.Tensor, int]]:
     """An epoch in random order, and of each batch a share, and how many pictures all shares have.
 
-    A share is views, the motions they are to be given, and the moved scenes' scaled targets.
+    A share is views, the motions they are to be given, and the moved scenes' scaled targets; where the device is
+    CUDA, they lie in memory from which it fetches them while it works.
     """
     order = generator.permutation(len(part.targets))
     for start in starts:
@@ -176,7 +181,9 @@ def _batches(
         motions, in_all = group.draw(generator, len(rows))[share], len(rows)
         rows = rows[share]
         targets = judge.scaling.transform(laws.move(part.targets[rows], motions))
-        yield part.views[rows], motions, targets.astype(np.float32), in_all
+        arrays = [torch.from_numpy(array) for array in (part.views[rows], targets.astype(np.float32))]
+        views, targets = [array.pin_memory() for array in arrays] if device.type == "cuda" else arrays
+        yield views, motions, targets, in_all
 
 
 def ahead(items: Iterator[T]) -> Iterator[T]:

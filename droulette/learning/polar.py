@@ -53,6 +53,14 @@ class _Every(torch.autograd.Function):
         return whole, None, None
 
 
+def _wrap(x: Tensor) -> Tensor:
+    return torch.cat([x[..., -1:], x, x[..., :1]], -1) if torch.compiler.is_compiling() else _Wrap.apply(x)
+
+
+def _every(x: Tensor, rows: int, columns: int) -> Tensor:
+    return x[:, :, ::rows, ::columns] if torch.compiler.is_compiling() else _Every.apply(x, rows, columns)
+
+
 class Convolution(nn.Module):
     """3 × 3, circular along the columns, with zeros beyond the first and last row."""
 
@@ -61,12 +69,24 @@ class Convolution(nn.Module):
         self.inner = nn.Conv2d(inputs, outputs, 3, stride, (1, 0), bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.inner(_Wrap.apply(x))
+        return self.inner(_wrap(x))
 
 
-def norm(channels: int) -> nn.Module:
+class Norm(nn.GroupNorm):
     """Of each picture by itself: most of a view is black, and of a batch's mean a few bright pictures would decide."""
-    return nn.GroupNorm(max(1, channels // GROUP), channels)
+
+    def __init__(self, channels: int):
+        super().__init__(max(1, channels // GROUP), channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not torch.compiler.is_compiling():
+            return super().forward(x)
+        # The compiler would copy channels-last features to channels-first ones for PyTorch's own, and back.
+        groups = x.unflatten(1, (self.num_groups, -1)).float()
+        variance, mean = torch.var_mean(groups, (2, 3, 4), correction=0, keepdim=True)
+        groups = (groups - mean) * torch.rsqrt(variance + self.eps)
+        y = groups.flatten(1, 2) * self.weight[:, None, None] + self.bias[:, None, None]
+        return y.to(x.dtype)
 
 
 class Residual(nn.Module):
@@ -74,8 +94,8 @@ class Residual(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, stride: tuple[int, int] = (1, 1)):
         super().__init__()
-        self.convolution1, self.norm1 = Convolution(inputs, outputs, stride), norm(outputs)
-        self.convolution2, self.norm2 = Convolution(outputs, outputs), norm(outputs)
+        self.convolution1, self.norm1 = Convolution(inputs, outputs, stride), Norm(outputs)
+        self.convolution2, self.norm2 = Convolution(outputs, outputs), Norm(outputs)
         whole = inputs == outputs and stride == (1, 1)
         self.shortcut = nn.Identity() if whole else nn.Conv2d(inputs, outputs, 1, bias=False)
         self.stride = stride
@@ -83,7 +103,7 @@ class Residual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = functional.relu(self.norm1(self.convolution1(x)))
         # Not a convolution with a stride: oneDNN 3.x writes past its memory in the backward pass of some such.
-        x = x if self.stride == (1, 1) else _Every.apply(x, *self.stride)
+        x = x if self.stride == (1, 1) else _every(x, *self.stride)
         return functional.relu(self.norm2(self.convolution2(y)) + self.shortcut(x))
 
 
@@ -177,7 +197,7 @@ class Polar(nn.Module):
         super().__init__()
         self.eye = LogPolar(input_size, rows, columns)
         self.register_buffer("radius", torch.linspace(-1, 1, rows)[None, None, :, None], persistent=False)
-        layers = [Convolution(2, widths[0], (2, 2)), norm(widths[0]), nn.ReLU()]
+        layers = [Convolution(2, widths[0], (2, 2)), Norm(widths[0]), nn.ReLU()]
         inputs, rows, columns = widths[0], rows // 2, columns // 2
         fewest = 16 if laws.spin.max(initial=0) < 8 else 64  # columns that still resolve the highest spin
         for k, width in enumerate(widths):

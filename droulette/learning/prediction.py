@@ -15,7 +15,7 @@ from droulette.learning.symmetry import Laws, Motions
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-BATCH = 128  # always the same, since the last bits of a sum may depend on it
+BATCH = {"cpu": 128, "cuda": 1024}  # always the same, since the last bits of a sum may depend on it
 
 
 @torch.no_grad()
@@ -34,9 +34,9 @@ def predict_scaled(
     """
     network = getattr(network, "module", network)
     network.eval()
-    means, variances = [], []
-    for start in range(0, len(views), BATCH):
-        batch = torch.from_numpy(np.array(views[start : start + BATCH])).to(fabric.device)
+    means, variances, at_once = [], [], BATCH[fabric.device.type]
+    for start in range(0, len(views), at_once):
+        batch = torch.from_numpy(np.array(views[start : start + at_once])).to(fabric.device)
         mean = variance = 0.0
         for k in range(len(turns)):
             motions = turns[[k]].repeat(len(batch))

@@ -109,14 +109,14 @@ class LogPolar:
         return total.clamp_min(0).sqrt().half()
 
     def move(self, views: Tensor, motions: Motions) -> Tensor:
-        shift = np.rint(motions.degrees * self.turns / 360).astype(int)
-        columns = np.arange(self.turns) - shift[:, None]
-        columns = np.where(motions.mirror[:, None], -columns, columns) % self.turns
-        columns = torch.from_numpy(columns).to(views.device)[:, None, None, :]
-        moved = views.gather(3, columns.expand(-1, *views.shape[1:-1], -1))
+        turns, device = self.turns, views.device
+        shift = torch.from_numpy(np.rint(motions.degrees * turns / 360).astype(int)).to(device)[:, None]
+        mirror = torch.from_numpy(motions.mirror).to(device)[:, None]
+        columns = torch.arange(turns, device=device) - shift
+        columns = torch.where(mirror, -columns, columns) % turns
+        moved = views.gather(3, columns[:, None, None, :].expand(-1, *views.shape[1:-1], -1))
         if (motions.zoom == 1).all():
             return moved
-        growth = np.rint(np.log(motions.zoom) / math.log(self.growth)).astype(int)
-        rows = np.clip(np.arange(self.shape[1]) - growth[:, None], 0, self.shape[1] - 1)
-        rows = torch.from_numpy(rows).to(views.device)[:, None, :, None]
-        return moved.gather(2, rows.expand(-1, views.shape[1], -1, views.shape[3]))
+        growth = torch.from_numpy(np.rint(np.log(motions.zoom) / math.log(self.growth)).astype(int)).to(device)
+        rows = (torch.arange(self.shape[1], device=device) - growth[:, None]).clamp(0, self.shape[1] - 1)
+        return moved.gather(2, rows[:, None, :, None].expand(-1, views.shape[1], -1, views.shape[3]))

@@ -14,6 +14,10 @@ def is_numpy(x: object) -> bool:
     return isinstance(x, np.ndarray | np.generic)
 
 
+def on_a_card(x: Array) -> bool:
+    return not is_numpy(x) and x.device.type != "cpu"
+
+
 def is_array(x: object) -> bool:
     torch = sys.modules.get("torch")
     return isinstance(x, np.ndarray) or (torch is not None and isinstance(x, torch.Tensor))

@@ -18,7 +18,7 @@ from droulette.learning.calibration import coverage
 from droulette.learning.model_file import Model
 from droulette.learning.moments import LinearModel, Moments
 from droulette.pipeline import prediction
-from droulette.pipeline.pictures import read_pictures
+from droulette.pipeline.pictures import read_pictures, see_pictures
 from droulette.pipeline.resimulate import resimulate
 from droulette.pipeline.scenes import AMPLITUDE, einstein_radii
 from droulette.pipeline.targets import read_targets
@@ -160,10 +160,9 @@ def read_part(
     """Read a part's pictures and predict them; keep the first `count` pictures themselves."""
     filenames = list(table["filename"])
     options = {"table": name, "size": model.input_size}
-    eye, device = model.network.eye, str(model.device)
-    views = read_pictures(directory, filenames, eye=eye, device=device, seen=seen, **options)
+    eyes, device = [model.network.eye, Moments(model.input_size)], str(model.device)
+    views, features = see_pictures(directory, filenames, eyes, device=device, seen=seen, **options)
     predicted, deviation = model.predict(views, judged)
-    features = read_pictures(directory, filenames, eye=Moments(model.input_size), **options)
     pictures = read_pictures(directory, filenames[: max(count, 1)], **options)
     return Part(table, table[list(model.columns)].to_numpy(), predicted, deviation, features, pictures)
 

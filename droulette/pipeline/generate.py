@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from droulette.devices import cores
+from droulette.devices import cores, stream_of
 from droulette.errors import UserError
 from droulette.physics import own
 from droulette.physics.amplitudes import amplitudes, orders
@@ -29,6 +29,7 @@ CHUNK = 4096  # rows of a table that are in memory together, a multiple of 4
 ROWS_AT_ONCE = 1024  # rows whose amplitudes are computed together: their series fit a core's cache
 SAMPLED_AT_ONCE = 8  # a sampled lens takes three float64 canvases
 PICTURES_AT_ONCE = 16
+PICTURES_ON_A_CARD = 256
 
 
 @dataclass(frozen=True)
@@ -142,15 +143,15 @@ def _draw_chunk(
         for rows, scene in zip(parts, pool.map(solve, parts), strict=True):
             futures += [
                 pool.submit(_draw, scene, part, rows[part], drawing, tables, keep, device, progress)
-                for part in _slices(len(rows))
+                for part in _slices(len(rows), PICTURES_AT_ONCE if device == "cpu" else PICTURES_ON_A_CARD)
             ]
             if kind.sampled:  # of whose maps only a few fit into memory
                 _wait(futures)
     return frame, tables, futures
 
 
-def _slices(count: int) -> list[slice]:
-    return [slice(start, min(start + PICTURES_AT_ONCE, count)) for start in range(0, count, PICTURES_AT_ONCE)]
+def _slices(count: int, at_once: int) -> list[slice]:
+    return [slice(start, min(start + at_once, count)) for start in range(0, count, at_once)]
 
 
 def _wait(futures: list[Future]) -> None:
@@ -197,7 +198,7 @@ def _draw(
 ) -> None:
     """Draw a part of the scenes, which has those rows, and keep the pictures."""
     if keep is not None or drawing.centred:
-        with stream(device):
+        with stream_of(device):
             scene, zero = take(scenes, part), np.zeros(len(rows))
             if device != "cpu":
                 scene, zero = move(scene, device), move(zero, device)
@@ -220,17 +221,6 @@ def draw_batch(scene: Scene, rows: np.ndarray, zero, drawing: Drawing, tables: T
     if not wanted:
         return np.empty((0, 0, 0), np.uint8)
     return to_numpy(render(scene, drawing.size, centre_x, centre_y, canvas=drawing.imagesize, **options))
-
-
-def stream(device: str):
-    """A CUDA stream for each worker: while one copies and encodes, another draws."""
-    import contextlib
-
-    if device == "cpu":
-        return contextlib.nullcontext()
-    import torch
-
-    return torch.cuda.stream(torch.cuda.Stream(device)) if device.startswith("cuda") else contextlib.nullcontext()
 
 
 # ---------------------------------------------------------------- tables

@@ -39,35 +39,50 @@ def read_pictures(
     table: str | Path,
     size: int | None = None,
     eye: Eye | None = None,
+    **options,
+) -> np.ndarray:
+    """Pictures, (n, N, N) uint8, or what the eye makes of them, (n, *eye.shape); the rest as for `see_pictures`."""
+    size = size or picture_size(directory, filenames[0], table)
+    return see_pictures(directory, filenames, [eye], table=table, size=size, **options)[0]
+
+
+def see_pictures(
+    directory: str | Path,
+    filenames: Sequence[str],
+    eyes: Sequence[Eye | None],
+    *,
+    table: str | Path,
+    size: int,
     device: str = "cpu",
     workers: int | None = None,
-    seen: Callable[[int], None] = lambda count: None,
-) -> np.ndarray:
-    """Decode pictures in threads into (n, N, N) uint8, mapped from a temporary file that ends with the array.
+    seen: Callable[[int], object] = lambda count: None,
+) -> list[np.ndarray]:
+    """Decode pictures once, in threads, and keep what each of the eyes makes of them on the `device`.
 
-    table: what the file names come from, for error messages. size: N, where it must be a certain one.
-    eye: what it makes of the pictures on the `device` is kept in their place, (n, *eye.shape).
+    table: what the file names come from, for error messages. size: N, the side of each.
     seen: called with the number of pictures just decoded.
+
+    Returns:
+        (n, *eye.shape) for each eye, (n, N, N) uint8 for None; mapped from temporary files that end with the arrays.
 
     Raises:
         UserError: the first row whose picture is outside the directory, missing, no PNG, no 8-bit picture,
-            or of another size than the first.
+            or of another size.
     """
     directory = Path(directory)
-    side = size or picture_size(directory, filenames[0], table)
     _check_directory(directory, table)
-    shape, dtype = (eye.shape, eye.dtype) if eye else ((side, side), np.dtype(np.uint8))
-    kept = _mapped((len(filenames), *shape), dtype)
-    some = np.empty((min(AT_ONCE, len(filenames)), side, side), np.uint8)
+    kinds = [(eye.shape, eye.dtype) if eye else ((size, size), np.dtype(np.uint8)) for eye in eyes]
+    kept = [_mapped((len(filenames), *shape), dtype) for shape, dtype in kinds]
+    some = np.empty((min(AT_ONCE, len(filenames)), size, size), np.uint8)
     source = reader(directory)
     order = source.order(filenames)
 
     def decode(place: int, row: int) -> None:
         where = f"{table}: row {row + 1}"
         with _open(directory, source, filenames[row], where) as picture:
-            if picture.size != (side, side):
+            if picture.size != (size, size):
                 found = "×".join(map(str, picture.size))
-                raise UserError(f"{where}: found {filenames[row]} of {found}, expected {side}×{side}")
+                raise UserError(f"{where}: found {filenames[row]} of {found}, expected {size}×{size}")
             try:
                 some[place] = np.asarray(picture.convert("L"))
             except Exception as error:  # each of Pillow's chunks has its own family of errors for foreign bytes
@@ -81,7 +96,8 @@ def read_pictures(
                 for _ in pool.map(decode, range(len(rows)), rows.tolist()):
                     pass
                 pictures = some[: len(rows)]
-                kept[rows] = look(eye, pictures, device) if eye else pictures
+                for eye, views in zip(eyes, kept, strict=True):
+                    views[rows] = look(eye, pictures, device) if eye else pictures
                 seen(len(rows))
         except BaseException:
             pool.shutdown(cancel_futures=True)

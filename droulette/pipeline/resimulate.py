@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from droulette import files
-from droulette.devices import cores
+from droulette.devices import cores, stream_of
 from droulette.errors import UserError
 from droulette.physics.amplitudes import orders
 from droulette.physics.arrays import to_numpy
@@ -19,6 +19,7 @@ from droulette.physics.rendering import Scene, render
 from droulette.pipeline.scenes import AMPLITUDE, groups, source_batch
 
 PICTURES_AT_ONCE = 8
+PICTURES_ON_A_CARD = 256
 
 
 def largest_order(columns) -> int:
@@ -76,15 +77,17 @@ def resimulate(
         beta = np.stack([column(part, f"beta[{m}][{s}]") for m, s in orders(nterms)])
         mapping = Roulette.from_amplitudes(column(part, "xiX"), column(part, "xiY"), alpha, beta, nterms)
         scene, zero = Scene(mapping, source_batch(part, kind, name)), np.zeros(len(rows))
-        if device != "cpu":
-            scene, zero = move(scene, device), move(zero, device)
-        pictures[rows] = to_numpy(render(scene, imagesize, zero, zero, **how))
+        with stream_of(device):
+            if device != "cpu":
+                scene, zero = move(scene, device), move(zero, device)
+            pictures[rows] = to_numpy(render(scene, imagesize, zero, zero, **how))
         progress(len(rows))
 
+    at_once = PICTURES_AT_ONCE if device == "cpu" else PICTURES_ON_A_CARD
     batches = [
-        (kind, rows[start : start + PICTURES_AT_ONCE])
+        (kind, rows[start : start + at_once])
         for kind, rows in groups(frame, name)
-        for start in range(0, len(rows), PICTURES_AT_ONCE)
+        for start in range(0, len(rows), at_once)
     ]
     with ThreadPoolExecutor(workers or cores()) as pool:
         list(pool.map(draw, batches))

@@ -103,7 +103,9 @@ def test_all_that_sees_and_predicts_is_on_the_device(cuda, name):
         for module in network.modules():  # as Module.to, which cannot exchange tensors of two classes
             for tensors in (module._parameters, module._buffers):
                 tensors.update({name: tensor.to("cuda") for name, tensor in tensors.items() if tensor is not None})
-        np.testing.assert_array_equal(predicted("cuda"), expected)
+        found = predicted("cuda")
+    # A card sums in another order, and its convolutions round float32 to TF32's 10 bits.
+    np.testing.assert_allclose(found, expected, atol=5e-3 if torch.cuda.is_available() else 0, rtol=0)
 
 
 def test_an_unknown_name_suggests_the_nearest():

@@ -77,3 +77,18 @@ def test_both_components_of_a_vector_have_the_same_variance_wherever_they_stand(
     np.testing.assert_array_equal(log_variance[:, 0], log_variance[:, 3])
     np.testing.assert_array_equal(log_variance[:, 1], log_variance[:, 4])
     assert (log_variance[:, 0] != log_variance[:, 1]).all() and (log_variance[:, 0] != log_variance[:, 2]).all()
+
+
+def test_what_is_written_for_the_compiler_is_the_same_network():
+    results = []
+    for compile_it in (False, True):
+        made = network().train().to(memory_format=torch.channels_last)
+        run = torch.compile(made, backend="aot_eager") if compile_it else made
+        views = torch.rand(4, 1, 32, 64, generator=torch.Generator().manual_seed(1))
+        made.zero_grad()
+        output = run(views)
+        output.square().sum().backward()
+        gradients = [parameter.grad for parameter in made.parameters() if parameter.grad is not None]
+        results.append([output.detach(), *gradients])
+    for written, compiled in zip(*results, strict=True):
+        torch.testing.assert_close(compiled, written, rtol=1e-4, atol=1e-5)
