@@ -7,7 +7,6 @@ tells it from what another run is writing.
 from __future__ import annotations
 
 import csv
-import glob
 import io
 import os
 import shutil
@@ -86,7 +85,8 @@ def _beside(path: Path, make: Callable[..., str]) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     prefix, suffix = f".{path.name[:200]}.", ".partial"
     with _lock(path.parent):  # or else another run finds what is made here before it is locked
-        for left in path.parent.glob(f"{glob.escape(prefix)}*{suffix}"):
+        names = (name for name in os.listdir(path.parent) if name.startswith(prefix) and name.endswith(suffix))
+        for left in map(path.parent.joinpath, names):
             with _lock(left, wait=False) as locked, suppress(OSError):
                 if locked:
                     shutil.rmtree(left) if left.is_dir() else left.unlink()
@@ -131,7 +131,7 @@ def append_csv(frame: pd.DataFrame, stream: BinaryIO, *, header: bool) -> None:
     import orjson
 
     if header:
-        stream.write(frame.head(0).to_csv(index=False, lineterminator="\n").encode())
+        stream.write(b",".join(map(_cell, frame.columns)) + b"\n")
     is_float = [kind == np.float64 for kind in frame.dtypes]
     runs, start = [], 0
     while start < frame.shape[1]:
@@ -152,7 +152,7 @@ def _cell(value: object) -> bytes:
     if value is None or value != value:
         return b""
     text = str(value)
-    if any(character in text for character in ',"\n\r'):
+    if "," in text or '"' in text or "\n" in text or "\r" in text:
         text = '"' + text.replace('"', '""') + '"'
     return text.encode()
 
@@ -210,6 +210,8 @@ def numbers(column: pd.Series) -> np.ndarray:
     """(n,) float64 of a table's column; what is no number is NaN, a whole number beyond float64 infinite."""
     import pandas as pd
 
+    if column.dtype == "float64":
+        return column.to_numpy(copy=True)
     try:
         values = pd.to_numeric(column, errors="coerce")
     except OverflowError:

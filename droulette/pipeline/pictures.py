@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from droulette.learning.seeing import Eye
 
 AT_ONCE = 256  # pictures decoded before they are looked at
+MOST_THREADS = 4  # more wait for the interpreter, and for each other
+PLAIN = re.compile(r"[\w-][\w.-]*", re.ASCII)  # leads nowhere else, whatever the folder
 GREY = {"L", "1", "P", "LA", "RGB", "RGBA"}  # what converts to 8-bit grey without a choice of range
 
 
@@ -89,7 +92,7 @@ def see_pictures(
                 found = f"{filenames[row]} damaged ({error})"
                 raise UserError(f"{where}: found {found}, expected a whole PNG") from error
 
-    with ThreadPoolExecutor(workers or cores()) as pool:
+    with ThreadPoolExecutor(workers or min(cores(), MOST_THREADS)) as pool:
         try:
             for start in range(0, len(filenames), AT_ONCE):
                 rows = order[start : start + AT_ONCE]
@@ -124,15 +127,19 @@ def look(eye: Eye, pictures: np.ndarray, device: str = "cpu") -> np.ndarray:
     return eye.see(torch.from_numpy(np.ascontiguousarray(pictures)).to(device)).cpu().numpy()
 
 
+def _inside(directory: Path, filename: str) -> bool:
+    named = bool(filename) and "\0" not in filename and "\\" not in filename
+    named = named and ".." not in Path(filename).parts and not Path(filename).is_absolute()
+    return named and (directory / filename).parent.resolve().is_relative_to(directory.resolve())
+
+
 def _open(directory: Path, source: Reader, filename: str, where: str) -> Image.Image:
     """Open a picture without decoding it; no table leads outside the directory.
 
     The picture itself may be a link, as DVC's `cache.type = symlink` makes them, but not a folder on the way.
     """
-    inside = bool(filename) and "\0" not in filename and "\\" not in filename
-    inside = inside and ".." not in Path(filename).parts and not Path(filename).is_absolute()
-    path = directory / filename if inside else directory
-    if not inside or not path.parent.resolve().is_relative_to(directory.resolve()):
+    path = directory / filename
+    if not (PLAIN.fullmatch(filename) or _inside(directory, filename)):
         raise UserError(f"{where}: found filename {filename[:80]!r}, expected a file's name in {directory}")
     try:
         opened = source.open(filename)

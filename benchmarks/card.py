@@ -1,6 +1,6 @@
 """On a machine with a CUDA card: drawing on it and on the processor, and training's pictures a second.
 
-    python benchmarks/cuda.py [--rows 4000] [--cases polar:256 polar_large:256 resnet50:96] [--steps 60]
+    python benchmarks/card.py [--rows 4000] [--cases polar:256 polar_large:256 resnet50:96] [--steps 60]
 
 Needs no peer, and no DVC. A training case is a network and its batch; each is trained as `fit` does it, as written and
 compiled (`droulette/learning/compilation.py`). The card is busy while a kernel of a step runs; a step's kernels are
