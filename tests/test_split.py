@@ -140,3 +140,11 @@ def test_targets_are_read_as_numbers_of_the_columns_asked_for(folder):
     table = read_targets("dataset.csv", ["xiY", "sigma"])
     assert list(table) == ["filename", "xiY", "sigma"]
     assert all(table[column].dtype == np.float64 for column in ("xiY", "sigma"))
+
+
+def test_a_table_is_written_as_pandas_writes_it(tmp_path):
+    names = ["plain", "a,b", 'c"d', "two\nlines", "ünïcode", ""]
+    rows = {name: [f"{name}1", None, "x,y"] for name in names} | {"number": [0.1, 1e-300, -0.0], "count": [1, 2, 3]}
+    table = pd.DataFrame(rows)
+    files.write_csv(table, tmp_path / "t.csv")
+    assert (tmp_path / "t.csv").read_text() == table.to_csv(index=False, lineterminator="\n")
