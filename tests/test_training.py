@@ -14,7 +14,9 @@ from PIL import Image
 from droulette import files, model
 from droulette.errors import UserError
 from droulette.learning import metrics, model_file
+from droulette.learning.moments import Moments
 from droulette.learning.scaling import SCALINGS
+from droulette.pipeline import pictures
 from droulette.pipeline.pictures import look, read_pictures
 from droulette.pipeline.targets import read_targets
 from droulette.pipeline.training import train
@@ -275,3 +277,16 @@ def test_in_a_repository_without_a_commit_training_goes_on_without_logs(tmp_path
         log({"epoch": 1, "loss": 0.5})
         log({"epoch": 2, "loss": 0.4})
     assert capsys.readouterr().out.count("training without logs") == 1
+
+
+def test_pictures_are_decoded_once_for_several_eyes(data, monkeypatch):
+    names = list(read_targets(data / "testing.csv")["filename"])[:5]
+    options = {"table": "testing.csv", "size": 48}
+    moments = Moments(48)
+    expected = [read_pictures(data / "images", names, eye=eye, **options) for eye in (None, moments)]
+    opened, open_one = [], pictures._open
+    monkeypatch.setattr(pictures, "_open", lambda *args: opened.append(args[2]) or open_one(*args))
+    found = pictures.see_pictures(data / "images", names, [None, moments], **options)
+    for views, wanted in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(views, wanted)
+    assert sorted(opened) == sorted(names)
