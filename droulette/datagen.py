@@ -140,7 +140,7 @@ def draw_dataset(
     from droulette.devices import drawing_device
     from droulette.physics import kernels
     from droulette.pipeline.estimate import estimate
-    from droulette.pipeline.generate import CHUNK, Drawing, check_rows, generate_chunks
+    from droulette.pipeline.generate import CHUNK, Drawing, check_rows, generate_chunks, rows_together
     from droulette.pipeline.storage import writer
 
     simulator = params.simulator
@@ -159,7 +159,10 @@ def draw_dataset(
             print(estimate(_sample(params, table, rows), rows, drawing, kept, simulator.storage, **options))
             return
         own = team.share(rows, simulator.shard_size if simulator.storage == "parquet" else 1)
-        chunks = _drawn_chunks(params, own, CHUNK) if table is None else _own(own, _read_chunks(params, table, CHUNK))
+        if table is None:
+            chunks = _drawn_chunks(params, own, rows_together(workers, device, pictures is not None))
+        else:  # of which pandas finds the kind of a column chunk by chunk: that must not hang on the machine
+            chunks = _own(own, _read_chunks(params, table, CHUNK))
         if device == "cpu":
             kernels.prepare(len(own))
         write_roulette = stack.enter_context(_csv_writer(roulette, team))
@@ -168,7 +171,7 @@ def draw_dataset(
         keep = stack.enter_context(writer(*storage)) if pictures else None
         bar = stack.enter_context(commands.progress_bar(len(own), "drawing", shown=team.first))
         options = {"first": own.start, "workers": workers, "device": device, "progress": bar.update}
-        for result in generate_chunks(map(write_dataset, chunks), drawing, keep, name=source, **options):
+        for result in generate_chunks(_written(chunks, write_dataset), drawing, keep, name=source, **options):
             write_roulette(result)
 
 
@@ -176,6 +179,13 @@ def _drawn_chunks(params: Parameters, own: range, rows: int) -> Iterator[pd.Data
     from droulette.pipeline.draw import draw_table
 
     return (draw_table(params, start, min(start + rows, own.stop)) for start in own[::rows])
+
+
+def _written(chunks: Iterator[pd.DataFrame], write: Callable[[pd.DataFrame], object]) -> Iterator[pd.DataFrame]:
+    """The chunks, each of which is written when the next is asked for: while its pictures are drawn."""
+    for chunk in chunks:
+        yield chunk
+        write(chunk)
 
 
 def _own(own: range, chunks: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from droulette import datagen
+from droulette.pipeline import draw, generate
 from stages import generate as generate_stage
 
 TOML = """
@@ -124,6 +125,30 @@ def test_table_that_was_written_redraws_its_pictures(folder):
     for name in ("image-000001.png", "image-000003.png"):
         assert Path("images", name).read_bytes() == Path("again", name).read_bytes()
     assert Path("again.csv").read_bytes() == Path("roulette.csv").read_bytes()
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_the_rows_that_threads_keep_in_memory_change_no_byte(folder, monkeypatch, workers):
+    options = ("--toml", "dataset.toml", "--csvfile", "dataset.csv", "--size", "30", "--workers", str(workers))
+    run(*options)
+    expected = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    monkeypatch.setattr(generate, "CHUNK_OF_A_THREAD", 4)
+    starts = []
+    draw_table = draw.draw_table
+    monkeypatch.setattr(draw, "draw_table", lambda params, *rows: starts.append(rows[0]) or draw_table(params, *rows))
+    run(*options)
+    assert starts == list(range(0, 30, 4 * workers))
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == expected
+    assert len(expected) == 33
+
+
+def test_kinds_of_a_tables_columns_do_not_hang_on_the_threads(folder, monkeypatch):
+    """pandas finds them chunk by chunk: whole numbers in one may be fractions in another."""
+    monkeypatch.setattr(generate, "CHUNK_OF_A_THREAD", 4)
+    whole = [f"{k}.png,Raytrace,SIS,12,0.5,30.0,s,6,-4.0,9.0" for k in range(8)]
+    Path("own.csv").write_text("\n".join([CSV.splitlines()[0], *whole, CSV.splitlines()[1]]) + "\n")
+    run("--csvfile", "own.csv", "-Z", "64", "-n", "2", "--workers", "1")
+    assert Path("roulette.csv").read_text().splitlines()[1].startswith("0.png,s,-4.0,9.0,6.0,")
 
 
 def test_size_crop_and_orders_given_as_options_override_the_toml(folder):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 
 from droulette import files, parameters
 from droulette.parameters.simulation import CONFIGS
+from droulette.physics.sampled import PotentialMap
 from droulette.pipeline import generate as module
 from droulette.pipeline.draw import draw_table
 from droulette.pipeline.generate import Drawing, amplitude_columns, generate
@@ -134,6 +136,24 @@ def test_sampled_lenses_and_clusters_give_the_same_bytes_in_any_batch(tmp_path, 
             results.append(draw(frame, tmp_path / f"{name}{size}", workers=2))
         pd.testing.assert_frame_equal(results[0][0], results[1][0], check_exact=True)
         assert results[0][1] == results[1][1]
+
+
+def test_few_maps_of_sampled_lenses_are_in_memory_together(tmp_path, monkeypatch):
+    alive, most = set(), []
+    make = PotentialMap.__init__
+
+    def counted(self, *given) -> None:
+        make(self, *given)
+        alive.add(id(self))
+        weakref.finalize(self, alive.discard, id(self))
+        most.append(len(alive))
+
+    monkeypatch.setattr(PotentialMap, "__init__", counted)
+    frame = table(tmp_path, MIXED, sampled=True, size=80)
+    frame = frame.assign(model="Raytrace", lens="SIE", source="SersicSphere")
+    draw(frame, tmp_path / "images", Drawing(imagesize=16, nterms=1), workers=2)
+    assert len(most) == 10
+    assert max(most) <= 4  # one in each thread, and perhaps the last one's, which Python has yet to let go
 
 
 def test_row_does_not_depend_on_the_size_of_the_dataset(tmp_path):

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet
 import pytest
 import small
 
 from droulette import datagen
 from droulette.errors import UserError
+from droulette.pipeline import storage
 from droulette.pipeline.evaluation import evaluate
 from droulette.pipeline.pictures import picture_size, read_pictures
 from droulette.pipeline.storage import ParquetShards, reader
@@ -107,6 +109,17 @@ def test_training_and_evaluation_of_shards_are_those_of_files(tmp_path):
         written.append({p.relative_to(out): p.read_bytes() for p in out.rglob("*") if p.is_file()})
     assert len(written[0]) >= 9
     assert written[0] == written[1]
+
+
+def test_a_shard_too_large_for_arrows_ordinary_columns_is_read_back(files, tmp_path, monkeypatch):
+    """Such have 2 GiB; here, by another count, any has."""
+    monkeypatch.setattr(storage, "LARGE", 1000)
+    folder = draw(tmp_path, 'storage = "parquet"')
+    assert {str(pyarrow.parquet.read_schema(path).field("png").type) for path in folder.iterdir()} == {"large_binary"}
+    found = read_pictures(folder, NAMES[::-1], table="t.csv", workers=2)
+    np.testing.assert_array_equal(found, read_pictures(files, NAMES[::-1], table="t.csv"))
+    packed = pd.read_parquet(folder)
+    assert dict(zip(packed["filename"], packed["png"], strict=True)) == contents(files)
 
 
 def error(folder: Path, *names: str) -> str:

@@ -99,8 +99,8 @@ def fit(
     starts = [start for start in range(0, count, recipe.batch_size) if start == 0 or count - start >= 2 * processes]
     steps = recipe.epochs * len(starts)
     network = network.to(memory_format=torch.channels_last)
-    whole = compilation.compiled(network, fabric.device, steps, processes)
-    network, optimiser = fabric.setup(whole, optimiser)
+    compiled = compilation.compiled(network, fabric.device, steps, processes)
+    network, optimiser = fabric.setup(compiled, optimiser)
     if recipe.schedule == "onecycle":
         rising = min(max(0.2, 2 / steps), 0.99)  # a rise of one of five steps would have no length to divide by
         rates = torch.optim.lr_scheduler.OneCycleLR(
@@ -125,7 +125,7 @@ def fit(
         for views, motions, targets, in_all in ahead(batches):
             views = network.eye.move(views.to(fabric.device, non_blocking=True), motions)
             targets = targets.to(fabric.device, non_blocking=True)
-            with compilation.whole_batches(whole, in_all == recipe.batch_size):
+            with compilation.whole_batches(compiled, in_all == recipe.batch_size):
                 mean, log_variance = network(views).float().chunk(2, 1)
             part = processes * len(views) / in_all  # 1 but in a batch that the processes cannot share out equally
             loss = metrics.elementwise(mean - targets, judge.loss).mean()

@@ -15,7 +15,7 @@ from droulette.learning.symmetry import Laws, Motions
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-BATCH = {"cpu": 128, "cuda": 1024}  # always the same, since the last bits of a sum may depend on it
+BATCH = {"cpu": 128, "cuda": 256}  # always the same, since the last bits of a sum may depend on it
 
 
 @torch.no_grad()

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from threading import Barrier
 
 import numpy as np
 import pandas as pd
@@ -14,20 +16,22 @@ from droulette.devices import cores, stream_of
 from droulette.errors import UserError
 from droulette.physics import own
 from droulette.physics.amplitudes import amplitudes, orders
-from droulette.physics.arrays import to_numpy
+from droulette.physics.arrays import Array, to_numpy
 from droulette.physics.batches import move, take
 from droulette.physics.lens_equation import apparent_position, residual
 from droulette.physics.lenses import Lens
-from droulette.physics.mappings import Mapping, Raytrace, Roulette, convergence_radius
+from droulette.physics.mappings import Raytrace, Roulette, convergence_radius
 from droulette.physics.rendering import Scene, centre_of_light, render
+from droulette.physics.sources import Source
 from droulette.pipeline import png
 from droulette.pipeline.scenes import Kind, groups, lens_batch, normalise, source_batch
 from droulette.pipeline.storage import PngFolder, Writer
 
 SOURCE_COLUMNS = ("source", "image", "x", "y", "sigma", "sigma2", "theta", "n_sersic", "luminosity")
-CHUNK = 4096  # rows of a table that are in memory together, a multiple of 4
+CHUNK = 4096  # rows of a table that are in memory together, at most
+CHUNK_OF_A_THREAD = 512  # rows whose pictures keep a thread busy while the next chunk is prepared
 ROWS_AT_ONCE = 1024  # rows whose amplitudes are computed together: their series fit a core's cache
-SAMPLED_AT_ONCE = 8  # a sampled lens takes three float64 canvases
+SAMPLED_AT_ONCE = 4  # a sampled lens takes three float64 canvases, and while they are made twelve
 PICTURES_AT_ONCE = 16
 PICTURES_ON_A_CARD = 256
 
@@ -102,128 +106,140 @@ def generate_chunks(
     Raises:
         UserError: a row that cannot be drawn; see `check_rows`.
     """
-    pool = ThreadPoolExecutor(workers or cores())
+    pool = _running_pool(workers or cores())
     try:
-        waiting: tuple | None = None
+        waiting: _Chunk | None = None
         for chunk in chunks:
-            frame = normalise(chunk, name)
-            drawn = _draw_chunk(pool, frame, first, drawing, writer, name, device, progress)
-            first += len(frame)
+            started = _Chunk(normalise(chunk, name), first, drawing, writer, device, progress)
+            started.start(pool, name)
+            first += len(started.frame)
             if waiting:
-                yield _finished(*waiting, drawing)
-            waiting = drawn
+                yield waiting.finish()
+            waiting = started
         if waiting:
-            yield _finished(*waiting, drawing)
+            yield waiting.finish()
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _draw_chunk(
-    pool: ThreadPoolExecutor,
-    frame: pd.DataFrame,
-    first: int,
-    drawing: Drawing,
-    writer: Writer | None,
-    name: str,
-    device: str,
-    progress: Callable[[int], object],
-) -> tuple[pd.DataFrame, Tables, list[Future]]:
-    """Compute the tables of a chunk, whose first row is the dataset's row `first`, and start its pictures."""
-    tables = Tables(len(frame), drawing.nterms)
-    keep = writer and (lambda row, png: writer.keep(first + int(row), filenames[row], png))
-    filenames = frame["filename"].to_numpy()
-    futures: list[Future] = []
-    for kind, of_kind in groups(frame, name):
-        step = SAMPLED_AT_ONCE if kind.sampled else ROWS_AT_ONCE
-        parts = [of_kind[start : start + step] for start in range(0, len(of_kind), step)]
+def _running_pool(threads: int) -> ThreadPoolExecutor:
+    """A pool whose threads run already: beside tasks that hold the interpreter, each takes milliseconds to start."""
+    pool, all_run = ThreadPoolExecutor(threads), Barrier(threads, timeout=10)
+    for _ in range(threads):
+        pool.submit(all_run.wait)
+    return pool
 
-        def solve(rows: np.ndarray, kind: Kind = kind) -> Scene:
-            return _solve(frame, kind, rows, drawing, name, tables)
 
-        for rows, scene in zip(parts, pool.map(solve, parts), strict=True):
-            futures += [
-                pool.submit(_draw, scene, part, rows[part], drawing, tables, keep, device, progress)
-                for part in _slices(len(rows), PICTURES_AT_ONCE if device == "cpu" else PICTURES_ON_A_CARD)
-            ]
-            if kind.sampled:  # of whose maps only a few fit into memory
-                _wait(futures)
-    return frame, tables, futures
+@dataclass
+class _Chunk:
+    """Rows that are in memory together, the first of which is the dataset's row `first`, and the tasks that draw them.
+
+    A task waits only for tasks that the pool was given before it.
+    """
+
+    frame: pd.DataFrame
+    first: int
+    drawing: Drawing
+    writer: Writer | None
+    device: str
+    progress: Callable[[int], object]
+
+    def __post_init__(self) -> None:
+        self.filenames = self.frame["filename"].to_numpy()
+        self.tables = Tables(len(self.frame), self.drawing.nterms)
+        self.tasks: list[Future] = []
+
+    def start(self, pool: ThreadPoolExecutor, name: str) -> None:
+        at_once = PICTURES_AT_ONCE if self.device == "cpu" else PICTURES_ON_A_CARD
+        for kind, of_kind in groups(self.frame, name):
+            if kind.sampled:
+                parts = [of_kind[part] for part in _slices(len(of_kind), SAMPLED_AT_ONCE)]
+                self.tasks += [pool.submit(self._do_sampled, kind, rows, name) for rows in parts]
+                continue
+            for rows in (of_kind[part] for part in _slices(len(of_kind), ROWS_AT_ONCE)):
+                lens, source, eta = self._read(kind, rows, name)
+                if kind.model == "Raytrace":  # of which pictures need not wait for amplitudes
+                    solved = pool.submit(self._solve, lens, eta, rows)
+                    scene = partial(Scene, Raytrace(lens, *eta), source)
+                else:
+                    solved = pool.submit(self._expand, lens, source, eta, rows)
+                    scene = solved.result
+                self.tasks.append(solved)
+                self.tasks += [pool.submit(self._draw, scene, rows[part], part) for part in _slices(len(rows), at_once)]
+
+    def finish(self) -> pd.DataFrame:
+        """The roulette table, when all is drawn."""
+        for task in self.tasks:
+            task.result()
+        return _roulette_table(self.frame, self.drawing, self.tables)
+
+    def _read(self, kind: Kind, rows: np.ndarray, name: str) -> tuple[Lens, Source, tuple[np.ndarray, np.ndarray]]:
+        """Lenses, sources and their positions of rows of one kind."""
+        part = self.frame.iloc[rows]
+        lens, source = lens_batch(part, kind, name, self.drawing.imagesize), source_batch(part, kind, name)
+        return lens, source, (part["x"].to_numpy(np.float64, copy=True), part["y"].to_numpy(np.float64, copy=True))
+
+    def _solve(self, lens: Lens, eta: tuple[np.ndarray, np.ndarray], rows: np.ndarray) -> tuple:
+        """Reference points and amplitudes, into the tables too."""
+        xi = apparent_position(lens, *eta)
+        alpha, beta = amplitudes(lens, *xi, self.drawing.nterms)
+        self.tables.xi[:, rows] = np.stack(xi)
+        self.tables.offset[:, rows] = np.stack(residual(lens, *xi, *eta))
+        self.tables.alpha[:, rows], self.tables.beta[:, rows] = alpha, beta
+        return xi, alpha, beta
+
+    def _expand(self, lens: Lens, source: Source, eta: tuple[np.ndarray, np.ndarray], rows: np.ndarray) -> Scene:
+        """The scenes of the lenses' roulette expansions."""
+        xi, alpha, beta = self._solve(lens, eta, rows)
+        radius = convergence_radius(lens, *xi) if self.drawing.mask else None
+        return Scene(Roulette.from_amplitudes(*xi, alpha, beta, self.drawing.nterms, radius), source)
+
+    def _draw(self, scenes: Callable[[], Scene], rows: np.ndarray, part: slice) -> None:
+        """Centres of light of a part of the scenes, which has those rows, and its pictures: what is wanted of them."""
+        if self.writer or self.drawing.centred:
+            with stream_of(self.device):
+                scene, centre = take(scenes(), part), np.zeros((2, len(rows)))
+                if self.device != "cpu":
+                    scene, centre = move(scene, self.device), move(centre, self.device)
+                pictures = self._pictures(scene, rows, *centre)
+            for row, picture in zip(rows.tolist(), pictures, strict=False):
+                self.writer.keep(self.first + row, self.filenames[row], png.encode(picture))
+        self.progress(len(rows))
+
+    def _pictures(self, scene: Scene, rows: np.ndarray, centre_x: Array, centre_y: Array) -> np.ndarray:
+        """(B, size, size) uint8, or none if they are not wanted; their centres of light into the tables."""
+        drawing = self.drawing
+        options = {"sampling": drawing.sampling, "supersampling": drawing.supersampling}
+        if drawing.centred:
+            centre_x, centre_y = centre_of_light(scene, drawing.imagesize, **options)
+            self.tables.centre[:, rows] = np.stack([to_numpy(centre_x), to_numpy(centre_y)])
+        if not self.writer:
+            return np.empty((0, 0, 0), np.uint8)
+        return to_numpy(render(scene, drawing.size, centre_x, centre_y, canvas=drawing.imagesize, **options))
+
+    def _do_sampled(self, kind: Kind, rows: np.ndarray, name: str) -> None:
+        """All that is to be done for rows of sampled lenses: only a few of their maps fit into memory."""
+        lens, source, eta = self._read(kind, rows, name)
+        if kind.model == "Raytrace":
+            self._solve(lens, eta, rows)
+            scene = Scene(Raytrace(lens, *eta), source)
+        else:
+            scene = self._expand(lens, source, eta, rows)
+        self._draw(lambda: scene, rows, slice(0, len(rows)))
 
 
 def _slices(count: int, at_once: int) -> list[slice]:
     return [slice(start, min(start + at_once, count)) for start in range(0, count, at_once)]
 
 
-def _wait(futures: list[Future]) -> None:
-    for future in futures:
-        future.result()
-
-
-def _finished(frame: pd.DataFrame, tables: Tables, futures: list[Future], drawing: Drawing) -> pd.DataFrame:
-    _wait(futures)
-    return _roulette_table(frame, drawing, tables)
-
-
-def _solve(frame: pd.DataFrame, kind: Kind, rows: np.ndarray, drawing: Drawing, name: str, tables: Tables) -> Scene:
-    """Reference points and amplitudes of rows of one kind, and what their pictures show."""
-    part = frame.iloc[rows]
-    lens = lens_batch(part, kind, name, drawing.imagesize)
-    eta_x, eta_y = (part[axis].to_numpy(np.float64, copy=True) for axis in ("x", "y"))
-    xi_x, xi_y = apparent_position(lens, eta_x, eta_y)
-    alpha, beta = amplitudes(lens, xi_x, xi_y, drawing.nterms)
-    tables.xi[:, rows] = np.stack([xi_x, xi_y])
-    tables.offset[:, rows] = np.stack(residual(lens, xi_x, xi_y, eta_x, eta_y))
-    tables.alpha[:, rows], tables.beta[:, rows] = alpha, beta
-    return Scene(
-        _mapping(lens, kind, drawing, (eta_x, eta_y), (xi_x, xi_y), alpha, beta), source_batch(part, kind, name)
-    )
-
-
-def _mapping(lens: Lens, kind: Kind, drawing: Drawing, eta: tuple, xi: tuple, alpha, beta) -> Mapping:
-    if kind.model == "Raytrace":
-        return Raytrace(lens, *eta)
-    radius = convergence_radius(lens, *xi) if drawing.mask else None
-    return Roulette.from_amplitudes(*xi, alpha, beta, drawing.nterms, radius)
-
-
-def _draw(
-    scenes: Scene,
-    part: slice,
-    rows: np.ndarray,
-    drawing: Drawing,
-    tables: Tables,
-    keep: Callable[[int, bytes], None] | None,
-    device: str,
-    progress: Callable[[int], object],
-) -> None:
-    """Draw a part of the scenes, which has those rows, and keep the pictures."""
-    if keep is not None or drawing.centred:
-        with stream_of(device):
-            scene, zero = take(scenes, part), np.zeros(len(rows))
-            if device != "cpu":
-                scene, zero = move(scene, device), move(zero, device)
-            pictures = draw_batch(scene, rows, zero, drawing, tables, keep is not None)
-        for row, picture in zip(rows, pictures, strict=False):
-            keep(row, png.encode(picture))
-    progress(len(rows))
-
-
-def draw_batch(scene: Scene, rows: np.ndarray, zero, drawing: Drawing, tables: Tables, wanted: bool) -> np.ndarray:
-    """Pictures of scenes, (B, size, size) uint8, or none if they are not `wanted`; centres of light into `tables`.
-
-    zero: (B,), of the kind and on the device that is to draw.
-    """
-    centre_x = centre_y = zero
-    options = {"sampling": drawing.sampling, "supersampling": drawing.supersampling}
-    if drawing.centred:
-        centre_x, centre_y = centre_of_light(scene, drawing.imagesize, **options)
-        tables.centre[:, rows] = np.stack([to_numpy(centre_x), to_numpy(centre_y)])
-    if not wanted:
-        return np.empty((0, 0, 0), np.uint8)
-    return to_numpy(render(scene, drawing.size, centre_x, centre_y, canvas=drawing.imagesize, **options))
-
-
 # ---------------------------------------------------------------- tables
+
+
+def rows_together(workers: int | None, device: str, pictures: bool) -> int:
+    """Rows to draw together: as few as keep the threads busy, since their tables take more memory than pictures do."""
+    if device != "cpu" or not pictures:
+        return CHUNK
+    return min(CHUNK, CHUNK_OF_A_THREAD * (workers or cores()))
 
 
 def check_rows(chunks: Iterable[pd.DataFrame], name: str, imagesize: int) -> int:

@@ -82,7 +82,8 @@ def normalise(
     Raises:
         UserError: a row without a lens, a source or a position, or with an unknown name in one of them.
     """
-    frame = frame.rename(columns={"einsteinR": "einsteinradius"} if "einsteinradius" not in frame else {})
+    old = "einsteinR" in frame and "einsteinradius" not in frame
+    frame = frame.rename(columns={"einsteinR": "einsteinradius"}) if old else frame.copy(deep=False)
     if "config" in frame:
         unknown = ~frame["config"].isin(CONFIGS)
         if unknown.any():
@@ -108,7 +109,9 @@ def normalise(
         radius = _numbers(frame, "R", name)
         frame["x"], frame["y"] = radius * cos, radius * sin
     for axis in ("x", "y"):
-        frame[axis] = _numbers(frame, axis, name)
+        values = _numbers(frame, axis, name)
+        if frame[axis].dtype != values.dtype:
+            frame[axis] = values
     return frame
 
 

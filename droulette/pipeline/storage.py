@@ -19,6 +19,7 @@ from droulette.processes import ALONE, Team
 SHARD = re.compile(r"images-(\d{9})-(\d{9})\.parquet")  # the first and the last row of the dataset in it
 STORAGES = ("png", "parquet")
 MOST_ROWS = 1_000_000  # of a shard
+LARGE = 2**31  # bytes, which Arrow's ordinary offsets into a column cannot count
 MOST_GROWTH = 16  # how many times as large as its file a shard may be in memory; a PNG hardly shrinks once more
 
 
@@ -66,11 +67,25 @@ class ParquetShards:
         import pyarrow.parquet
 
         positions = sorted(shard)
-        filenames, pngs = zip(*(shard[position] for position in positions), strict=True)
-        table = pyarrow.table({"filename": filenames, "png": pyarrow.array(pngs, pyarrow.binary())})
+        filenames, pngs = zip(*(shard.pop(position) for position in positions), strict=True)
+        pool = pyarrow.system_memory_pool()  # gives back at once what it no longer needs
+        table = pyarrow.table({"filename": pyarrow.array(filenames, memory_pool=pool), "png": _joined(pngs)})
+        del pngs
         path = self.folder / f"images-{positions[0] + 1:09}-{positions[-1] + 1:09}.parquet"
         # PNG is compressed already; a dictionary or statistics of pictures serve nobody.
-        pyarrow.parquet.write_table(table, path, compression="none", use_dictionary=False, write_statistics=False)
+        options = {"compression": "none", "use_dictionary": False, "write_statistics": False}
+        pyarrow.parquet.write_table(table, path, memory_pool=pool, **options)
+
+
+def _joined(values: Sequence[bytes]):
+    """A column of those values, made with one copy of them, where `pyarrow.array` would hold up to three."""
+    import pyarrow
+
+    ends, kind = np.cumsum([0, *map(len, values)]), pyarrow.large_binary()
+    if ends[-1] < LARGE:
+        ends, kind = ends.astype(np.int32), pyarrow.binary()
+    buffers = [None, pyarrow.py_buffer(ends), pyarrow.py_buffer(b"".join(values))]
+    return pyarrow.Array.from_buffers(kind, len(values), buffers)
 
 
 @contextmanager
@@ -153,11 +168,13 @@ class ShardFiles:
         try:
             ShardFiles._check_size(path)
             # Equal values are kept once: a few bytes of a file could stand for a thousand large pictures.
-            column = pyarrow.parquet.read_table(path, columns=[name], read_dictionary=[name])[name]
+            # Of a file that is large itself they could stand for little more, and Arrow counts those to LARGE only.
+            large = path.stat().st_size >= LARGE
+            column = pyarrow.parquet.read_table(path, columns=[name], read_dictionary=[] if large else [name])[name]
             kind = column.type.value_type if pyarrow.types.is_dictionary(column.type) else column.type
             if kind not in {"filename": text, "png": raw}[name]:
                 raise pyarrow.ArrowInvalid(f"{name} is {column.type}")
-            return column.combine_chunks()
+            return column if large else column.combine_chunks()
         except (OSError, ValueError, KeyError, pyarrow.ArrowException) as error:
             found = " ".join(str(error).split())[:200]
             raise UserError(f"{path}: not a shard with the columns filename and png: {found}") from error
