@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet
 import pytest
 import small
 
@@ -111,15 +110,16 @@ def test_training_and_evaluation_of_shards_are_those_of_files(tmp_path):
     assert written[0] == written[1]
 
 
-def test_a_shard_too_large_for_arrows_ordinary_columns_is_read_back(files, tmp_path, monkeypatch):
+def test_a_shard_that_could_not_be_read_back_is_not_written(tmp_path, monkeypatch, capsys):
     """Such have 2 GiB; here, by another count, any has."""
     monkeypatch.setattr(storage, "LARGE", 1000)
-    folder = draw(tmp_path, 'storage = "parquet"')
-    assert {str(pyarrow.parquet.read_schema(path).field("png").type) for path in folder.iterdir()} == {"large_binary"}
-    found = read_pictures(folder, NAMES[::-1], table="t.csv", workers=2)
-    np.testing.assert_array_equal(found, read_pictures(files, NAMES[::-1], table="t.csv"))
-    packed = pd.read_parquet(folder)
-    assert dict(zip(packed["filename"], packed["png"], strict=True)) == contents(files)
+    (tmp_path / "d.toml").write_text(TOML.format('storage = "parquet"'))
+    arguments = ["--toml", str(tmp_path / "d.toml"), "--directory", str(tmp_path / "images")]
+    assert datagen.main([*arguments, "--csvfile", str(tmp_path / "dataset.csv")]) == 2
+    line = capsys.readouterr().err.strip()
+    assert "simulator.shard-size: found 10 pictures of" in line
+    assert "\n" not in line
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["d.toml"]
 
 
 def error(folder: Path, *names: str) -> str:

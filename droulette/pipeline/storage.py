@@ -19,7 +19,7 @@ from droulette.processes import ALONE, Team
 SHARD = re.compile(r"images-(\d{9})-(\d{9})\.parquet")  # the first and the last row of the dataset in it
 STORAGES = ("png", "parquet")
 MOST_ROWS = 1_000_000  # of a shard
-LARGE = 2**31  # bytes, which Arrow's ordinary offsets into a column cannot count
+LARGE = 2**31 - 1  # bytes, of which an Arrow column holds fewer
 MOST_GROWTH = 16  # how many times as large as its file a shard may be in memory; a PNG hardly shrinks once more
 
 
@@ -78,14 +78,18 @@ class ParquetShards:
 
 
 def _joined(values: Sequence[bytes]):
-    """A column of those values, made with one copy of them, where `pyarrow.array` would hold up to three."""
+    """A column of those values, made with one copy of them, where `pyarrow.array` would hold up to three.
+
+    Raises `UserError` where they are more than can be read back.
+    """
     import pyarrow
 
-    ends, kind = np.cumsum([0, *map(len, values)]), pyarrow.large_binary()
-    if ends[-1] < LARGE:
-        ends, kind = ends.astype(np.int32), pyarrow.binary()
-    buffers = [None, pyarrow.py_buffer(ends), pyarrow.py_buffer(b"".join(values))]
-    return pyarrow.Array.from_buffers(kind, len(values), buffers)
+    ends = np.cumsum([0, *map(len, values)])
+    if ends[-1] >= LARGE:
+        found = f"found {len(values):,} pictures of {ends[-1]:,} bytes together"
+        raise UserError(f"simulator.shard-size: {found}, expected less than {LARGE:,} in a shard")
+    buffers = [None, pyarrow.py_buffer(ends.astype(np.int32)), pyarrow.py_buffer(b"".join(values))]
+    return pyarrow.Array.from_buffers(pyarrow.binary(), len(values), buffers)
 
 
 @contextmanager
@@ -168,13 +172,11 @@ class ShardFiles:
         try:
             ShardFiles._check_size(path)
             # Equal values are kept once: a few bytes of a file could stand for a thousand large pictures.
-            # Of a file that is large itself they could stand for little more, and Arrow counts those to LARGE only.
-            large = path.stat().st_size >= LARGE
-            column = pyarrow.parquet.read_table(path, columns=[name], read_dictionary=[] if large else [name])[name]
+            column = pyarrow.parquet.read_table(path, columns=[name], read_dictionary=[name])[name]
             kind = column.type.value_type if pyarrow.types.is_dictionary(column.type) else column.type
             if kind not in {"filename": text, "png": raw}[name]:
                 raise pyarrow.ArrowInvalid(f"{name} is {column.type}")
-            return column if large else column.combine_chunks()
+            return column.combine_chunks()
         except (OSError, ValueError, KeyError, pyarrow.ArrowException) as error:
             found = " ".join(str(error).split())[:200]
             raise UserError(f"{path}: not a shard with the columns filename and png: {found}") from error
