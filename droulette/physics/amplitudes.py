@@ -7,6 +7,7 @@ CQG 33, 16LT01): the amplitudes are the angular Fourier coefficients of the dire
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
@@ -35,21 +36,25 @@ def amplitudes(lens: Lens, xi_x: Array, xi_y: Array, nterms: int) -> tuple[Array
     # c(φ + π) of order k is (−1)^k c(φ), so half the circle holds all; nterms + 2 angles resolve s ≤ nterms + 1.
     count = nterms + 2
     xp, zero = namespace(xi_x), xi_x * 0.0
-
-    def waves(s: int) -> tuple[Array, Array]:
-        """cos sφ and sin sφ, (count, 1)."""
-        pair = cosine_and_sine(np.arange(count)[:, None] * (180.0 * s / count))
-        return tuple(xp.asarray(wave, **like(xi_x)) for wave in pair)
-
-    cos, sin = waves(1)
+    waves = xp.asarray(_waves(count), **like(xi_x))
+    cos, sin = waves[:, 1]
     along = lens.potential(Series.line(xi_x, cos, nterms + 1), Series.line(xi_y, sin, nterms + 1))
-    alpha, beta = [], []
-    for m, s in orders(nterms):
-        derivative = along.c[m + 1] * (-math.factorial(m + 1) * (1 if s == 0 else 2) / count)
-        cos, sin = waves(s)
-        alpha.append(_add_rows(derivative * cos) + zero)
-        beta.append(_add_rows(derivative * sin) + zero if s else zero)
-    return xp.stack(alpha), xp.stack(beta)
+    parts = []
+    for m in range(nterms + 1):
+        of_m = [s for order, s in orders(nterms) if order == m]
+        scale = [[[-math.factorial(m + 1) * (1 if s == 0 else 2) / count]] for s in of_m]
+        terms = along.c[m + 1] * xp.asarray(scale, dtype=xp.float64, **like(xi_x)) * waves[:, of_m]
+        parts.append(_add_rows(xp.moveaxis(terms, -2, 0)) + zero)
+    alpha, beta = xp.concat(parts, axis=1)
+    beta[[s == 0 for _, s in orders(nterms)]] = zero
+    return alpha, beta
+
+
+@lru_cache
+def _waves(count: int) -> np.ndarray:
+    """(2, count, count, 1): cos sφ and sin sφ for s < count at the angles φ = 0, π/count, 2π/count, …"""
+    degrees = np.stack([np.arange(count)[:, None] * (180.0 * s / count) for s in range(count)])
+    return np.stack(cosine_and_sine(degrees))
 
 
 def _add_rows(terms: Array) -> Array:

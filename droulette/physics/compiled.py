@@ -366,17 +366,17 @@ def _paint(scene, row, points, first, rays, nearest, canvas, pixels, grey):
 
 
 @_compiled
-def _put(grey, k, left, above, size, row, pictures, sums):
+def _put(grey, k, left, above, size, number, pictures, sums):
     """Copy square k into its picture, or add it to the sums; what lies beyond the picture's border is left out."""
     columns, lines = min(SQUARE, size - left), min(SQUARE, size - above)
     if len(pictures):
         for i in range(lines):
             if columns == SQUARE:  # the usual case, of a known length
                 for j in range(SQUARE):
-                    pictures[row, above + i, left + j] = np.uint8(grey[k * AREA + i * SQUARE + j])
+                    pictures[number, above + i, left + j] = np.uint8(grey[k * AREA + i * SQUARE + j])
             else:
                 for j in range(columns):
-                    pictures[row, above + i, left + j] = np.uint8(grey[k * AREA + i * SQUARE + j])
+                    pictures[number, above + i, left + j] = np.uint8(grey[k * AREA + i * SQUARE + j])
         return
     light = light_x = light_y = np.int32(0)
     for i in range(AREA):
@@ -385,20 +385,37 @@ def _put(grey, k, left, above, size, row, pictures, sums):
         light += level
         light_x += level * j
         light_y += level * line
-    sums[0, row] += light
-    sums[1, row] += light_x + light * left
-    sums[2, row] += light_y + light * above
+    sums[0, number] += light
+    sums[1, number] += light_x + light * left
+    sums[2, number] += light_y + light * above
 
 
 @_alone
-def draw(scene, size, centre_x, centre_y, rays, nearest, canvas, margin, pictures, sums, pixels, grey, tiles, squares):
+def draw(
+    scene,
+    first_row,
+    size,
+    centre_x,
+    centre_y,
+    rays,
+    nearest,
+    canvas,
+    margin,
+    pictures,
+    sums,
+    pixels,
+    grey,
+    tiles,
+    squares,
+):
     """Draw (B, size, size) uint8 `pictures`; or, where there are none, add up the light of each in `sums`, (3, B).
 
+    They are those of B rows of the scene, from `first_row` on.
     pixels, grey, tiles, squares: room to work in, see `tables.rooms`.
     """
     count = -(-size // TILE)
-    for row in range(len(centre_x)):
-        cx, cy = centre_x[row], centre_y[row]
+    for number in range(len(centre_x)):
+        row, cx, cy = first_row + number, centre_x[number], centre_y[number]
         waiting = 0  # squares found in the tiles above, too few for a batch
         for down in range(count):
             for k in range(count):
@@ -425,7 +442,7 @@ def draw(scene, size, centre_x, centre_y, rays, nearest, canvas, margin, picture
                 for k in range(min(BATCH, waiting - first)):
                     left = int(squares[0, first + k] - cx + size / 2 + 0.5) + int(squares[2, first + k])
                     above = int(size / 2 + cy - squares[1, first + k] + 0.5) + int(squares[3, first + k])
-                    _put(grey, k, left, above, size, row, pictures, sums)
+                    _put(grey, k, left, above, size, number, pictures, sums)
                 first += BATCH
             waiting = max(0, waiting - first)
             for place in range(4):

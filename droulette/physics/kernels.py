@@ -98,28 +98,35 @@ def _constants(parts: tuple, count: int) -> np.ndarray:
     return table
 
 
-def render(scene: SceneTable, how: Sampling, size: int, centre_x: np.ndarray, centre_y: np.ndarray) -> np.ndarray:
+def render(
+    scene: SceneTable, how: Sampling, size: int, centre_x: np.ndarray, centre_y: np.ndarray, rows: slice
+) -> np.ndarray:
     """See `rendering.render`."""
     pictures = np.zeros((len(centre_x), size, size), np.uint8)
-    _draw(scene, how, size, centre_x, centre_y, pictures, np.empty((3, 0)))
+    _draw(scene, how, size, rows, centre_x, centre_y, pictures, np.empty((3, 0)))
     return pictures
 
 
-def centre_of_light(scene: SceneTable, how: Sampling, size: int) -> tuple[np.ndarray, np.ndarray]:
+def centre_of_light(scene: SceneTable, how: Sampling, size: int, rows: slice) -> tuple[np.ndarray, np.ndarray]:
     """See `rendering.centre_of_light`."""
-    count = len(scene.extent)
+    count = len(range(len(scene.extent))[rows])
     zero, sums = np.zeros(count), np.zeros((3, count))
-    _draw(scene, how, size, zero, zero, np.empty((0, size, size), np.uint8), sums)
+    _draw(scene, how, size, rows, zero, zero, np.empty((0, size, size), np.uint8), sums)
     light, light_x, light_y = sums
     dark = light == 0
     x, y = light_x / np.where(dark, 1, light) - size / 2, size / 2 - light_y / np.where(dark, 1, light)
     return np.where(dark, 0.0, x), np.where(dark, 0.0, y)
 
 
-def _draw(scene: SceneTable, how: Sampling, size: int, centre_x, centre_y, pictures, sums) -> None:
+def _draw(scene: SceneTable, how: Sampling, size: int, rows: slice, centre_x, centre_y, pictures, sums) -> None:
+    numbers = range(len(scene.extent))[rows]
+    if len(numbers) != len(centre_x) or numbers.step != 1:  # compiled loops read whatever lies there
+        raise ValueError(f"found {len(centre_x)} centres for the rows {numbers}")
     rays, nearest = np.array(how.rays), how.kind == "nearest"
     ways = (rays, nearest, float(how.canvas), how.margin)
-    machine_code.functions["draw"](tables.to_draw(scene, size, centre_x, centre_y, *ways, pictures, sums))
+    machine_code.functions["draw"](
+        tables.to_draw(scene, numbers.start, size, centre_x, centre_y, *ways, pictures, sums)
+    )
 
 
 def settle(lens: LensTable, x, y, eta_x, eta_y, iterations: int, settled: float) -> tuple[np.ndarray, np.ndarray]:

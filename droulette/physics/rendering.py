@@ -11,14 +11,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from droulette.physics.arrays import Array, is_numpy, like, namespace, on_a_card
-from droulette.physics.batches import take, taker
+from droulette.physics.batches import leaves, take, taker
 from droulette.physics.elementary import rint, sqrt, where
 from droulette.physics.mappings import Mapping
 from droulette.physics.sources import Source, clipped
+
+if TYPE_CHECKING:
+    from droulette.physics.tables import SceneTable
 
 TILE = 16  # px
 TILES_AT_ONCE = 192  # fewer cost more in calls than they save in cache
@@ -32,6 +37,13 @@ class Scene:
 
     mapping: Mapping
     source: Source
+
+    @cached_property
+    def table(self) -> SceneTable | None:
+        """What compiled loops read; None: these scenes are drawn by array operations."""
+        from droulette.physics import kernels
+
+        return kernels.compile_scene(self)
 
 
 @dataclass(frozen=True)
@@ -64,6 +76,7 @@ def render(
     centre_x: Array,
     centre_y: Array,
     *,
+    rows: slice = slice(None),
     sampling: str = "exact",
     supersampling: int = 1,
     canvas: int | None = None,
@@ -71,6 +84,7 @@ def render(
     """Draw B pictures of size × size pixels about the given centres.
 
     Args:
+        rows: which of the scenes, one after the other; by default all.
         centre_x, centre_y: (B,) px, float64; the kind and device of these are those of the work and the result.
         sampling, supersampling, canvas: see `Sampling`; canvas is by default `size`.
 
@@ -81,8 +95,9 @@ def render(
     if is_numpy(centre_x):
         from droulette.physics import kernels
 
-        if (compiled := kernels.compile_scene(scene)) is not None:
-            return kernels.render(compiled, how, size, centre_x, centre_y)
+        if kernels.ready() and scene.table is not None:
+            return kernels.render(scene.table, how, size, centre_x, centre_y, rows)
+    scene = take(scene, rows)
     count = math.ceil(size / TILE)
     xp = namespace(centre_x)
     shape = (len(centre_x), count, TILE, count, TILE)
@@ -92,7 +107,9 @@ def render(
     return picture.reshape(len(centre_x), count * TILE, count * TILE)[:, :size, :size]
 
 
-def centre_of_light(scene: Scene, size: int, *, sampling: str = "exact", supersampling: int = 1) -> tuple[Array, Array]:
+def centre_of_light(
+    scene: Scene, size: int, *, rows: slice = slice(None), sampling: str = "exact", supersampling: int = 1
+) -> tuple[Array, Array]:
     """Brightness-weighted mean of x and y over the size × size picture about the origin, without drawing it.
 
     The sums are of whole grey levels and so exact, on any device and in any order.
@@ -101,13 +118,14 @@ def centre_of_light(scene: Scene, size: int, *, sampling: str = "exact", supersa
         x, y: (B,) px; (0, 0) for a black picture.
     """
     how = Sampling(sampling, supersampling, size)
-    zero = scene.source.extent(DARKEST) * 0.0
-    xp = namespace(zero)
-    if is_numpy(zero):
+    if is_numpy(next(leaves(scene))):
         from droulette.physics import kernels
 
-        if (compiled := kernels.compile_scene(scene)) is not None:
-            return kernels.centre_of_light(compiled, how, size)
+        if kernels.ready() and scene.table is not None:
+            return kernels.centre_of_light(scene.table, how, size, rows)
+    scene = take(scene, rows)
+    zero = scene.source.extent(DARKEST) * 0.0
+    xp = namespace(zero)
     light, light_x, light_y = zero, zero, zero
     step = xp.arange(TILE, dtype=xp.float64, **like(zero))
     for row, down, across, levels in _tiles(scene, size, zero, zero, how):

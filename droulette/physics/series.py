@@ -42,14 +42,14 @@ class Series:
 
     def __mul__(self, other: Series | Array | float) -> Series:
         if not isinstance(other, Series):
-            return Series([a * other for a in self.c])
+            return Series([a if _is_zero(a) else a * other for a in self.c])
         return Series([_convolve(self.c, other.c, k, 0, k) for k in range(len(self.c))])
 
     __rmul__ = __mul__
 
     def __truediv__(self, other: Series | Array | float) -> Series:
         if not isinstance(other, Series):
-            return Series([a / other for a in self.c])
+            return Series([a if _is_zero(a) else a / other for a in self.c])
         b, q = other.c, []
         for k, a in enumerate(self.c):
             q.append((a - _convolve(q, b, k, 0, k - 1)) / b[0])

@@ -56,6 +56,7 @@ class SceneTable(NamedTuple):
 
 def to_draw(
     scene: SceneTable,
+    first: int,
     size: int,
     centre_x: np.ndarray,
     centre_y: np.ndarray,
@@ -72,7 +73,7 @@ def to_draw(
     tiles, squares = np.empty((ROOMS, count)), np.zeros((ROOMS, 4 * count + BATCH))
     places = (np.ascontiguousarray(centre_x), np.ascontiguousarray(centre_y))
     ways = (rays, int(nearest), canvas, margin)
-    return scene, size, *places, *ways, pictures, sums, pixels, grey, tiles, squares
+    return scene, first, size, *places, *ways, pictures, sums, pixels, grey, tiles, squares
 
 
 def to_settle(
@@ -95,6 +96,6 @@ def examples() -> dict[str, tuple]:
     lens = LensTable(np.empty(0, np.int64), plane, plane, cube)
     scene = SceneTable(lens, plane, np.empty((0, 0, 0, 0)), none, lens.code, plane, plane, cube, none)
     return {
-        "draw": to_draw(scene, 1, none, none, none, False, 0.0, 0.0, np.empty((0, 1, 1), np.uint8), plane),
+        "draw": to_draw(scene, 0, 1, none, none, none, False, 0.0, 0.0, np.empty((0, 1, 1), np.uint8), plane),
         "settle": to_settle(lens, none, none, none, none, 0, 0.0),
     }

@@ -26,6 +26,15 @@ def test_closed_deflection_is_the_gradient_of_the_potential(kind):
         np.testing.assert_allclose(closed, derived, rtol=1e-11, atol=1e-11)
 
 
+def test_derived_deflection_has_its_shape_where_the_potential_does_not_change():
+    class Wall(Lens):
+        def potential(self, x, y):
+            return x * x * numbers(0.5, 1.0)
+
+    dx, dy = Wall().deflection(numbers(3.0, 4.0), numbers(5.0, 6.0))
+    assert (dx.tolist(), dy.tolist()) == ([3.0, 8.0], [0.0, 0.0])
+
+
 @pytest.mark.parametrize("x, y", [(3.0, 4.0), (-7.5, 0.2), (0.0, -2.0), (11.0, 0.0)])
 def test_potential_is_the_printed_formula(x, y):
     theta, f, omega, radius = 12.0, 0.37, 25.0, math.hypot(x, y)
