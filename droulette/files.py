@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import os
 import shutil
 import sys
@@ -132,18 +133,16 @@ def append_csv(frame: pd.DataFrame, stream: BinaryIO, *, header: bool) -> None:
 
     if header:
         stream.write(b",".join(map(_cell, frame.columns)) + b"\n")
-    is_float = [kind == np.float64 for kind in frame.dtypes]
     runs, start = [], 0
-    while start < frame.shape[1]:
-        stop = start + 1
-        while stop < frame.shape[1] and is_float[stop] == is_float[start]:
-            stop += 1
-        part = frame.iloc[:, start:stop]
-        if is_float[start] and np.isfinite(values := np.ascontiguousarray(part.to_numpy())).all():
-            runs.append(orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY)[2:-2].split(b"],["))
-        else:
-            runs += [map(_cell, part[column].tolist()) for column in part]
-        start = stop
+    for is_float, run in itertools.groupby(frame.dtypes, lambda kind: kind == np.float64):
+        columns = range(start, start + len(list(run)))
+        start = columns.stop
+        if is_float:
+            values = np.ascontiguousarray(frame.take(columns, axis=1).to_numpy())  # half the time of a slice
+            if np.isfinite(values).all():
+                runs.append(orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY)[2:-2].split(b"],["))
+                continue
+        runs += [map(_cell, frame.iloc[:, column].tolist()) for column in columns]
     if len(frame):
         stream.write(b"\n".join(map(b",".join, zip(*runs, strict=True))) + b"\n")
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import Field, dataclass, fields, replace
 from pathlib import Path
 
@@ -98,7 +98,7 @@ def normalise(
         if default_lens is None:
             raise UserError(f"{name}: found no column 'lens', 'config' or 'cluster', expected one of them")
         frame["lens"] = default_lens
-    if not frame["model"].isin(MODELS).all():
+    if not set(frame["model"].unique()) <= set(MODELS):
         raise _row_error(name, ~frame["model"].isin(MODELS), frame["model"], "model", "Raytrace or Roulette")
     if "source" not in frame:
         raise UserError(f"{name}: found no column 'source', expected it")
@@ -141,61 +141,49 @@ def _needed_by(frame: pd.DataFrame, column: str) -> str:
     return f"{what.iloc[0]}" if what is not None else "this table"
 
 
-def kinds(frame: pd.DataFrame, name: str) -> list[Kind]:
-    """The kind of each row of a normalised table."""
-    cluster = frame["cluster"] if "cluster" in frame else pd.Series([None] * len(frame))
-    lens = frame["lens"] if "lens" in frame else pd.Series([None] * len(frame))
-    cache: dict[tuple, Kind] = {}
-    result = []
-    columns = zip(frame.index, frame["model"], frame["sampled"], cluster, lens, frame["source"], strict=True)
-    for label, model, sampled, members, single, source in columns:
-        has_cluster = isinstance(members, str) and members != ""
-        lenses = _names(members) if has_cluster else (single,)
-        key = (
-            model,
-            bool(sampled),
-            lenses,
-            has_cluster,
-            source if "/" not in str(source) else _names(source),
-        )
-        if key not in cache:
-            for column, names in (("cluster", lenses), ("source", key[4])):
-                if isinstance(names, tuple) and len(names) > MOST_CONSTITUENTS:
-                    raise UserError(
-                        f"{name}: row {label + 1}, column {column}: found {len(names)} constituents, "
-                        f"expected at most {MOST_CONSTITUENTS}"
-                    )
-            for lens_name in lenses:
-                if lens_name not in LENSES:
-                    raise UserError(
-                        f"{name}: row {label + 1}, column {'cluster' if has_cluster else 'lens'}: "
-                        f"found {lens_name!r}, expected one of {', '.join(LENSES)}"
-                    )
-            sources = _names(source) if "/" in str(source) else (source,)
-            for source_name in sources:
-                known = _CONSTELLATION if "/" in str(source) else SOURCES
-                if source_name not in known:
-                    raise UserError(
-                        f"{name}: row {label + 1}, column source: "
-                        f"found {source_name!r}, expected one of {', '.join(known)}"
-                    )
-            cache[key] = Kind(model, bool(sampled), lenses, has_cluster, sources, "/" in str(source))
-        result.append(cache[key])
-    return result
+def groups(frame: pd.DataFrame, name: str) -> Iterator[tuple[Kind, np.ndarray]]:
+    """Each kind of a normalised table with the positions of its rows, in the order of first appearance."""
+    columns = [
+        frame[column].tolist() if column in frame else [None] * len(frame)
+        for column in ("model", "sampled", "cluster", "lens", "source")
+    ]
+    of_cells: dict[tuple, list[int]] = {}  # rows that look alike; of a cluster, the numbers differ too
+    for position, cells in enumerate(zip(*columns, strict=True)):
+        of_cells.setdefault(cells, []).append(position)
+    known: dict[tuple, Kind] = {}
+    of_kind: dict[Kind, list[int]] = {}
+    for cells, positions in of_cells.items():
+        kind = _kind(cells, known, f"{name}: row {frame.index[positions[0]] + 1}")
+        of_kind.setdefault(kind, []).extend(positions)
+    for kind, positions in of_kind.items():
+        yield kind, np.sort(positions)
+
+
+def _kind(cells: tuple, known: dict[tuple, Kind], where: str) -> Kind:
+    """The kind of a row with those cells; `known` holds kinds that were checked before, by what decides them."""
+    model, sampled, members, single, source = cells
+    has_cluster = isinstance(members, str) and members != ""
+    has_constellation = "/" in str(source)
+    lenses = _names(members) if has_cluster else (single,)
+    sources = _names(source) if has_constellation else (source,)
+    key = (model, bool(sampled), lenses, has_cluster, sources, has_constellation)
+    if key not in known:
+        _check_names(lenses, LENSES, f"{where}, column {'cluster' if has_cluster else 'lens'}")
+        _check_names(sources, _CONSTELLATION if has_constellation else SOURCES, f"{where}, column source")
+        known[key] = Kind(*key)
+    return known[key]
+
+
+def _check_names(names: tuple, known: Collection[str], where: str) -> None:
+    if len(names) > MOST_CONSTITUENTS:
+        raise UserError(f"{where}: found {len(names)} constituents, expected at most {MOST_CONSTITUENTS}")
+    for name in names:
+        if name not in known:
+            raise UserError(f"{where}: found {name!r}, expected one of {', '.join(known)}")
 
 
 def _names(constituents: str) -> tuple[str, ...]:
     return tuple(part.split("/", 1)[0].strip() for part in constituents.split(";"))
-
-
-def groups(frame: pd.DataFrame, name: str) -> Iterator[tuple[Kind, np.ndarray]]:
-    """Each kind of the table with the positions of its rows, in the order of first appearance."""
-    of_row = kinds(frame, name)
-    positions: dict[Kind, list[int]] = {}
-    for position, kind in enumerate(of_row):
-        positions.setdefault(kind, []).append(position)
-    for kind, rows in positions.items():
-        yield kind, np.array(rows)
 
 
 def lens_batch(frame: pd.DataFrame, kind: Kind, name: str, canvas: int = 512) -> Lens:
