@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import argparse
 import gc
+import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from droulette import commands, files
 from droulette.commands import LOG, speaking
@@ -165,14 +167,14 @@ def draw_dataset(
             chunks = _own(own, _read_chunks(params, table, CHUNK))
         if device == "cpu":
             kernels.prepare(len(own))
-        write_roulette = stack.enter_context(_csv_writer(roulette, team))
-        write_dataset = stack.enter_context(_csv_writer(dataset, team))
+        roulette_rows = stack.enter_context(_csv_writer(roulette, team))
+        dataset_rows = stack.enter_context(_csv_writer(dataset, team))
         storage = (pictures, simulator.storage, simulator.shard_size, team)
         keep = stack.enter_context(writer(*storage)) if pictures else None
         bar = stack.enter_context(commands.progress_bar(len(own), "drawing", shown=team.first))
         options = {"first": own.start, "workers": workers, "device": device, "progress": bar.update}
-        for result in generate_chunks(_written(chunks, write_dataset), drawing, keep, name=source, **options):
-            write_roulette(result)
+        for result in generate_chunks(_written(chunks, dataset_rows), drawing, keep, name=source, **options):
+            roulette_rows.append(result)
 
 
 def _drawn_chunks(params: Parameters, own: range, rows: int) -> Iterator[pd.DataFrame]:
@@ -181,11 +183,12 @@ def _drawn_chunks(params: Parameters, own: range, rows: int) -> Iterator[pd.Data
     return (draw_table(params, start, min(start + rows, own.stop)) for start in own[::rows])
 
 
-def _written(chunks: Iterator[pd.DataFrame], write: Callable[[pd.DataFrame], object]) -> Iterator[pd.DataFrame]:
+def _written(chunks: Iterator[pd.DataFrame], rows: _Rows) -> Iterator[pd.DataFrame]:
     """The chunks, each of which is written when the next is asked for: while its pictures are drawn."""
     for chunk in chunks:
         yield chunk
-        write(chunk)
+        rows.append(chunk)
+    rows.sync()
 
 
 def _own(own: range, chunks: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
@@ -220,28 +223,42 @@ def _read_chunks(params: Parameters, table: str, rows: int) -> Iterator[pd.DataF
         yield frame
 
 
+@dataclass
+class _Rows:
+    """Rows of a table, one part of it after the other, for an open file, if there is to be one."""
+
+    stream: BinaryIO | None
+    header: bool = False
+
+    def append(self, frame: pd.DataFrame) -> None:
+        if self.stream:
+            files.append_csv(frame, self.stream, header=self.header)
+            self.header = False
+
+    def sync(self) -> None:
+        """Have all on the disk, for which `atomic_write` need not wait then."""
+        if self.stream:
+            self.stream.flush()
+            os.fsync(self.stream.fileno())
+
+
 @contextmanager
-def _csv_writer(path: str | Path | None, team: Team) -> Iterator[Callable[[pd.DataFrame], pd.DataFrame]]:
-    """A function that appends a table to the file, if there is to be one, and returns it.
+def _csv_writer(path: str | Path | None, team: Team) -> Iterator[_Rows]:
+    """What appends to the file.
 
     Of a team, each process writes its rows beside the file, and the first puts them together in order.
     """
     if path is None:
-        yield lambda frame: frame
+        yield _Rows(None)
         return
     with files.atomic_write(path) if team.first else nullcontext() as partial, ExitStack() as stack:
         parts = [Path(f"{team.tell(partial)}{number or ''}") for number in range(team.count)]
         own = parts[team.rank]
         stack.callback(own.unlink, missing_ok=True) if not team.first else None
         with own.open("wb") as stream:
-
-            def append(frame: pd.DataFrame) -> pd.DataFrame:
-                files.append_csv(frame, stream, header=team.first and stream.tell() == 0)
-                return frame
-
-            yield append
+            yield _Rows(stream, header=team.first)
         team.wait()
-        if team.first:
+        if team.first and team.count > 1:
             with own.open("ab") as stream:
                 for part in parts[1:]:
                     with part.open("rb") as other:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -368,6 +369,19 @@ def test_failure_in_the_middle_of_drawing_leaves_nothing(folder, monkeypatch):
     options = ["--toml", "dataset.toml", "--csvfile", "dataset.csv", "--outfile", "roulette.csv"]
     assert datagen.main([*options, "--directory", "images", "--size", "40"]) == 130
     assert drawn
+    assert written(folder) == before
+
+
+@pytest.mark.parametrize("what", ["centre_of_light", "render", "png.encode"])
+def test_failure_in_any_step_of_drawing_leaves_nothing(folder, capsys, monkeypatch, what):
+    def fail(*args, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(f"droulette.pipeline.generate.{what}", fail)
+    before = written(folder)
+    options = ["--toml", "dataset.toml", "--csvfile", "dataset.csv", "--outfile", "roulette.csv"]
+    assert datagen.main([*options, "--directory", "images", "--centred"]) == 2
+    assert "No space left" in capsys.readouterr().err
     assert written(folder) == before
 
 

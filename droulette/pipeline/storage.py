@@ -74,7 +74,8 @@ class ParquetShards:
         path = self.folder / f"images-{positions[0] + 1:09}-{positions[-1] + 1:09}.parquet"
         # PNG is compressed already; a dictionary or statistics of pictures serve nobody.
         options = {"compression": "none", "use_dictionary": False, "write_statistics": False}
-        pyarrow.parquet.write_table(table, path, memory_pool=pool, **options)
+        with pyarrow.OSFile(str(path), "wb") as stream:
+            pyarrow.parquet.write_table(table, stream, memory_pool=pool, **options)
 
 
 def _joined(values: Sequence[bytes]):
