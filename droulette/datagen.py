@@ -9,7 +9,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -112,6 +112,8 @@ def _parameters(toml: str | None, overrides: dict[str, Any]) -> Parameters:
     """The file's, under the overrides. A size or order given there need not do for the file's own split."""
     from droulette.parameters import load
 
+    with suppress(UserError):
+        return load(toml, overrides)
     given = {name: most for name, most in MOST.items() if overrides[name] is not None}
     own = load(None, {name: overrides[name] for name in given}).simulator
     params = load(toml, overrides | given)

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from droulette.parameters import parse
-from droulette.pipeline.draw import draw_table
+from droulette.parameters.reading import Distribution
+from droulette.pipeline.draw import Streams, draw_table, sample
 
 LENS = ["einsteinradius", "ellipseratio", "orientation"]
 SOURCE = ["source", "R", "phi", "sigma", "sigma2", "theta", "n_sersic", "luminosity", "x", "y", "chi"]
@@ -88,6 +89,19 @@ def test_the_streams_are_fixed():
     # A change of these numbers would draw every shared dataset anew.
     row = table(1).iloc[0]
     assert row["einsteinradius"] == 38.01803986782589 and row["x"] == 29.39148599881503
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("value, rate", [(0.0, 0.0), (-3.0, 2.0), (7.0, -1.0)])
+def test_one_value_is_what_its_distribution_gives_for_every_number(value, rate, whole):
+    streams, only = Streams(1, 0, 1000), Distribution(low=value, high=value, rate=rate, whole=whole)
+    np.testing.assert_array_equal(streams.draw("x", only), sample(only, streams.uniform("x")), strict=True)
+
+
+@pytest.mark.parametrize("of_choices", [(4.0,), (4.0, 9.0)])
+def test_choices_are_drawn_whatever_the_bounds(of_choices):
+    drawn = Streams(1, 0, 1000).draw("x", Distribution(low=5.0, high=5.0, choices=of_choices))
+    assert set(drawn) == set(of_choices)
 
 
 def test_the_range_of_one_quantity_moves_no_other():

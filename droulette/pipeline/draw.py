@@ -41,10 +41,14 @@ class Streams:
 
     def draw(self, name: str, distribution: Distribution) -> np.ndarray:
         """(size,) numbers of a distribution."""
+        if distribution.fixed and not distribution.choices:
+            return np.full(self.size, float(distribution.low))
         return sample(distribution, self.uniform(name))
 
     def choose(self, name: str, options: tuple[str, ...]) -> np.ndarray:
         """(size,) of the options, as objects."""
+        if len(options) == 1:
+            return np.array(options * self.size, dtype=object)
         index = np.floor(self.uniform(name) * len(options)).astype(int)
         return np.array(options, dtype=object)[index]
 
