@@ -49,7 +49,7 @@ clean:
 # The project itself, in place, and the .pth file beside it.
 .venv/.installed: .venv/.requirements pyproject.toml $(wildcard tools/droulette_dvc.*)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
-	$(BIN)/python -c 'from droulette.physics import compiled; compiled.compile_and_keep()'
+	$(BIN)/python -c 'from droulette.physics.engines import machine; machine.function("draw"), machine.function("settle")'
 	touch $@
 
 .venv/.installed-test: .venv/.installed requirements-test.txt

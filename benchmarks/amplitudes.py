@@ -14,7 +14,6 @@ import scenes
 from measure import Counted, Run, arithmetic_speed, counting, median, report, run, say
 
 from droulette.devices import cores
-from droulette.physics import kernels
 from droulette.physics.amplitudes import amplitudes
 
 NTERMS = 5
@@ -66,7 +65,6 @@ def main() -> None:
     options.add_argument("--repeats", type=int, default=3)
     args = options.parse_args()
 
-    kernels.prepare(kernels.PAYS_BACK)
     ours: list[Run] = []
     peer: list[Run] = []
     with tempfile.TemporaryDirectory() as top:

@@ -23,7 +23,6 @@ from droulette.devices import choose_precision, fabric_on
 from droulette.learning import backbones, compilation, fit, metrics
 from droulette.learning.scaling import SCALINGS
 from droulette.learning.symmetry import Group, Laws
-from droulette.physics import kernels
 from droulette.pipeline.generate import amplitude_columns
 
 DRAW = """
@@ -66,7 +65,6 @@ def card() -> str:
 
 
 def drawing(rows: int, repeats: int) -> None:
-    kernels.prepare(kernels.PAYS_BACK)  # or else the first process compiles them
     runs: dict[str, list[Run]] = {"cuda": [], "cpu": []}
     with tempfile.TemporaryDirectory() as top:
         scenes.table(rows).to_pickle(f"{top}/table.pkl")

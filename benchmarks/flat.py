@@ -17,8 +17,6 @@ from pathlib import Path
 import scenes
 from measure import Run, disk_speed, median, report, run, say
 
-from droulette.physics import kernels
-
 DRAW = """
 import json, os, sys, time
 os.chdir(sys.argv[1])
@@ -45,7 +43,6 @@ def main() -> None:
     options.add_argument("--folder", help="where the temporary folder is made")
     args = options.parse_args()
 
-    kernels.prepare(kernels.PAYS_BACK)
     lines, limits = [], []
     with tempfile.TemporaryDirectory(dir=args.folder) as top:
         runs: dict[tuple[str, int], list[Run]] = {}

@@ -15,8 +15,6 @@ from pathlib import Path
 import scenes
 from measure import Run, disk_speed, median, report, run, run_command, say
 
-from droulette.physics import kernels
-
 ARGUMENTS = "--toml d.toml --csvfile dataset.csv --outfile roulette.csv --directory images -Z 512 -z 256 -C"
 OURS = """
 import json, os, sys, time
@@ -48,7 +46,6 @@ def main() -> None:
     options.add_argument("--repeats", type=int, default=3)
     args = options.parse_args()
 
-    kernels.prepare(kernels.PAYS_BACK)  # compiled once a machine, by `make`
     with tempfile.TemporaryDirectory() as top:  # ext4 is slow where files were just deleted
         lines, written = zip(*(measure(rows, args.repeats, Path(top)) for rows in args.rows), strict=True)
         limit = disk_speed(top, written[-1]) / written[-1] * args.rows[-1]

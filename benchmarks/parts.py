@@ -18,7 +18,7 @@ import scenes
 from measure import in_turn, report
 
 from droulette import files
-from droulette.physics import kernels, rendering
+from droulette.physics import rendering
 from droulette.physics.amplitudes import amplitudes
 from droulette.physics.lens_equation import apparent_position
 from droulette.pipeline import png
@@ -31,7 +31,6 @@ def main() -> None:
     options.add_argument("--pictures", type=int, default=256)
     options.add_argument("--repeats", type=int, default=5)
     args = options.parse_args()
-    kernels.prepare(kernels.PAYS_BACK)
 
     frame = scenes.table(args.pictures)
     batches = [scenes.scene(frame.iloc[k : k + BATCH]) for k in range(0, len(frame), BATCH)]

@@ -14,7 +14,7 @@ import scenes
 from measure import copying_speed, in_turn, report
 from PIL import Image
 
-from droulette.physics import kernels, rendering
+from droulette.physics import rendering
 from droulette.pipeline import png
 
 
@@ -30,7 +30,6 @@ def main() -> None:
     options.add_argument("--repeats", type=int, default=7)
     args = options.parse_args()
 
-    kernels.prepare(kernels.PAYS_BACK)
     scene = scenes.scene(scenes.table(args.pictures))
     pictures = rendering.render(scene, 256, *rendering.centre_of_light(scene, 512), canvas=512)
     encoders = {

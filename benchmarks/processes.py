@@ -14,8 +14,6 @@ from pathlib import Path
 import scenes
 from measure import ROOT, Run, median, report, run_command, say
 
-from droulette.physics import kernels
-
 DRAW = """
 import json, os, sys, time
 rank, folder = int(os.environ.get("LOCAL_RANK", 0)), sys.argv[1]
@@ -46,7 +44,6 @@ def main() -> None:
     cores = [str(core) for core in sorted(os.sched_getaffinity(0))[:2]]
     if len(cores) < 2:
         raise SystemExit("found one core, expected two")
-    kernels.prepare(kernels.PAYS_BACK)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     launch = {
         "one process, one core": [sys.executable],

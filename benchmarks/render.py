@@ -17,7 +17,7 @@ import numpy as np
 import scenes
 from measure import Counted, arithmetic_speed, counting, in_turn, peers, report, say
 
-from droulette.physics import kernels, rendering
+from droulette.physics import rendering
 from droulette.physics.lenses import SIE
 from droulette.physics.sources import SersicSphere
 
@@ -161,7 +161,6 @@ def main() -> None:
     options.add_argument("--accuracy", type=int, default=6, help="pictures that are compared with 16 × 16 rays")
     args = options.parse_args()
     peers("lenstronomy", "caustics")
-    kernels.prepare(kernels.PAYS_BACK)
 
     global _lenstronomy
     frame = scenes.table(args.pictures)

@@ -142,7 +142,6 @@ def draw_dataset(
     """
     begin = time.perf_counter()
     from droulette.devices import drawing_device
-    from droulette.physics import kernels
     from droulette.pipeline.estimate import estimate
     from droulette.pipeline.generate import CHUNK, Drawing, check_rows, generate_chunks, rows_together
     from droulette.pipeline.storage import writer
@@ -167,8 +166,6 @@ def draw_dataset(
             chunks = _drawn_chunks(params, own, rows_together(workers, device, pictures is not None))
         else:  # of which pandas finds the kind of a column chunk by chunk: that must not hang on the machine
             chunks = _own(own, _read_chunks(params, table, CHUNK))
-        if device == "cpu":
-            kernels.prepare(len(own))
         roulette_rows = stack.enter_context(_csv_writer(roulette, team))
         dataset_rows = stack.enter_context(_csv_writer(dataset, team))
         storage = (pictures, simulator.storage, simulator.shard_size, team)

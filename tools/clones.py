@@ -151,8 +151,6 @@ def preload() -> None:
     import sklearn.preprocessing
     import torch
 
-    from droulette.physics import kernels
-
     torch.set_num_threads(1)
     for stage in OUTPUTS:
         importlib.import_module(f"stages.{stage}")
@@ -169,7 +167,7 @@ def preload() -> None:
     import dvclive
     from safetensors.torch import save_file
 
-    del matplotlib, sklearn, dvclive, save_file, kernels
+    del matplotlib, sklearn, dvclive, save_file
 
 
 class Forked:

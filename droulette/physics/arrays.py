@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import numpy as np
@@ -15,26 +14,30 @@ def is_numpy(x: object) -> bool:
 
 
 def on_a_card(x: Array) -> bool:
-    return not is_numpy(x) and x.device.type != "cpu"
+    return is_tensor(x) and x.device.type != "cpu"
 
 
 def is_array(x: object) -> bool:
-    torch = sys.modules.get("torch")
-    return isinstance(x, np.ndarray) or (torch is not None and isinstance(x, torch.Tensor))
+    return isinstance(x, np.ndarray) or is_tensor(x)
+
+
+def is_tensor(x: object) -> bool:
+    """Whether x is a tensor of PyTorch, which is not imported for the question."""
+    return hasattr(type(x), "__torch_function__")
 
 
 def namespace(x: Array) -> Any:
     """The module whose functions take arrays like x. NumPy 2 follows the standard; PyTorch needs a compatible layer."""
-    if is_numpy(x):
-        return np
-    import array_api_compat.torch
+    if is_tensor(x):
+        import array_api_compat.torch
 
-    return array_api_compat.torch
+        return array_api_compat.torch
+    return np if is_numpy(x) else x.__array_namespace__()
 
 
 def like(x: Array) -> dict[str, Any]:
     """Keywords that make a new array on the device of x."""
-    return {} if is_numpy(x) else {"device": x.device}
+    return {"device": x.device} if is_tensor(x) else {}
 
 
 def to_numpy(x: Array) -> np.ndarray:

@@ -43,6 +43,17 @@ def rebuild(batch: T, replacements: Iterator[Array], shared: Callable = lambda i
     return shared(batch)
 
 
+def structure(batch) -> object:
+    """What two batches have in common whose arrays take part in the same formulas."""
+    if is_array(batch):
+        return "array"
+    if isinstance(batch, tuple):
+        return tuple(map(structure, batch))
+    if is_dataclass(batch):
+        return type(batch), tuple(structure(getattr(batch, field.name)) for field in fields(batch))
+    return batch
+
+
 def take(batch: T, rows: Array | slice, trailing: int = 0) -> T:
     """Pick rows: every array (B,) within `batch` becomes (rows, 1, …, 1) with `trailing` ones."""
     picked = (array[rows] for array in leaves(batch))

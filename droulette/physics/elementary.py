@@ -1,20 +1,23 @@
 """exp, log, atan, … from +, −, ×, ÷, √ and the bits of a float64 alone.
 
 IEEE 754 rounds these in one way only, so that each function gives the same bits on every processor, in a batch of
-any size, in NumPy, in PyTorch on CPU and CUDA, and compiled for one number at a time. Libraries' own differ in the
-last digit, which now and then decides a grey level or a column of a table. All are within 2 units in the last place.
+any size, in NumPy, in PyTorch on CPU and CUDA, and in compiled loops. Libraries' own differ in the last digit, which
+now and then decides a grey level or a column of a table. All are within 2 units in the last place. Where PyTorch is to
+derive something from a result, its own functions take their place.
 
 Reductions as in Muller, *Elementary Functions*, 3rd ed., ch. 10 and 11; the polynomials are near-minimax fits
-(`mpmath.chebyfit`) to less than 1e-17 of the result. Arguments are float64 arrays, or numbers inside a kernel.
+(`mpmath.chebyfit`) to less than 1e-17 of the result. Arguments are float64 arrays.
 """
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 
 import numpy as np
 
-from droulette.physics.arrays import Array, is_numpy, namespace
+from droulette.physics.arrays import Array, is_tensor, namespace
 
 MAGIC = 6755399441055744.0  # 1.5·2⁵²: added to a float64, it rounds it to a whole number in the lowest bits
 MAGIC_BITS = 0x4338000000000000
@@ -77,7 +80,7 @@ COSINE = (
 )
 STIRLING = (-691 / 360360, 1 / 1188, -1 / 1680, 1 / 1260, -1 / 360, 1 / 12)
 
-# ---------------------------------------------------------------- what a kind of number brings; see also kernels.py
+# ---------------------------------------------------------------- what a kind of number brings
 
 
 def bits(x: Array) -> Array:
@@ -91,16 +94,46 @@ def from_bits(x: Array) -> Array:
 
 def where(condition: Array, a: Array | float, b: Array | float) -> Array:
     xp = namespace(condition)
-    if isinstance(a, float) and isinstance(b, float):  # PyTorch would make float32 of two numbers
+    if isinstance(a, float) and isinstance(b, float) and is_tensor(condition):  # of two numbers it would make float32
         a = xp.asarray(a, dtype=xp.float64)
     return xp.where(condition, a, b)
 
 
 def sqrt(x: Array) -> Array:
-    xp = namespace(x)
-    if not is_numpy(x) and x.device.type == "cpu":  # there PyTorch's own is off by a last digit in 1 % of cases
-        return xp.asarray(np.sqrt(x.numpy()))
-    return xp.sqrt(x)
+    if is_tensor(x) and x.device.type == "cpu" and not is_differentiated(x):
+        # There PyTorch's own is off by a last digit in 1 % of cases.
+        return namespace(x).asarray(np.sqrt(x.numpy()))
+    return namespace(x).sqrt(x)
+
+
+def is_differentiated(*numbers: Array) -> bool:
+    """Whether PyTorch derives something from one of them: the bits of a number have no derivative."""
+    return any(is_tensor(x) and (x.requires_grad or _is_transformed(x)) for x in numbers)
+
+
+def _is_transformed(x: Array) -> bool:
+    """Whether `torch.func` (grad, jvp, vmap) or forward-mode differentiation works on it."""
+    import torch
+
+    if torch.compiler.is_compiling():
+        return False
+    transformed = torch._C._functorch.is_functorch_wrapped_tensor(x)
+    return transformed or torch.autograd.forward_ad.unpack_dual(x).tangent is not None
+
+
+def differentiable(in_torch: Callable) -> Callable:
+    """Give a function made of bits PyTorch's own form of it, for numbers of which derivatives are asked."""
+
+    def give(function: Callable) -> Callable:
+        @functools.wraps(function)
+        def either(*numbers):
+            if is_differentiated(*numbers):
+                return in_torch(*numbers)
+            return function(*numbers)
+
+        return either
+
+    return give
 
 
 # ---------------------------------------------------------------- the functions
@@ -121,8 +154,9 @@ def rint(x: Array) -> Array:
     return (x + MAGIC) - MAGIC
 
 
+@differentiable(lambda x: x.clamp(-708.0, 709.0).exp())
 def exp(x: Array) -> Array:
-    """e^x, within e^−708…e^709, which ends stand for what lies beyond."""
+    """e^x; arguments are clamped to [−708, 709]."""
     x = where(x < -708.0, -708.0, x)
     x = where(x > 709.0, 709.0, x)
     t = x * LOG2_E + MAGIC
@@ -131,6 +165,7 @@ def exp(x: Array) -> Array:
     return (1.0 + (r + r * r * polynomial(EXP, r))) * from_bits((bits(t) + 1023) << 52)
 
 
+@differentiable(lambda x: x.log())
 def log(x: Array) -> Array:
     """ln x of x > 0; about −709 for 0 and 710 for infinity."""
     pattern = bits(x)
@@ -143,6 +178,7 @@ def log(x: Array) -> Array:
     return n * LN_2_HIGH - ((half - (s * (half + z * polynomial(ATANH, z)) + n * LN_2_LOW)) - f)
 
 
+@differentiable(lambda a, b: (a / b).atan())
 def atan_ratio(a: Array, b: Array) -> Array:
     """atan(a / b) of b > 0, with a single division."""
     size = abs(a)
@@ -153,6 +189,7 @@ def atan_ratio(a: Array, b: Array) -> Array:
     return where(a < 0.0, -angle, angle)
 
 
+@differentiable(lambda a, b: (a / b).atanh())
 def atanh_ratio(a: Array, b: Array) -> Array:
     """atanh(a / b) of b > |a|, with a single division: ½ ln p/q, p = b + a and q = b − a, by powers of 2."""
     p, q = b + a, b - a
@@ -186,6 +223,7 @@ def asinh(x: Array) -> Array:
     return where(small, near, where(x < 0.0, -far, far))
 
 
+@differentiable(lambda degrees: (degrees.deg2rad().cos(), degrees.deg2rad().sin()))
 def cosine_and_sine(degrees: Array) -> tuple[Array, Array]:
     """cos and sin of an angle in degrees, exact at multiples of 90; |degrees| < 10⁹."""
     t = degrees * (1 / 90) + MAGIC
@@ -210,6 +248,7 @@ def angle_in_degrees(x: Array, y: Array) -> Array:
     return where((y < 0.0) & (angle > 0.0), 360.0 - angle, angle)
 
 
+@differentiable(lambda x: x.lgamma())
 def log_gamma(x: Array) -> Array:
     """ln Γ(x) of x > 0: the recurrence up to 10, and Stirling's series from there."""
     product = x * 0.0 + 1.0

@@ -8,6 +8,7 @@ from droulette.physics.amplitudes import convergence_and_shear
 from droulette.physics.arrays import Array, is_numpy, like, namespace
 from droulette.physics.batches import take
 from droulette.physics.elementary import where
+from droulette.physics.engines import compiled
 from droulette.physics.lenses import Lens
 
 ITERATIONS = 20_000
@@ -47,10 +48,9 @@ def _off_centre(lens: Lens, x: Array, y: Array) -> tuple[Array, Array]:
 def _settle(lens: Lens, x: Array, y: Array, eta_x: Array, eta_y: Array) -> tuple[Array, Array]:
     """Iterate from (x, y), each row until it moves by no more than SETTLED."""
     if is_numpy(x):
-        from droulette.physics import kernels
-
-        if (compiled := kernels.compile_lens(lens)) is not None:
-            return kernels.settle(compiled, x, y, eta_x, eta_y, ITERATIONS, SETTLED)
+        xi = compiled.settle(lens, np.stack([x, y]), np.stack([eta_x, eta_y]), ITERATIONS, SETTLED)
+        if xi is not None:
+            return xi[0], xi[1]
     active = namespace(x).arange(len(x), **like(x))
     for iteration in range(ITERATIONS):
         # One in 5,000 clusters of point masses steps to and fro between two points for ever: half steps end that.

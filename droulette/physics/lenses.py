@@ -1,9 +1,8 @@
 """Lens potentials. A lens is its potential ψ(x, y); whatever else is asked of it follows from that.
 
 Each is a frozen dataclass whose fields are (B,) arrays, in the order in which a cluster string lists them, with a
-`potential`, and stands in `LENSES`; the folder `own` is for yours. A closed `deflection` makes it faster, a `curvature`
-bound lets the renderer skip what stays black; neither is needed. Where both are functions of numbers that are
-made once a row (`constants`), as they are below, `kernels.py` can compile them.
+`potential`, and stands in `LENSES`; the folder `own` is for yours. A closed `deflection` and a closed `curvature` bound
+are faster than those that follow from the potential; neither is needed.
 """
 
 from __future__ import annotations
@@ -11,9 +10,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from droulette.physics import elementary
 from droulette.physics.arrays import Array
 from droulette.physics.elementary import atan_ratio, atanh_ratio, cosine_and_sine, where
+from droulette.physics.intervals import hessian_bound
 from droulette.physics.series import Series, asinh, atan, log, sqrt
 
 TINY = 1e-300  # px²: makes 0/0 at the centre of an isothermal lens 0, the mean over the directions of approach
@@ -33,20 +32,24 @@ class Lens:
         return along_x.c[1] + x * 0.0, along_y.c[1] + x * 0.0  # arrays, where ψ does not depend on x or y too
 
     def curvature(self, x: Array, y: Array, distance: float) -> Array:
-        """An upper bound of the norm of ∂²ψ within `distance` px of (x, y); infinite where none is known."""
-        return (x + y) * 0.0 + math.inf
+        """An upper bound of the norm of ∂²ψ within `distance` px of (x, y), here by interval arithmetic."""
+        return hessian_bound(self.potential, x, y, distance)
+
+    def parts(self) -> list[tuple[Lens, Array, Array]]:
+        """The constituents that ψ is the sum of, each with the place (x, y) of its origin, (B,) px."""
+        raise NotImplementedError
 
     def centres(self) -> list[tuple[Array, Array]]:
         """Where ψ is singular: one (x, y) of (B,) arrays for each constituent."""
-        raise NotImplementedError
+        return [(x, y) for _, x, y in self.parts()]
 
 
 class CentredLens(Lens):
     """A lens whose one centre is its origin."""
 
-    def centres(self) -> list[tuple[Array, Array]]:
+    def parts(self) -> list[tuple[Lens, Array, Array]]:
         zero = self.einstein_radius * 0.0
-        return [(zero, zero)]
+        return [(self, zero, zero)]
 
 
 @dataclass(frozen=True)
@@ -55,28 +58,17 @@ class PointMass(CentredLens):
 
     einstein_radius: Array
 
-    @property
-    def constants(self) -> tuple[Array, ...]:
-        return (self.einstein_radius**2,)
-
     def potential(self, x, y):
         return self.einstein_radius**2 * 0.5 * log(x * x + y * y)
 
     def deflection(self, x: Array, y: Array) -> tuple[Array, Array]:
-        return point_mass_deflection(x, y, *self.constants)
+        # At the mass itself infinity times 0 gives NaN: a ray that does not pass is drawn black.
+        scale = self.einstein_radius**2 / (x * x + y * y)
+        return scale * x, scale * y
 
     def curvature(self, x: Array, y: Array, distance: float) -> Array:
-        return point_mass_curvature(x, y, distance, *self.constants)
-
-
-def point_mass_deflection(x, y, square):
-    scale = square / (x * x + y * y)  # infinite at the mass itself, times 0: NaN, for a ray that does not pass
-    return scale * x, scale * y
-
-
-def point_mass_curvature(x, y, distance, square):
-    nearest = elementary.sqrt(x * x + y * y) - distance
-    return where(nearest > 0.0, square / (nearest * nearest), math.inf)
+        nearest = sqrt(x * x + y * y) - distance
+        return where(nearest > 0.0, self.einstein_radius**2 / (nearest * nearest), math.inf)
 
 
 @dataclass(frozen=True)
@@ -85,28 +77,16 @@ class SIS(CentredLens):
 
     einstein_radius: Array
 
-    @property
-    def constants(self) -> tuple[Array, ...]:
-        return (self.einstein_radius,)
-
     def potential(self, x, y):
         return self.einstein_radius * sqrt(x * x + y * y)
 
     def deflection(self, x: Array, y: Array) -> tuple[Array, Array]:
-        return sis_deflection(x, y, *self.constants)
+        scale = self.einstein_radius / sqrt(x * x + y * y + TINY)
+        return scale * x, scale * y
 
     def curvature(self, x: Array, y: Array, distance: float) -> Array:
-        return sis_curvature(x, y, distance, *self.constants)
-
-
-def sis_deflection(x, y, einstein_radius):
-    scale = einstein_radius / elementary.sqrt(x * x + y * y + TINY)
-    return scale * x, scale * y
-
-
-def sis_curvature(x, y, distance, einstein_radius):
-    nearest = elementary.sqrt(x * x + y * y) - distance
-    return where(nearest > 0.0, einstein_radius / nearest, math.inf)
+        nearest = sqrt(x * x + y * y) - distance
+        return where(nearest > 0.0, self.einstein_radius / nearest, math.inf)
 
 
 @dataclass(frozen=True)
@@ -130,16 +110,12 @@ class SIE(CentredLens):
         # Flatter, f′ would round to 1 and atanh to infinity.
         f = where(self.axis_ratio < 1e-6, 1e-6, self.axis_ratio)
         # At f = 1 the formula is 0/0; the floor gives its limit, the SIS, to the last digit.
-        f_prime = elementary.sqrt((1 - f) * (1 + f))
+        f_prime = sqrt((1 - f) * (1 + f))
         f_prime = where(f_prime < 1e-8, 1e-8, f_prime)
         cos, sin = cosine_and_sine(self.orientation)
-        scale = self.einstein_radius * elementary.sqrt(f) / f_prime
+        scale = self.einstein_radius * sqrt(f) / f_prime
         for name, value in {"f": f, "f_prime": f_prime, "scale": scale, "cos": cos, "sin": sin}.items():
             object.__setattr__(self, name, value)
-
-    @property
-    def constants(self) -> tuple[Array, ...]:
-        return self.f, self.f_prime, self.scale, self.cos, self.sin
 
     def potential(self, x, y):
         u, v = x * self.cos + y * self.sin, y * self.cos - x * self.sin
@@ -148,30 +124,19 @@ class SIE(CentredLens):
         return (u * asinh(u / radius * (self.f_prime / self.f)) + v * atan(v / q * self.f_prime)) * self.scale
 
     def deflection(self, x: Array, y: Array) -> tuple[Array, Array]:
-        return sie_deflection(x, y, *self.constants)
+        # ψ is homogeneous of degree 1, so that the two terms of the potential are u ∂ψ/∂u and v ∂ψ/∂v.
+        u, v = x * self.cos + y * self.sin, y * self.cos - x * self.sin
+        w = v * self.f
+        q = sqrt(u * u + w * w + TINY)
+        along_u = self.scale * atanh_ratio(self.f_prime * u, q)
+        along_v = self.scale * atan_ratio(self.f_prime * v, q)
+        return along_u * self.cos - along_v * self.sin, along_u * self.sin + along_v * self.cos
 
     def curvature(self, x: Array, y: Array, distance: float) -> Array:
-        return sie_curvature(x, y, distance, *self.constants)
-
-
-def sie_deflection(x, y, f, f_prime, scale, cos, sin):
-    """ψ is homogeneous of degree 1, so that the two terms of the potential are u ∂ψ/∂u and v ∂ψ/∂v."""
-    u, v, q = sie_frame(x, y, f, cos, sin)
-    along_u, along_v = scale * atanh_ratio(f_prime * u, q), scale * atan_ratio(f_prime * v, q)
-    return along_u * cos - along_v * sin, along_u * sin + along_v * cos
-
-
-def sie_frame(x, y, f, cos, sin):
-    u, v = x * cos + y * sin, y * cos - x * sin
-    w = v * f
-    return u, v, elementary.sqrt(u * u + w * w + TINY)
-
-
-def sie_curvature(x, y, distance, f, f_prime, scale, cos, sin):
-    """The eigenvalues of ∂²ψ are 0 and 2κ = θ_E √f / q, and q changes by at most a pixel per pixel."""
-    u, w = x * cos + y * sin, (y * cos - x * sin) * f
-    nearest = elementary.sqrt(u * u + w * w) - distance
-    return where(nearest > 0.0, scale * f_prime / nearest, math.inf)
+        # The eigenvalues of ∂²ψ are 0 and 2κ = θ_E √f / q, and q changes by at most a pixel per pixel.
+        u, w = x * self.cos + y * self.sin, (y * self.cos - x * self.sin) * self.f
+        nearest = sqrt(u * u + w * w) - distance
+        return where(nearest > 0.0, self.scale * self.f_prime / nearest, math.inf)
 
 
 @dataclass(frozen=True)
@@ -182,27 +147,27 @@ class Cluster(Lens):
     x: tuple[Array, ...]
     y: tuple[Array, ...]
 
+    def parts(self) -> list[tuple[Lens, Array, Array]]:
+        return list(zip(self.lenses, self.x, self.y, strict=True))
+
     def potential(self, x, y):
         total = 0.0
-        for lens, cx, cy in zip(self.lenses, self.x, self.y, strict=True):
+        for lens, cx, cy in self.parts():
             total = lens.potential(x - cx, y - cy) + total
         return total
 
     def deflection(self, x: Array, y: Array) -> tuple[Array, Array]:
         total_x, total_y = 0.0, 0.0
-        for lens, cx, cy in zip(self.lenses, self.x, self.y, strict=True):
+        for lens, cx, cy in self.parts():
             dx, dy = lens.deflection(x - cx, y - cy)
             total_x, total_y = dx + total_x, dy + total_y
         return total_x, total_y
 
     def curvature(self, x: Array, y: Array, distance: float) -> Array:
         total = 0.0
-        for lens, cx, cy in zip(self.lenses, self.x, self.y, strict=True):
+        for lens, cx, cy in self.parts():
             total = lens.curvature(x - cx, y - cy, distance) + total
         return total
-
-    def centres(self) -> list[tuple[Array, Array]]:
-        return list(zip(self.x, self.y, strict=True))
 
 
 LENSES: dict[str, type[Lens]] = {"PM": PointMass, "PointMass": PointMass, "SIS": SIS, "SIE": SIE}

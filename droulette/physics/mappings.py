@@ -6,6 +6,7 @@ Each mapping takes image-plane points (x, y) to their offset from the source cen
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from droulette.physics.amplitudes import orders
@@ -23,13 +24,13 @@ class Mapping:
         """An upper bound of |offset(p) − offset(q)| / |p − q| within `distance` px of (x, y)."""
         raise NotImplementedError
 
-    def visible(self, x: Array, y: Array) -> Array | None:
-        """Where the picture is drawn at all; None for everywhere."""
-        return None
+    def shown(self, levels: Array, x: Array, y: Array) -> Array:
+        """The grey levels of the points (x, y), 0 where nothing is to be drawn."""
+        return levels
 
-    def singular(self, x: Array, y: Array) -> Array | None:
-        """Points where the offset has no single value; None where there are none."""
-        return None
+    def singular_points(self) -> list[tuple[Array, Array]]:
+        """Where the offset has no single value: (x, y) of (B,) arrays."""
+        return []
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,8 @@ class Raytrace(Mapping):
     def stretch(self, x: Array, y: Array, distance: float) -> Array:
         return 1 + self.lens.curvature(x, y, distance)
 
-    def singular(self, x: Array, y: Array) -> Array | None:
-        found = False
-        for cx, cy in self.lens.centres():
-            found = ((x == cx) & (y == cy)) | found
-        return found
+    def singular_points(self) -> list[tuple[Array, Array]]:
+        return self.lens.centres()
 
 
 @dataclass(frozen=True)
@@ -97,23 +95,19 @@ class Roulette(Mapping):
     def stretch(self, x: Array, y: Array, distance: float) -> Array:
         # Σ |coefficient| × the largest value of the monomial's derivative within the distance.
         x, y = abs(x - self.xi_x) + distance, abs(y - self.xi_y) + distance
-        total = 0.0
-        for poly in (self.px, self.py):
-            for k, row in enumerate(poly):
-                for j, c in enumerate(row):
-                    if j:
-                        total = total + abs(c) * j * x ** (j - 1) * y**k
-                    if k:
-                        total = total + abs(c) * k * x**j * y ** (k - 1)
-        return total
+        size = len(self.px)
+        sums = [[abs(self.px[k][j]) + abs(self.py[k][j]) for j in range(size - k)] for k in range(size)]
+        along_x = [[c * j for j, c in enumerate(row)][1:] for row in sums[:-1]]
+        along_y = [[c * k for c in row] for k, row in enumerate(sums)][1:]
+        return _horner(along_x, x, y) + _horner(along_y, x, y)
 
-    def visible(self, x: Array, y: Array) -> Array | None:
+    def shown(self, levels: Array, x: Array, y: Array) -> Array:
         if self.mask_radius is None:
-            return None
-        return (x - self.xi_x) ** 2 + (y - self.xi_y) ** 2 < self.mask_radius**2
+            return levels
+        return where((x - self.xi_x) ** 2 + (y - self.xi_y) ** 2 < self.mask_radius**2, levels, 0.0)
 
 
-def _horner(poly: tuple[tuple[Array, ...], ...], x: Array, y: Array) -> Array:
+def _horner(poly: Sequence[Sequence[Array]], x: Array, y: Array) -> Array:
     """Σ p[k][j] x^j y^k. On a tile x is a row and y a column, so the inner sums cost a row only."""
     total: Array | float = 0.0
     for row in reversed(poly):

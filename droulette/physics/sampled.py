@@ -83,6 +83,9 @@ class Sampled(Lens):
         xs, ys = zip(*lens.centres(), strict=True)
         return cls(rows, tuple(xs), tuple(ys), PotentialMap(take(lens, rows, 2), count, size))
 
+    def parts(self) -> list[tuple[Lens, float, float]]:
+        return [(self, 0.0, 0.0)]
+
     def centres(self) -> list[tuple[Array, Array]]:
         return list(zip(self.centre_x, self.centre_y, strict=True))
 

@@ -11,10 +11,26 @@ from droulette.physics import elementary
 from droulette.physics.arrays import Array
 
 
-class Series:
-    """Coefficients c[0]…c[order], arrays of one shape, or 0.0 where a coefficient is 0 for all."""
+class Algebra:
+    """Numbers with +, −, ×, ÷ and functions of their own: what formulas take in place of arrays."""
 
-    __array_ufunc__ = None  # NumPy leaves `array * series` to us
+    __array_ufunc__ = None  # NumPy leaves `array * number` to us
+
+    def __radd__(self, other):
+        return self + other
+
+    def __sub__(self, other):
+        return self + (-other)
+
+    def __rsub__(self, other):
+        return -self + other
+
+    def __rmul__(self, other):
+        return self * other
+
+
+class Series(Algebra):
+    """Coefficients c[0]…c[order], arrays of one shape, or 0.0 where a coefficient is 0 for all."""
 
     def __init__(self, coefficients: list[Array]) -> None:
         self.c = coefficients
@@ -32,20 +48,10 @@ class Series:
             return Series([a + b for a, b in zip(self.c, other.c, strict=True)])
         return Series([self.c[0] + other, *self.c[1:]])
 
-    __radd__ = __add__
-
-    def __sub__(self, other: Series | Array | float) -> Series:
-        return self + (-other)
-
-    def __rsub__(self, other: Array | float) -> Series:
-        return -self + other
-
     def __mul__(self, other: Series | Array | float) -> Series:
         if not isinstance(other, Series):
             return Series([a if _is_zero(a) else a * other for a in self.c])
         return Series([_convolve(self.c, other.c, k, 0, k) for k in range(len(self.c))])
-
-    __rmul__ = __mul__
 
     def __truediv__(self, other: Series | Array | float) -> Series:
         if not isinstance(other, Series):
@@ -59,19 +65,19 @@ class Series:
         return Series([other, *[0.0] * (len(self.c) - 1)]) / self
 
     def sqrt(self) -> Series:
-        a, s = self.c, [elementary.sqrt(self.c[0])]
+        a, s = self.c, [sqrt(self.c[0])]
         for k in range(1, len(a)):
             s.append((a[k] - _convolve(s, s, k, 1, k - 1)) / (2 * s[0]))
         return Series(s)
 
     def log(self) -> Series:
-        return self._integrate_over(self, elementary.log(self.c[0]))
+        return self._integrate_over(self, log(self.c[0]))
 
     def atan(self) -> Series:
-        return self._integrate_over(1 + self * self, elementary.atan(self.c[0]))
+        return self._integrate_over(1 + self * self, atan(self.c[0]))
 
     def asinh(self) -> Series:
-        return self._integrate_over((1 + self * self).sqrt(), elementary.asinh(self.c[0]))
+        return self._integrate_over((1 + self * self).sqrt(), asinh(self.c[0]))
 
     def _integrate_over(self, denominator: Series, start: Array) -> Series:
         """The w with w(0) = start and w′ = self′ / denominator."""
@@ -97,16 +103,16 @@ def _is_zero(coefficient: Array | float) -> bool:
 
 
 def sqrt(x):
-    return x.sqrt() if isinstance(x, Series) else elementary.sqrt(x)
+    return x.sqrt() if isinstance(x, Algebra) else elementary.sqrt(x)
 
 
 def log(x):
-    return x.log() if isinstance(x, Series) else elementary.log(x)
+    return x.log() if isinstance(x, Algebra) else elementary.log(x)
 
 
 def atan(x):
-    return x.atan() if isinstance(x, Series) else elementary.atan(x)
+    return x.atan() if isinstance(x, Algebra) else elementary.atan(x)
 
 
 def asinh(x):
-    return x.asinh() if isinstance(x, Series) else elementary.asinh(x)
+    return x.asinh() if isinstance(x, Algebra) else elementary.asinh(x)

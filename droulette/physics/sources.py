@@ -1,8 +1,7 @@
 """Source brightness in grey levels as a function of the offset (dx, dy) from the source centre, in px.
 
 Values are not clipped here: the renderer clips them to 0…255. Parameters are (B, …) arrays. A source is a
-frozen dataclass with `brightness` and `extent`, and stands in `SOURCES`; the folder `own` is for yours. As in
-`lenses.py`, one whose brightness is a function of `constants` can be compiled by `kernels.py`.
+frozen dataclass with `brightness` and `extent`, and stands in `SOURCES`; the folder `own` is for yours.
 """
 
 from __future__ import annotations
@@ -15,6 +14,10 @@ from droulette.physics.elementary import cosine_and_sine, exp, log, log_gamma, s
 
 
 class Source:
+    def parts(self) -> list[tuple[Source, Array | float, Array | float]]:
+        """The sources that this one is the sum of, each with its place (x, y) about the common centre, (B,) px."""
+        return [(self, 0.0, 0.0)]
+
     def brightness(self, dx: Array, dy: Array) -> Array:
         raise NotImplementedError
 
@@ -35,19 +38,11 @@ class Spherical(Source):
 
     sigma: Array
 
-    @property
-    def constants(self) -> tuple[Array, ...]:
-        return (-0.5 / self.sigma**2,)
-
     def brightness(self, dx: Array, dy: Array) -> Array:
-        return spherical_brightness(dx, dy, *self.constants)
+        return 255.0 * exp((dx * dx + dy * dy) * (-0.5 / self.sigma**2))
 
     def extent(self, threshold: float) -> Array:
         return self.sigma * math.sqrt(2 * math.log(255 / threshold))
-
-
-def spherical_brightness(dx, dy, fall):
-    return 255.0 * exp((dx * dx + dy * dy) * fall)
 
 
 @dataclass(frozen=True)
@@ -64,20 +59,12 @@ class Ellipsoid(Source):
         cos, sin = cosine_and_sine(self.theta)
         _derive(self, cos=cos, sin=sin)
 
-    @property
-    def constants(self) -> tuple[Array, ...]:
-        return -0.5 / self.sigma**2, -0.5 / self.sigma2**2, self.cos, self.sin
-
     def brightness(self, dx: Array, dy: Array) -> Array:
-        return ellipsoid_brightness(dx, dy, *self.constants)
+        u, v = dx * self.cos + dy * self.sin, dy * self.cos - dx * self.sin
+        return 255.0 * exp(u * u * (-0.5 / self.sigma**2) + v * v * (-0.5 / self.sigma2**2))
 
     def extent(self, threshold: float) -> Array:
         return where(self.sigma > self.sigma2, self.sigma, self.sigma2) * math.sqrt(2 * math.log(255 / threshold))
-
-
-def ellipsoid_brightness(dx, dy, fall, fall2, cos, sin):
-    u, v = dx * cos + dy * sin, dy * cos - dx * sin
-    return 255.0 * exp(u * u * fall + v * v * fall2)
 
 
 class _Sersic(Source):
@@ -92,19 +79,13 @@ class _Sersic(Source):
         log_i = log(1000 * self.luminosity / (2 * math.pi * area * n)) + 2 * n * log(b) - b - log_gamma(2 * n)
         return {"peak": log_i + b, "bend": log(b), "power": 0.5 / n}
 
+    def _light(self, rho2: Array) -> Array:
+        return exp(self.peak - exp(self.bend + self.power * log(rho2)))
+
     def _reach(self, threshold: float) -> Array:
         """The ρ beyond which the brightness is below threshold."""
         above = self.peak - math.log(threshold)
         return where(above > 0.0, exp((0.5 / self.power) * (log(abs(above) + 1e-300) - self.bend)), 0.0)
-
-
-def sersic_logarithm(rho2, bend, power):
-    """ln(b ρ^{1/n})."""
-    return bend + power * log(rho2)
-
-
-def sersic_exponent(logarithm, peak):
-    return peak - exp(logarithm)
 
 
 @dataclass(frozen=True)
@@ -121,19 +102,11 @@ class SersicSphere(_Sersic):
     def __post_init__(self) -> None:
         _derive(self, **self._profile(self.sigma**2))
 
-    @property
-    def constants(self) -> tuple[Array, ...]:
-        return 1.0 / self.sigma**2, self.peak, self.bend, self.power
-
     def brightness(self, dx: Array, dy: Array) -> Array:
-        return sersic_sphere_brightness(dx, dy, *self.constants)
+        return self._light((dx * dx + dy * dy) * (1.0 / self.sigma**2))
 
     def extent(self, threshold: float) -> Array:
         return self.sigma * self._reach(threshold)
-
-
-def sersic_sphere_brightness(dx, dy, area, peak, bend, power):
-    return exp(sersic_exponent(sersic_logarithm((dx * dx + dy * dy) * area, bend, power), peak))
 
 
 @dataclass(frozen=True)
@@ -155,20 +128,13 @@ class SersicEllipsoid(_Sersic):
         cos, sin = cosine_and_sine(self.theta)
         _derive(self, cos=cos, sin=sin, **self._profile(self.sigma * self.sigma2))
 
-    @property
-    def constants(self) -> tuple[Array, ...]:
-        return 1.0 / self.sigma2, 1.0 / self.sigma, self.cos, self.sin, self.peak, self.bend, self.power
-
     def brightness(self, dx: Array, dy: Array) -> Array:
-        return sersic_ellipsoid_brightness(dx, dy, *self.constants)
+        u = (dx * self.cos + dy * self.sin) * (1.0 / self.sigma2)
+        v = (dy * self.cos - dx * self.sin) * (1.0 / self.sigma)
+        return self._light(u * u + v * v)
 
     def extent(self, threshold: float) -> Array:
         return where(self.sigma > self.sigma2, self.sigma, self.sigma2) * self._reach(threshold)
-
-
-def sersic_ellipsoid_brightness(dx, dy, per_sigma2, per_sigma, cos, sin, peak, bend, power):
-    u, v = (dx * cos + dy * sin) * per_sigma2, (dy * cos - dx * sin) * per_sigma
-    return exp(sersic_exponent(sersic_logarithm(u * u + v * v, bend, power), peak))
 
 
 @dataclass(frozen=True)
@@ -188,12 +154,21 @@ class Triangle(Source):
         cos, sin = cosine_and_sine(self.theta)
         _derive(self, cos=cos, sin=sin)
 
-    @property
-    def constants(self) -> tuple[Array, ...]:
-        return self.sigma, self.cos, self.sin
-
     def brightness(self, dx: Array, dy: Array) -> Array:
-        return triangle_brightness(dx, dy, *self.constants)
+        u, v = dx * self.cos + dy * self.sin, dy * self.cos - dx * self.sin
+        grey = where(self._on_edge(u, v, 1.0, 0.0, -0.5, ROOT_3_4), 57.0, u * 0.0)
+        grey = where(self._on_edge(u, v, -0.5, ROOT_3_4, -0.5, -ROOT_3_4), 113.0, grey)
+        return where(self._on_edge(u, v, -0.5, -ROOT_3_4, 1.0, 0.0), 22.0, grey)  # the later edge lies on top
+
+    def _on_edge(self, u: Array, v: Array, start_x: float, start_y: float, end_x: float, end_y: float) -> Array:
+        """Whether (u, v) is within HALF_WIDTH of the edge between two corners, given on the unit circle."""
+        ax, ay = self.sigma * start_x, self.sigma * start_y
+        ex, ey = self.sigma * end_x - ax, self.sigma * end_y - ay
+        along = ((u - ax) * ex + (v - ay) * ey) / (ex * ex + ey * ey)
+        along = where(along < 0.0, 0.0, along)
+        along = where(along > 1.0, 1.0, along)
+        across_x, across_y = u - ax - along * ex, v - ay - along * ey
+        return across_x * across_x + across_y * across_y <= HALF_WIDTH * HALF_WIDTH
 
     def extent(self, threshold: float) -> Array:
         return self.sigma + HALF_WIDTH
@@ -201,24 +176,6 @@ class Triangle(Source):
 
 HALF_WIDTH = 1.5  # px, of a triangle's line
 ROOT_3_4 = math.sqrt(3) / 2
-
-
-def triangle_brightness(dx, dy, sigma, cos, sin):
-    u, v = dx * cos + dy * sin, dy * cos - dx * sin
-    first = where(on_line(u, v, sigma, 1.0, 0.0, -0.5, ROOT_3_4), 57.0, u * 0.0)
-    second = where(on_line(u, v, sigma, -0.5, ROOT_3_4, -0.5, -ROOT_3_4), 113.0, first)
-    return where(on_line(u, v, sigma, -0.5, -ROOT_3_4, 1.0, 0.0), 22.0, second)  # the later line lies on top
-
-
-def on_line(u, v, sigma, start_x, start_y, end_x, end_y):
-    """Whether (u, v) is within HALF_WIDTH of the edge between two corners, given on the unit circle."""
-    ax, ay = sigma * start_x, sigma * start_y
-    ex, ey = sigma * end_x - ax, sigma * end_y - ay
-    along = ((u - ax) * ex + (v - ay) * ey) / (ex * ex + ey * ey)
-    along = where(along < 0.0, 0.0, along)
-    along = where(along > 1.0, 1.0, along)
-    across_x, across_y = u - ax - along * ex, v - ay - along * ey
-    return across_x * across_x + across_y * across_y <= HALF_WIDTH * HALF_WIDTH
 
 
 class Picture:
@@ -278,15 +235,18 @@ class Constellation(Source):
     x: tuple[Array, ...]
     y: tuple[Array, ...]
 
+    def parts(self) -> list[tuple[Source, Array, Array]]:
+        return list(zip(self.sources, self.x, self.y, strict=True))
+
     def brightness(self, dx: Array, dy: Array) -> Array:
         total = 0.0
-        for source, cx, cy in zip(self.sources, self.x, self.y, strict=True):
+        for source, cx, cy in self.parts():
             total = clipped(source.brightness(dx - cx, dy - cy)) + total
         return total
 
     def extent(self, threshold: float) -> Array:
         furthest = 0.0
-        for source, cx, cy in zip(self.sources, self.x, self.y, strict=True):
+        for source, cx, cy in self.parts():
             reach = source.extent(threshold / len(self.sources)) + sqrt(cx * cx + cy * cy)
             furthest = where(reach > furthest, reach, furthest)
         return furthest

@@ -11,7 +11,6 @@ import pandas as pd
 
 from droulette import files
 from droulette.devices import cores
-from droulette.physics import kernels
 from droulette.pipeline.generate import Drawing, generate_chunks
 
 SAMPLE = 512  # rows
@@ -82,8 +81,6 @@ def estimate(
     to be written. begin: when this run began, by time.perf_counter(). The rest: as for `generate_chunks`.
     """
     options = {"name": name, "workers": workers, "device": device}
-    if device == "cpu":
-        kernels.prepare(rows)
     first = sample.head(FIRST)
     list(generate_chunks([first], drawing, Counting(storage) if kept["pictures"] else None, **options))
     ready = time.perf_counter()

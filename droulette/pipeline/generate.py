@@ -227,10 +227,7 @@ class _Chunk:
         return self._prepared(Roulette.from_amplitudes(*xi, alpha, beta, self.drawing.nterms, radius), source)
 
     def _prepared(self, mapping: Mapping, source: Source) -> Scene:
-        scene = Scene(mapping, source)
-        if self.device == "cpu":
-            _ = scene.table  # made here, before several threads want it
-        return scene
+        return Scene(mapping, source)
 
     def _draw(self, scene: Scene | Future[Scene], rows: np.ndarray, part: slice, centred: Event) -> None:
         """Pictures of a part of the scenes, which has those rows, and centres of light: what is wanted of them."""

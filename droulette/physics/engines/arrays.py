@@ -1,0 +1,96 @@
+"""Pictures by array operations, of NumPy and PyTorch: the reference, and what runs on CUDA (`cuda.py` compiles it).
+
+A picture is divided into tiles. Those that may be lit are drawn, many at once, of all pictures.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from droulette.physics.arrays import Array, like, namespace, on_a_card
+from droulette.physics.batches import take, taker
+from droulette.physics.elementary import rint
+from droulette.physics.scene import DARKEST, TILE, Sampling, Scene, grey, grey_of_hits, may_be_lit, reach, source_pixel
+
+TILES_AT_ONCE = 192  # fewer cost more in calls than they save in cache
+TILES_ON_A_CARD = 16384  # fewer take it less time than their call takes Python
+
+
+def render(scene: Scene, sampling: Sampling, size: int, centre_x: Array, centre_y: Array) -> Array:
+    """(B, size, size) uint8."""
+    count, xp = math.ceil(size / TILE), namespace(centre_x)
+    shape = (len(centre_x), count, TILE, count, TILE)
+    picture = xp.zeros(shape, dtype=xp.uint8, **like(centre_x))
+    for row, down, across, levels in _tiles(scene, sampling, size, centre_x, centre_y):
+        picture[row, down, :, across, :] = xp.astype(levels, xp.uint8)
+    return picture.reshape(len(centre_x), count * TILE, count * TILE)[:, :size, :size]
+
+
+def sums_of_light(scene: Scene, sampling: Sampling, size: int) -> tuple[Array, Array, Array]:
+    """(B,) each: the grey levels' sum over the picture, and their sums times column and row of the pixel."""
+    zero = scene.source.extent(DARKEST) * 0.0
+    xp = namespace(zero)
+    totals = [zero, zero, zero]
+    step = xp.arange(TILE, dtype=xp.float64, **like(zero))
+    for row, down, across, levels in _tiles(scene, sampling, size, zero, zero):
+        i, j = (down * TILE)[:, None] + step, (across * TILE)[:, None] + step
+        levels = levels * ((i < size)[:, :, None] & (j < size)[:, None, :])
+        columns, lines = xp.sum(levels, axis=1), xp.sum(levels, axis=2)
+        sums = xp.sum(columns, axis=1), xp.sum(columns * j, axis=1), xp.sum(lines * i, axis=1)
+        of_row = [xp.bincount(row, weights=part, minlength=len(zero)) for part in sums]
+        totals = [total + part for total, part in zip(totals, of_row, strict=True)]
+    return tuple(totals)
+
+
+def _tiles(
+    scene: Scene, sampling: Sampling, size: int, centre_x: Array, centre_y: Array
+) -> Iterator[tuple[Array, Array, Array, Array]]:
+    """The tiles that may hold light: (row, tile down, tile across), (K,) each, and (K, TILE, TILE) grey levels."""
+    xp = namespace(centre_x)
+    step = xp.arange(TILE, dtype=xp.float64, **like(centre_x))
+    with np.errstate(all="ignore"):
+        row, down, across = xp.nonzero(lit_tiles(scene, sampling, size, centre_x, centre_y))
+        pick = taker(scene)
+        at_once = TILES_ON_A_CARD if on_a_card(row) else TILES_AT_ONCE
+        for start in range(0, len(row), at_once):
+            part = slice(start, start + at_once)
+            rows = row[part]
+            left = (across[part] * TILE - size / 2 + centre_x[rows])[:, None, None]
+            top = (size / 2 - down[part] * TILE + centre_y[rows])[:, None, None]
+            levels = mean_levels(pick(rows, 2), sampling, left + step, top - step[:, None])
+            yield rows, down[part], across[part], levels
+
+
+def lit_tiles(scene: Scene, sampling: Sampling, size: int, centre_x: Array, centre_y: Array) -> Array:
+    """(B, tiles down, tiles across): which tiles may hold light."""
+    xp, count = namespace(centre_x), math.ceil(size / TILE)
+    middle = xp.arange(count, dtype=xp.float64, **like(centre_x)) * TILE + (TILE - 1) / 2
+    x = (middle - size / 2 + centre_x[:, None])[:, None, :]
+    y = (size / 2 - middle + centre_y[:, None])[:, :, None]
+    scene, distance = take(scene, slice(None), trailing=2), reach(TILE)
+    dx, dy = scene.mapping.offset(x, y)
+    extent = scene.source.extent(DARKEST) + sampling.margin
+    return may_be_lit(dx, dy, scene.mapping.stretch(x, y, distance), extent, distance)
+
+
+def mean_levels(scene: Scene, sampling: Sampling, x: Array, y: Array) -> Array:
+    """Whole grey levels of pixels whose middles are (x, y): the mean of their rays."""
+    total = 0.0
+    for sub_y in sampling.rays:
+        for sub_x in sampling.rays:
+            total = levels_at(scene, sampling, x + sub_x, y - sub_y) + total
+    return rint(total / sampling.supersampling**2)
+
+
+def levels_at(scene: Scene, sampling: Sampling, x: Array, y: Array) -> Array:
+    """Grey levels 0…255, not rounded but for "nearest", at the points (x, y)."""
+    dx, dy = scene.mapping.offset(x, y)
+    if not sampling.nearest:
+        return scene.mapping.shown(grey(scene.source.brightness(dx, dy)), x, y)
+    dx, dy, hit = source_pixel(dx, dy, sampling.canvas)
+    for cx, cy in scene.mapping.singular_points():  # CosmoSim draws a lens centre black
+        hit = hit & ~((x == cx) & (y == cy))
+    return scene.mapping.shown(grey_of_hits(scene.source.brightness(dx, dy), hit), x, y)

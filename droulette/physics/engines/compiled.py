@@ -1,0 +1,64 @@
+"""Pictures by compiled loops, on the processor; see `loops.draw`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from droulette.physics.engines import machine
+from droulette.physics.engines.formulas import WIDTH
+from droulette.physics.engines.programs import Program, of_lens
+from droulette.physics.lenses import Lens
+from droulette.physics.scene import SQUARE, TILE, Sampling
+
+
+def render(program: Program, sampling: Sampling, size: int, centres: np.ndarray, rows: range) -> np.ndarray:
+    """(B, size, size) uint8 of those rows of the scenes. centres: (2, B) px."""
+    pictures = np.zeros((len(rows), size, size), np.uint8)
+    _draw(program, sampling, size, centres, rows, pictures, np.empty((0, 3)))
+    return pictures
+
+
+def sums_of_light(program: Program, sampling: Sampling, size: int, rows: range) -> np.ndarray:
+    """(3, B): the grey levels' sum over the picture, and their sums times column and row of the pixel."""
+    sums = np.zeros((len(rows), 3))
+    _draw(program, sampling, size, np.zeros((2, len(rows))), rows, None, sums)
+    return sums.T
+
+
+def _draw(program, sampling, size, centres, rows, pictures, sums) -> None:
+    rays = np.array(sampling.rays)
+    # Tiles are tested WIDTH or a whole row of them at a time, and each may leave four squares, beside a few that wait.
+    most_squares = (TILE // SQUARE) ** 2 * (max(WIDTH, size // TILE + 1) + 1)
+    squares = np.empty((2, most_squares), np.int64)
+    work = _buffer(program.rows)
+    machine.function("draw")(
+        program.constants.ctypes.data, program.constants.shape[1], rows.start, len(rows),
+        *(word for steps in (program.tile_test, program.square_test, program.levels)
+          for word in (steps.ctypes.data, len(steps))),
+        rays.ctypes.data, len(rays), size, centres.ctypes.data, 0 if pictures is None else pictures.ctypes.data,
+        sums.ctypes.data, squares.ctypes.data, most_squares, work.ctypes.data, program.rows,
+    )  # fmt: skip
+
+
+def _buffer(rows: int) -> np.ndarray:
+    """(rows, WIDTH), at a multiple of 64 bytes, as long as a core's vectors."""
+    raw = np.zeros(rows * WIDTH + 8)
+    start = -raw.ctypes.data % 64 // 8
+    return raw[start : start + rows * WIDTH].reshape(rows, WIDTH)
+
+
+def settle(lens: Lens, xi: np.ndarray, eta: np.ndarray, iterations: int, settled: float) -> np.ndarray | None:
+    """Where the iteration ξ ← η + ∇ψ(ξ) comes to rest, from xi on; None where the lens cannot be compiled.
+
+    xi, eta: (2, B) px.
+    """
+    program = of_lens(lens, xi.shape[1])
+    if program is None:
+        return None
+    xi, eta, work = np.array(xi), np.ascontiguousarray(eta), _buffer(program.rows)
+    machine.function("settle")(
+        program.constants.ctypes.data, program.constants.shape[1], xi.shape[1],
+        program.levels.ctypes.data, len(program.levels), eta.ctypes.data, xi.ctypes.data,
+        iterations, np.float64(settled).view(np.int64).item(), work.ctypes.data, program.rows,
+    )  # fmt: skip
+    return xi

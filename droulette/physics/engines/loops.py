@@ -1,0 +1,269 @@
+"""The compiled loops, of Numba: whole pictures, a tile of pixels at a time, by a scene's program (`programs.py`).
+
+A picture is divided into tiles, and those that may be lit into quarters, squares. Those of these that may be lit are
+drawn, four at a time: WIDTH pixels, whose work buffer fits a core's own cache. The arithmetic of a pixel is all in the
+program's formulas; here are the loops around it.
+
+Arguments are addresses and whole numbers, so that other processes can call the machine code without Numba.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from droulette.physics.elementary import MAGIC
+from droulette.physics.engines.formulas import DX, DY, LEVEL, STRETCH, TOTAL, WIDTH, X, Y
+from droulette.physics.scene import SQUARE, TILE
+
+AREA = SQUARE * SQUARE
+BATCH = WIDTH // AREA  # squares that are drawn at once
+QUARTERS = (TILE // SQUARE) ** 2
+OPTIONS = {"nogil": True, "error_model": "numpy"}
+_inline = numba.njit(**OPTIONS)
+
+
+# ---------------------------------------------------------------- what Python has no word for
+
+
+def _cast(operation: str, to: types.Type):
+    @intrinsic
+    def cast(typing_context, x):
+        def generate(context, builder, signature, arguments):
+            return getattr(builder, operation)(arguments[0], context.get_value_type(to))
+
+        return to(x), generate
+
+    return cast
+
+
+to_int64, to_float64 = _cast("bitcast", types.int64), _cast("bitcast", types.float64)
+_floats, _wholes = (_cast("inttoptr", types.CPointer(kind)) for kind in (types.float64, types.int64))
+_bytes = _cast("inttoptr", types.CPointer(types.uint8))
+
+
+@intrinsic
+def _call(typing_context, address, constants, work):
+    """Call a formula's machine code; see `machine.function` for its first two arguments."""
+
+    def generate(context, builder, signature, arguments):
+        pointer, whole = ir.IntType(8).as_pointer(), ir.IntType(64)
+        kind = ir.FunctionType(ir.IntType(32), [pointer, pointer, whole, whole])
+        nothing = builder.bitcast(builder.alloca(whole), pointer)
+        builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), [nothing, nothing, *arguments[1:]])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), generate
+
+
+@_inline
+def numbers(address, rows, columns):
+    """The table of float64 at an address."""
+    return numba.carray(_floats(address), (rows, columns))
+
+
+# ---------------------------------------------------------------- programs
+
+
+@_inline
+def _run(steps, constants, work):
+    """Run a program, whose constants are at an address, on the work buffer at another one."""
+    for k in range(len(steps)):
+        _call(steps[k, 0], constants + 8 * steps[k, 1], work)
+
+
+@_inline
+def _reset(pixels):
+    for i in range(WIDTH):
+        pixels[DX, i] = pixels[DY, i] = pixels[LEVEL, i] = 0.0
+        pixels[STRETCH, i] = 1.0
+
+
+# ---------------------------------------------------------------- whole pictures
+
+
+@_inline
+def _keep_lit(steps, constants, work, rows, corner_x, corner_y, side, squares, start, end):
+    """Of the squares from `start` to `end`, keep those that may hold light, one after the other; give the new end.
+
+    squares: (2, n), column and line of each one's first pixel. corner_x, corner_y: the picture's first point.
+    """
+    pixels = numbers(work, rows, WIDTH)
+    middle = (side - 1) / 2
+    kept = start
+    for first in range(start, end, WIDTH):
+        count = min(WIDTH, end - first)
+        for k in range(count):
+            pixels[X, k] = corner_x + (squares[0, first + k] + middle)
+            pixels[Y, k] = corner_y - (squares[1, first + k] + middle)
+        _reset(pixels)
+        _run(steps, constants, work)
+        for k in range(count):
+            if pixels[LEVEL, k] > 0.0:
+                squares[0, kept], squares[1, kept] = squares[0, first + k], squares[1, first + k]
+                kept += 1
+    return kept
+
+
+@_inline
+def _paint(steps, constants, work, rows, corner_x, corner_y, squares, first, last, rays):
+    """Whole grey levels of BATCH squares, into the row TOTAL. In place of those that there are not is the last one."""
+    pixels = numbers(work, rows, WIDTH)
+    for i in range(WIDTH):
+        pixels[TOTAL, i] = 0.0
+    for sub_y in rays:
+        for sub_x in rays:
+            for k in range(BATCH):
+                column, line = squares[0, min(first + k, last)], squares[1, min(first + k, last)]
+                left, top = column // TILE * TILE + corner_x, corner_y - line // TILE * TILE
+                right, down = column % TILE, line % TILE
+                for i in range(AREA):
+                    pixels[X, k * AREA + i] = (left + (right + i % SQUARE)) + sub_x
+                    pixels[Y, k * AREA + i] = (top - (down + i // SQUARE)) - sub_y
+            _reset(pixels)
+            _run(steps, constants, work)
+            for i in range(WIDTH):
+                pixels[TOTAL, i] += pixels[LEVEL, i]
+    many = float(len(rays) ** 2)
+    for i in range(WIDTH):
+        pixels[TOTAL, i] = (pixels[TOTAL, i] / many + MAGIC) - MAGIC
+
+
+@_inline
+def _put(levels, column, line, picture):
+    """Copy a square's grey levels into its picture; what lies beyond the border is left out."""
+    size = len(picture)
+    columns, lines = min(SQUARE, size - column), min(SQUARE, size - line)
+    for i in range(lines):
+        if columns == SQUARE:  # the usual case, of a known length
+            for j in range(SQUARE):
+                picture[line + i, column + j] = np.uint8(levels[i * SQUARE + j])
+        else:
+            for j in range(columns):
+                picture[line + i, column + j] = np.uint8(levels[i * SQUARE + j])
+
+
+@_inline
+def _add_light(levels, column, line, size, sums):
+    """Add a square's light, and its light times column and line of each pixel, to the sums."""
+    columns, lines = min(SQUARE, size - column), min(SQUARE, size - line)
+    light = light_x = light_y = np.int32(0)
+    for i in range(AREA):
+        j, k = np.int32(i % SQUARE), np.int32(i // SQUARE)
+        level = np.int32(levels[i]) if (j < columns) & (k < lines) else np.int32(0)
+        light += level
+        light_x += level * j
+        light_y += level * k
+    sums[0] += light
+    sums[1] += light_x + light * column
+    sums[2] += light_y + light * line
+
+
+def draw(
+    constants, width, first_row, count, tile_test, tile_steps, square_test, square_steps, levels, level_steps,
+    rays, ray_count, size, centres, pictures, sums, squares, most_squares, work, rows,
+):  # fmt: skip
+    """Draw `count` pictures; or, where `pictures` is 0, add up the light of each.
+
+    constants: (n, width) float64, from whose `first_row` on are the scenes. tile_test, square_test, levels: the
+    program, (…_steps, 2) int64. rays: (ray_count,) float64. centres: (2, count) float64.
+    pictures: (count, size, size) uint8. sums: (count, 3) float64. squares: (2, most_squares) int64.
+    work: (rows, WIDTH) float64.
+    """
+    tile_program = numba.carray(_wholes(tile_test), (tile_steps, 2))
+    square_program = numba.carray(_wholes(square_test), (square_steps, 2))
+    level_program = numba.carray(_wholes(levels), (level_steps, 2))
+    ray_places = numbers(rays, 1, ray_count)[0]
+    middles, totals = numbers(centres, 2, count), numbers(sums, count, 3)
+    found = numba.carray(_wholes(squares), (2, most_squares))
+    pixels = numbers(work, rows, WIDTH)
+    across = -(-size // TILE)
+    band = max(1, WIDTH // across)  # rows of tiles that are tested together
+    for number in range(count):
+        row = constants + 8 * width * (first_row + number)
+        corner_x, corner_y = middles[0, number] - size / 2, middles[1, number] + size / 2
+        waiting = 0  # squares found further up, too few for a batch
+        for top in range(0, across, band):
+            tiles = 0
+            for down in range(top, min(top + band, across)):
+                for k in range(across):
+                    found[0, waiting + tiles], found[1, waiting + tiles] = k * TILE, down * TILE
+                    tiles += 1
+            end = _keep_lit(tile_program, row, work, rows, corner_x, corner_y, TILE, found, waiting, waiting + tiles)
+            lit = end - waiting
+            for k in range(lit - 1, -1, -1):  # from the last, since a tile's quarters take its place and three more
+                column, line = found[0, waiting + k], found[1, waiting + k]
+                for quarter in range(QUARTERS):
+                    found[0, waiting + QUARTERS * k + quarter] = column + quarter % 2 * SQUARE
+                    found[1, waiting + QUARTERS * k + quarter] = line + quarter // 2 * SQUARE
+            waiting = _keep_lit(
+                square_program, row, work, rows, corner_x, corner_y, SQUARE, found, waiting, waiting + QUARTERS * lit
+            )
+            last_band = top + band >= across
+            first = 0
+            while waiting - first >= BATCH or (last_band and waiting > first):
+                _paint(level_program, row, work, rows, corner_x, corner_y, found, first, waiting - 1, ray_places)
+                for k in range(min(BATCH, waiting - first)):
+                    square = pixels[TOTAL, k * AREA : (k + 1) * AREA]
+                    column, line = found[0, first + k], found[1, first + k]
+                    if pictures:
+                        picture = numba.carray(_bytes(pictures + number * size * size), (size, size))
+                        _put(square, column, line, picture)
+                    else:
+                        _add_light(square, column, line, size, totals[number])
+                first += BATCH
+            waiting = max(0, waiting - first)
+            for k in range(waiting):
+                found[0, k], found[1, k] = found[0, first + k], found[1, first + k]
+
+
+def settle(constants, width, count, deflection, steps, eta, xi, iterations, settled, work, rows):
+    """Iterate ξ ← η + ∇ψ(ξ) in place, each row until it moves by no more than `settled`.
+
+    constants, deflection: of a lens's program for one point, see `draw`. eta, xi: (2, count) float64.
+    settled: the bits of a float64.
+    """
+    program = numba.carray(_wholes(deflection), (steps, 2))
+    source, image, point = numbers(eta, 2, count), numbers(xi, 2, count), numbers(work, rows, WIDTH)
+    enough = to_float64(settled)
+    for row in range(count):
+        for iteration in range(iterations):
+            step = 1.0 if iteration < iterations // 2 else 0.5
+            point[X, 0], point[Y, 0] = image[0, row], image[1, row]
+            point[DX, 0] = point[DY, 0] = 0.0
+            _run(program, constants + 8 * width * row, work)
+            rx = image[0, row] - point[DX, 0] - source[0, row]
+            ry = image[1, row] - point[DY, 0] - source[1, row]
+            image[0, row] -= step * rx
+            image[1, row] -= step * ry
+            if not abs(rx) + abs(ry) > enough:
+                break
+
+
+# ---------------------------------------------------------------- compilation
+
+
+def compile_loop(name: str) -> str:
+    """LLVM's text of `draw` or `settle`."""
+    function = {"draw": draw, "settle": settle}[name]
+    return _text(name, function, function.__code__.co_argcount)
+
+
+def compile_formula(source: str) -> str:
+    """LLVM's text of a formula's loops, of `formulas.record`."""
+    scope = {"math": math, "np": np, "numbers": numbers, "to_int64": to_int64, "to_float64": to_float64}
+    exec(source, scope)
+    return _text("formula", scope["formula"], 2)
+
+
+def _text(name: str, function, arguments: int) -> str:
+    signature = (types.int64,) * arguments
+    compiled = numba.njit(**OPTIONS, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+    compiled.compile(signature)
+    long_name = compiled.overloads[signature].fndesc.llvm_func_name
+    return compiled.inspect_llvm(signature).replace(long_name, name)

@@ -1,0 +1,213 @@
+"""From scenes to programs for the compiled loops: which formulas run one after the other, and on which constants."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from droulette.physics.batches import leaves, rebuild, structure
+from droulette.physics.elementary import where
+from droulette.physics.engines import machine
+from droulette.physics.engines.formulas import DX, DY, HIT, LEVEL, STRETCH, WIDTH, Formula, NotAFormula, X, Y, record
+from droulette.physics.lenses import Lens
+from droulette.physics.mappings import Mapping, Raytrace
+from droulette.physics.scene import (
+    DARKEST,
+    SQUARE,
+    TILE,
+    Sampling,
+    Scene,
+    grey,
+    grey_of_hits,
+    may_be_lit,
+    reach,
+    source_pixel,
+)
+from droulette.physics.sources import clipped
+
+LOG = logging.getLogger("droulette")
+
+
+@dataclass(frozen=True)
+class Program:
+    """What compiled loops run for each of B scenes.
+
+    constants: (B, C). tile_test, square_test, levels: (n, 2), the address of each formula's machine code, and
+    the place of its first constant in a row. rows: of the work buffer.
+    """
+
+    constants: np.ndarray
+    tile_test: np.ndarray
+    square_test: np.ndarray
+    levels: np.ndarray
+    rows: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """A formula on the rows `inputs` of the work buffer, whose results go to the rows `outputs`.
+
+    function: takes `about`, a tuple of (B,) arrays, and of lenses and sources made of such, before the inputs.
+    """
+
+    function: Callable
+    about: tuple
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+    def formula(self, width: int = WIDTH) -> Formula:
+        key = (self.function, structure(self.about), width)
+        if key not in _formulas:
+            _formulas[key] = record(
+                lambda constants, *pixels: self.function(rebuild(self.about, iter(constants)), *pixels),
+                len(list(leaves(self.about))),
+                self.inputs,
+                self.outputs,
+                width,
+            )
+        return _formulas[key]
+
+
+_formulas: dict[tuple, Formula] = {}
+
+
+def _offset_steps(mapping: Mapping) -> list[Step]:
+    """(DX, DY): where the ray of (X, Y) meets the source plane, from the source's centre."""
+    if not isinstance(mapping, Raytrace):
+        return [Step(_offset, (mapping,), (X, Y), (DX, DY))]
+    arrive = Step(_arrive, (mapping.eta_x, mapping.eta_y), (X, Y, DX, DY), (DX, DY))
+    return [*_deflection_steps(mapping.lens), arrive]
+
+
+def _deflection_steps(lens: Lens) -> list[Step]:
+    return [Step(_add_deflection, part, (X, Y, DX, DY), (DX, DY)) for part in lens.parts()]
+
+
+def _stretch_steps(mapping: Mapping, distance: np.ndarray) -> list[Step]:
+    """STRETCH, which begins at 1."""
+    if not isinstance(mapping, Raytrace):
+        return [Step(_stretch, (mapping, distance), (X, Y), (STRETCH,))]
+    return [Step(_add_curvature, (*part, distance), (X, Y, STRETCH), (STRETCH,)) for part in mapping.lens.parts()]
+
+
+def _light_steps(scene: Scene, sampling: Sampling) -> list[Step]:
+    """LEVEL, which begins at 0: grey levels at (DX, DY)."""
+    light = [Step(_add_light, part, (DX, DY, LEVEL), (LEVEL,)) for part in scene.source.parts()]
+    shown = [] if isinstance(scene.mapping, Raytrace) else [Step(_shown, (scene.mapping,), (X, Y, LEVEL), (LEVEL,))]
+    if not sampling.nearest:
+        return [*light, Step(_grey, (), (LEVEL,), (LEVEL,)), *shown]
+    pixel = Step(_source_pixel, (np.array([float(sampling.canvas)]),), (DX, DY), (DX, DY, HIT))
+    holes = [Step(_not_at, centre, (X, Y, HIT), (HIT,)) for centre in scene.mapping.singular_points()]
+    return [pixel, *holes, *light, Step(_grey_of_hits, (), (LEVEL, HIT), (LEVEL,)), *shown]
+
+
+# ---------------------------------------------------------------- formulas of one pixel
+
+
+def _offset(about, x, y):
+    (mapping,) = about
+    return mapping.offset(x, y)
+
+
+def _add_deflection(about, x, y, dx, dy):
+    lens, cx, cy = about
+    along_x, along_y = lens.deflection(x - cx, y - cy)
+    return dx + along_x, dy + along_y
+
+
+def _arrive(about, x, y, dx, dy):
+    eta_x, eta_y = about
+    return (x - eta_x) - dx, (y - eta_y) - dy
+
+
+def _stretch(about, x, y):
+    mapping, distance = about
+    return (mapping.stretch(x, y, distance),)
+
+
+def _add_curvature(about, x, y, stretch):
+    lens, cx, cy, distance = about
+    return (stretch + lens.curvature(x - cx, y - cy, distance),)
+
+
+def _test(about, dx, dy, stretch):
+    extent, distance = about
+    return (where(may_be_lit(dx, dy, stretch, extent, distance), 1.0, 0.0),)
+
+
+def _source_pixel(about, dx, dy):
+    (canvas,) = about
+    x, y, inside = source_pixel(dx, dy, canvas)
+    return x, y, where(inside, 1.0, 0.0)
+
+
+def _not_at(about, x, y, hit):
+    cx, cy = about
+    return (where((x == cx) & (y == cy), 0.0, hit),)
+
+
+def _add_light(about, dx, dy, level):
+    source, cx, cy = about
+    return (level + clipped(source.brightness(dx - cx, dy - cy)),)
+
+
+def _grey(about, level):
+    return (grey(level),)
+
+
+def _grey_of_hits(about, level, hit):
+    return (grey_of_hits(level, hit > 0.0),)
+
+
+def _shown(about, x, y, level):
+    (mapping,) = about
+    return (mapping.shown(level, x, y),)
+
+
+# ---------------------------------------------------------------- programs
+
+
+def of_scene(scene: Scene, sampling: Sampling) -> Program | None:
+    """The program of the scenes; None, and a warning, where a formula of theirs cannot be compiled."""
+    extent = scene.source.extent(DARKEST)
+    offset = _offset_steps(scene.mapping)
+    tests = []
+    for side in (TILE, SQUARE):
+        distance = np.array([reach(side)])
+        test = Step(_test, (extent + sampling.margin, distance), (DX, DY, STRETCH), (LEVEL,))
+        tests.append([*offset, *_stretch_steps(scene.mapping, distance), test])
+    return _compiled(len(extent), *tests, [*offset, *_light_steps(scene, sampling)])
+
+
+def of_lens(lens: Lens, count: int) -> Program | None:
+    """The program of the deflection of `count` lenses at one point each, as `levels`."""
+    return _compiled(count, [], [], _deflection_steps(lens), width=1)
+
+
+def _compiled(count: int, *lists: list[Step], width: int = WIDTH) -> Program | None:
+    columns: list[np.ndarray] = []
+    tables, rows = [], 0
+    try:
+        for steps in lists:
+            table = []
+            for step in steps:
+                formula = step.formula(width)
+                table.append((machine.address(formula.source), len(columns)))
+                arrays = list(leaves(step.about))
+                columns += [np.broadcast_to(arrays[place], count) for place in formula.places]
+                rows = max(rows, formula.rows)
+            tables.append(np.array(table, np.int64).reshape(-1, 2))
+    except NotAFormula as reason:
+        _warn_once(str(reason))
+        return None
+    constants = np.stack(columns, axis=1) if columns else np.empty((count, 0))
+    return Program(np.ascontiguousarray(constants, np.float64), *tables, rows)
+
+
+@lru_cache
+def _warn_once(reason: str) -> None:
+    LOG.warning("drawn by array operations, some 30 times slower than compiled: %s", reason)
