@@ -45,7 +45,9 @@ class Interval(Algebra):
         return self * square if power % 2 else square
 
     def __truediv__(self, other: Interval | Array | float) -> Interval:
-        low, high = _ends(other)
+        if not isinstance(other, Interval):
+            return self * (1.0 / other)
+        low, high = other.low, other.high
         fine = (low > NEAR_ZERO) | (high < -NEAR_ZERO)
         low, high = where(fine, low, math.nan), where(fine, high, math.nan)
         return self * Interval(1.0 / high, 1.0 / low)
@@ -98,7 +100,10 @@ def hessian_bound(potential: Callable, x: Array, y: Array, distance: Array | flo
     within_x, within_y = Interval(x - distance, x + distance), Interval(y - distance, y + distance)
     most = (x + y) * 0.0
     for cos, sin in ((1.0, 0.0), (half, half), (0.0, 1.0), (-half, half)):
-        along = potential(Series.line(within_x, cos, 2), Series.line(within_y, sin, 2))
+        try:
+            along = potential(Series.line(within_x, cos, 2), Series.line(within_y, sin, 2))
+        except (TypeError, AttributeError):  # it takes more of its numbers than intervals have
+            return most + math.inf
         low, high = _ends(along.c[2] * 2.0)
         size = where(-low > high, -low, high) + most * 0.0
         most = where(size <= most, most, size)

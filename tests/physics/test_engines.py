@@ -1,9 +1,11 @@
-"""Compiled, in NumPy and in PyTorch, as on CUDA: the same bytes."""
+"""Compiled loops, array operations of NumPy and PyTorch, and PyTorch's compiler: the same bytes."""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -11,35 +13,65 @@ import torch
 from random_scenes import LENSES, SOURCES, Random
 from test_rendering import random_scene
 
-from droulette.physics import kernels, machine_code, tables
-from droulette.physics.arrays import to_numpy
+from droulette.physics.arrays import Array, to_numpy
 from droulette.physics.batches import move
+from droulette.physics.elementary import exp
+from droulette.physics.engines import arrays, formulas, machine, programs
+from droulette.physics.engines import cuda as kernels
 from droulette.physics.lens_equation import apparent_position
+from droulette.physics.lenses import SIS, CentredLens
 from droulette.physics.mappings import Raytrace
-from droulette.physics.rendering import Scene, centre_of_light, render
+from droulette.physics.rendering import centre_of_light, render
 from droulette.physics.sampled import Sampled
+from droulette.physics.scene import Sampling, Scene
+from droulette.physics.series import sqrt
+from droulette.physics.sources import Source, Spherical
 
 COMPILED = tuple(kind for kind in SOURCES if kind != "Image")
 WAYS = [("exact", 1), ("exact", 2), ("nearest", 1)]
 
 
-@pytest.fixture
-def arrays_only(monkeypatch):
-    """Call it, and nothing is compiled from then on."""
-    return lambda: monkeypatch.setattr(kernels, "ready", lambda: False)
+@dataclass(frozen=True)
+class Softened(CentredLens):
+    """A lens that is its potential alone."""
+
+    einstein_radius: Array
+    core: Array
+
+    def potential(self, x, y):
+        return self.einstein_radius * sqrt(x * x + y * y + self.core**2)
 
 
-@pytest.fixture(autouse=True)
-def compiled():
-    kernels.prepare(kernels.PAYS_BACK)
-    if not kernels.ready():
-        pytest.skip("Numba is not installed")
+@dataclass(frozen=True)
+class Ring(Source):
+    sigma: Array
+    ring: Array
+
+    def brightness(self, dx, dy):
+        distance = sqrt(dx * dx + dy * dy) - self.ring
+        return 200 * exp(-0.5 * (distance / self.sigma) ** 2)
+
+    def extent(self, threshold):
+        return self.ring + 4 * self.sigma
+
+
+def own_scene(seed: int = 5) -> Scene:
+    random = Random(seed, 4)
+    lens = Softened(random.uniform(5, 30), random.uniform(1, 5))
+    return Scene(Raytrace(lens, *random.in_disc(1, 20)), Ring(random.uniform(1, 3), random.uniform(5, 12)))
 
 
 def draw(scene: Scene, sampling: str, rays: int) -> list[np.ndarray]:
     """Centres of light and pictures about them, of a size that tiles do not divide."""
     centre = centre_of_light(scene, 150, sampling=sampling, supersampling=rays)
     return [*centre, render(scene, 101, *centre, sampling=sampling, supersampling=rays, canvas=150)]
+
+
+def draw_by_arrays(scene: Scene, sampling: str, rays: int, engine=arrays) -> list:
+    how = Sampling(sampling, rays, 150)
+    light, light_x, light_y = engine.sums_of_light(scene, how, 150)
+    x, y = light_x / light - 75, 75 - light_y / light
+    return [x, y, engine.render(scene, how, 101, x, y)]
 
 
 def sampled(scene: Scene) -> Scene:
@@ -49,85 +81,263 @@ def sampled(scene: Scene) -> Scene:
     return Scene(Raytrace(lens, mapping.eta_x, mapping.eta_y), scene.source)
 
 
+def assert_same_bytes(results: list, expected: list) -> None:
+    for found, wanted in zip(results, expected, strict=True):
+        np.testing.assert_array_equal(to_numpy(found), wanted)
+
+
 @pytest.mark.parametrize("sampling, rays", WAYS)
 @pytest.mark.parametrize("model", ["Raytrace", "Roulette"])
 @pytest.mark.parametrize("lens", LENSES)
-def test_pictures_are_the_same_bytes_in_every_engine(lens, model, sampling, rays, arrays_only):
-    scenes = [random_scene(lens, source, model, 40 + k, mask=k % 2 == 1) for k, source in enumerate(COMPILED)]
-    assert all(kernels.compile_scene(scene) is not None for scene in scenes)
-    in_kernels = [draw(scene, sampling, rays) for scene in scenes]
-    arrays_only()
-    in_numpy = [draw(scene, sampling, rays) for scene in scenes]
-    in_torch = [[x.numpy() for x in draw(move(scene, "cpu"), sampling, rays)] for scene in scenes]
+def test_pictures_are_the_same_bytes_in_every_engine(lens, model, sampling, rays):
     lit = 0
-    for results in zip(in_kernels, in_numpy, in_torch, strict=True):
-        for first, *others in zip(*results, strict=True):
-            for other in others:
-                np.testing.assert_array_equal(first, other)
-        lit += (results[0][2] > 0).sum()
+    for k, source in enumerate(COMPILED):
+        scene = random_scene(lens, source, model, 40 + k, mask=k % 2 == 1)
+        assert scene.program(Sampling(sampling, rays, 150)) is not None
+        expected = draw(scene, sampling, rays)
+        assert_same_bytes(draw_by_arrays(scene, sampling, rays), expected)
+        assert_same_bytes(draw(move(scene, "cpu"), sampling, rays), expected)
+        lit += (expected[2] > 0).sum()
     assert lit > 10_000
+
+
+@pytest.mark.parametrize("sampling, rays", WAYS)
+def test_models_of_a_users_are_compiled_to_the_same_bytes(sampling, rays):
+    scene = own_scene()
+    assert scene.program(Sampling(sampling, rays, 150)) is not None
+    expected = draw(scene, sampling, rays)
+    assert (expected[2] > 0).sum() > 3000
+    assert_same_bytes(draw_by_arrays(scene, sampling, rays), expected)
 
 
 ON_THE_DEVICE = [
     *((lens, "Spherical", model, "exact", 1) for lens in LENSES for model in ("Raytrace", "Roulette")),
     *(("SIE", source, "Raytrace", "exact", 2) for source in SOURCES),
     *(("SIE", "Spherical", model, "nearest", 1) for model in ("Raytrace", "Roulette", "sampled lens")),
+    ("own", "own", "own", "exact", 1),
 ]
 
 
+@pytest.mark.parametrize("as_kernels", [False, True])
 @pytest.mark.parametrize("lens, source, model, sampling, rays", ON_THE_DEVICE)
-def test_all_that_draws_is_on_the_device(cuda, lens, source, model, sampling, rays):
-    scene = random_scene(lens, source, "Roulette" if model == "Roulette" else "Raytrace", 50, mask=True)
-    scene = sampled(scene) if model == "sampled lens" else scene
+def test_all_that_draws_is_on_the_device(cuda, lens, source, model, sampling, rays, as_kernels, uncompiled):
+    if lens == "own":
+        scene = own_scene()
+    else:
+        scene = random_scene(lens, source, "Roulette" if model == "Roulette" else "Raytrace", 50, mask=True)
+        scene = sampled(scene) if model == "sampled lens" else scene
     expected = draw(scene, sampling, rays)
+    if as_kernels:
+        uncompiled()
     with cuda:
         found = draw(move(scene, "cuda"), sampling, rays)
         assert {array.device.type for array in found} == {"cuda"}
         found = list(map(to_numpy, found))
-    for array, wanted in zip(found, expected, strict=True):
-        np.testing.assert_array_equal(array, wanted)
+    assert_same_bytes(found, expected)
+
+
+def compile_at_once(monkeypatch) -> None:
+    monkeypatch.setattr(kernels, "PAYS_BACK", 1)
+    monkeypatch.setattr(kernels, "PAYS_BACK_KEPT", 1)
+    monkeypatch.setattr(kernels, "_ready", {})
+
+
+@pytest.fixture
+def uncompiled(monkeypatch):
+    """Call it, and from then on kernels are used from the first picture; on a simulated card as they are written."""
+
+    def use() -> None:
+        compile_at_once(monkeypatch)
+        if not torch.cuda.is_available():
+            monkeypatch.setattr(torch, "compile", lambda function, **options: function)
+
+    return use
+
+
+def test_pytorchs_compiler_gives_the_same_bytes(monkeypatch):
+    """On the processor, where it takes a minute for a lens and a source of many operations."""
+    if not shutil.which("g++"):
+        pytest.skip("there is no C++ compiler")
+    compile_at_once(monkeypatch)
+    random = Random(6, 3)
+    scene = Scene(Raytrace(SIS(random.uniform(5, 30)), *random.in_disc(1, 20)), Spherical(random.uniform(2, 6)))
+    expected = draw(scene, "exact", 1)
+    assert_same_bytes(draw_by_arrays(move(scene, "cpu"), "exact", 1, engine=kernels), expected)
+    assert len(kernels._ready) == 1 and None not in kernels._ready.values()
+
+
+def test_without_a_compiler_a_card_draws_by_array_operations(monkeypatch, caplog):
+    def fail(function, **options):
+        raise RuntimeError("no Triton")
+
+    compile_at_once(monkeypatch)
+    monkeypatch.setattr(torch, "compile", fail)
+    scene = random_scene("SIS", "Spherical", "Raytrace", 51)
+    expected = draw(scene, "exact", 1)
+    assert_same_bytes(draw_by_arrays(move(scene, "cpu"), "exact", 1, engine=kernels), expected)
+    assert "no Triton" in caplog.text
+
+
+def test_few_pictures_are_not_compiled_for(monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda *args, **options: pytest.fail("compiled"))
+    scene = random_scene("SIS", "Spherical", "Raytrace", 52)
+    assert_same_bytes(draw_by_arrays(move(scene, "cpu"), "exact", 1, engine=kernels), draw(scene, "exact", 1))
 
 
 @pytest.mark.parametrize("source", ["Image", "sampled lens"])
-def test_what_is_not_compiled_is_the_same_in_torch(source):
+def test_what_is_not_compiled_is_the_same_in_torch_and_is_said(source, caplog):
+    programs._warn_once.cache_clear()
     scene = random_scene("SIE", "Image" if source == "Image" else "Spherical", "Raytrace", 3)
     if source != "Image":
         scene = sampled(scene)
-    assert kernels.compile_scene(scene) is None
-    for found, expected in zip(draw(move(scene, "cpu"), "exact", 1), draw(scene, "exact", 1), strict=True):
-        assert isinstance(found, torch.Tensor)
-        np.testing.assert_array_equal(found.numpy(), expected)
+    assert scene.program(Sampling()) is None
+    assert "array operations" in caplog.text
+    found = draw(move(scene, "cpu"), "exact", 1)
+    assert isinstance(found[2], torch.Tensor)
+    assert_same_bytes(found, draw(scene, "exact", 1))
 
 
 @pytest.mark.parametrize("kind", LENSES)
-def test_reference_points_are_the_same_numbers_in_every_engine(kind, arrays_only):
+def test_reference_points_are_the_same_numbers_in_every_engine(kind):
     random = Random(9, 300)
     lens, eta = random.lens(kind, (2.5, 75)), random.in_disc(0.5, 60)
-    in_kernels = np.stack(apparent_position(lens, *eta))
-    arrays_only()
-    np.testing.assert_array_equal(np.stack(apparent_position(lens, *eta)), in_kernels)
+    compiled = np.stack(apparent_position(lens, *eta))
     in_torch = apparent_position(move(lens, "cpu"), *map(torch.from_numpy, eta))
-    np.testing.assert_array_equal(torch.stack(in_torch).numpy(), in_kernels)
+    np.testing.assert_array_equal(torch.stack(in_torch).numpy(), compiled)
 
 
-def test_damaged_machine_code_is_not_loaded(tmp_path, monkeypatch):
-    whole, damaged = machine_code._path(), tmp_path / "kernels.o"
-    content = bytearray(whole.read_bytes())
-    content[len(content) // 2] ^= 1
-    damaged.write_bytes(content)
-    monkeypatch.setattr(machine_code, "functions", {})
-    monkeypatch.setattr(machine_code, "_path", lambda: damaged)
-    assert not machine_code.ready()
-    monkeypatch.setattr(machine_code, "_path", lambda: whole)
-    assert machine_code.ready()
+# ---------------------------------------------------------------- derivatives
 
 
-def test_a_call_with_other_arrays_than_were_compiled_for_is_refused():
-    lens, *others = tables.examples()["settle"]
-    with pytest.raises(TypeError, match="settle"):
-        machine_code.functions["settle"]((lens._replace(x=lens.x.astype(np.float32)), *others))
+def brightness(scene: Scene) -> torch.Tensor:
+    """The sum over some points, before it is cut off at 255."""
+    x, y = (torch.linspace(-25, 30, 41, dtype=torch.float64) for _ in range(2))
+    return scene.source.brightness(*scene.mapping.offset(x[None, :, None], y[None, None, :])).sum()
+
+
+@pytest.mark.parametrize("source", [kind for kind in SOURCES if kind not in ("Triangle", "constellation")])
+@pytest.mark.parametrize("lens", [*LENSES, "own"])
+def test_derivatives_by_every_parameter_are_those_of_differences(lens, source):
+    random = Random(11, 1)
+    light = random.source(source) if lens != "own" else Ring(random.uniform(1, 3), random.uniform(5, 12))
+    mass = random.lens(lens) if lens != "own" else Softened(random.uniform(5, 30), random.uniform(1, 5))
+    eta = random.in_disc(3, 9)
+
+    def build(numbers):
+        made = iter(numbers)
+
+        def again(model):
+            if isinstance(model, tuple):
+                return tuple(map(again, model))
+            if not hasattr(model, "__dataclass_fields__"):
+                return next(made) if isinstance(model, np.ndarray) else move(model, "cpu")
+            fields = [f.name for f in model.__dataclass_fields__.values() if f.init]
+            return type(model)(*(again(getattr(model, name)) for name in fields))
+
+        return Scene(Raytrace(again(mass), *(next(made) for _ in eta)), again(light))
+
+    def inputs(model):
+        if isinstance(model, tuple):
+            return [array for item in model for array in inputs(item)]
+        if not hasattr(model, "__dataclass_fields__"):
+            return [model] if isinstance(model, np.ndarray) else []
+        return [a for f in model.__dataclass_fields__.values() if f.init for a in inputs(getattr(model, f.name))]
+
+    values = np.concatenate([*inputs(mass), *eta, *inputs(light)])
+    numbers = [torch.tensor([value], dtype=torch.float64, requires_grad=True) for value in values]
+    total = brightness(build([number[:, None, None] for number in numbers]))
+    found = [gradient.item() for gradient in torch.autograd.grad(total, numbers)]
+    for k, value in enumerate(values):
+        # A picture's brightness bends at each of its pixels' middles: few of the points may pass one.
+        step = (1e-8 if source == "Image" else 1e-5) * max(1.0, abs(value))
+        ends = []
+        for moved in (value - step, value + step):
+            shifted = values.copy()
+            shifted[k] = moved
+            ends.append(brightness(build([torch.tensor([[[v]]], dtype=torch.float64) for v in shifted])).item())
+        expected = (ends[1] - ends[0]) / (2 * step)
+        assert found[k] == pytest.approx(expected, rel=2e-4, abs=1e-3 * (1 + abs(total.item()) * 1e-3)), k
+
+
+# ---------------------------------------------------------------- machine code
+
+
+def test_damaged_machine_code_is_compiled_again(tmp_path, monkeypatch):
+    source = "def formula(constants, work):\n    work = numbers(work, 1, 256)\n    work[0, 0] = 7.0\n"
+    monkeypatch.setattr(machine, "user_cache_path", lambda name: tmp_path)
+    monkeypatch.setattr(machine, "_addresses", {})
+    machine.address(source)
+    (kept,) = tmp_path.glob("compiled/*.o")
+    damaged = bytearray(kept.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    kept.write_bytes(damaged)
+    monkeypatch.setattr(machine, "_addresses", {})
+    assert machine._read(kept) is None
+    machine.address(source)
+    assert machine._read(kept) is not None
 
 
 def test_compiled_loops_are_loaded_without_numba():
-    code = "import sys; from droulette.physics import kernels; sys.exit(not kernels.ready() or 'numba' in sys.modules)"
+    machine.function("draw")
+    code = (
+        "import sys; from droulette.physics.engines import machine; machine.function('draw'); "
+        "sys.exit('numba' in sys.modules or 'torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_long_formulas_are_divided_into_loops_that_keep_their_numbers():
+    """One number for each way to need one later: a float, the bits of one, a condition; constants are computed once."""
+
+    def function(constants, x):
+        kept, bits, large = x * constants[0], x.view("int64"), x > 0.5
+        total = x
+        for _ in range(3 * formulas.LONGEST):
+            total = total * 0.5 + x
+        total = total + bits.view("float64") * kept
+        return [formulas.Functions.where(large, total, -total)]
+
+    formula = formulas.record(function, 2, [formulas.X], [formulas.LEVEL])
+    assert formula.places == (0,)
+    assert formula.loops.count("for i in range") > 3
+    work, constants = np.zeros((formula.rows, formulas.WIDTH)), np.array([3.0])
+    work[formulas.X] = np.linspace(-1, 1, formulas.WIDTH)
+    steps = np.array([[machine.address(formula.loops), 0]])
+    run_once(steps, constants, work)
+    x = np.linspace(-1, 1, formulas.WIDTH)
+    total = x
+    for _ in range(3 * formulas.LONGEST):
+        total = total * 0.5 + x
+    total = total + x * (x * 3.0)
+    np.testing.assert_array_equal(work[formulas.LEVEL], np.where(x > 0.5, total, -total))
+
+
+def run_once(steps: np.ndarray, constants: np.ndarray, work: np.ndarray) -> None:
+    import ctypes
+
+    nothing = ctypes.c_void_p()
+    call = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+    at = ctypes.addressof(nothing)
+    call(int(steps[0, 0]))(at, at, constants.ctypes.data, work.ctypes.data)
+
+
+def test_a_curvature_bound_by_intervals_holds_and_is_not_idle():
+    """Beside the largest second derivative at many points of the disc, which it must not be below."""
+    random = Random(12, 200)
+    for lens in (random.lens("SIE"), Softened(random.uniform(5, 30), random.uniform(1, 5))):
+        x, y = random.in_disc(20, 60)
+        bound = CentredLens.curvature(lens, x, y, 5.0)
+        worst = 0.0
+        for angle in np.linspace(0, 2 * np.pi, 24, endpoint=False):
+            for radius in (0.0, 2.5, 5.0):
+                at = x + radius * np.cos(angle), y + radius * np.sin(angle)
+                worst = np.maximum(worst, norm_of_hessian(lens, *at))
+        assert (bound >= worst * (1 - 1e-6)).all()
+        finite = np.isfinite(bound)
+        assert finite.mean() > 0.6 and np.median(bound[finite] / worst[finite]) < 12
+
+
+def norm_of_hessian(lens, x, y, h=1e-4):
+    ax, ay = ((a - b) / (2 * h) for a, b in zip(lens.deflection(x + h, y), lens.deflection(x - h, y), strict=True))
+    bx, by = ((a - b) / (2 * h) for a, b in zip(lens.deflection(x, y + h), lens.deflection(x, y - h), strict=True))
+    return np.linalg.norm(np.moveaxis(np.array([[ax, bx], [ay, by]]), -1, 0), 2, axis=(1, 2))

@@ -1,8 +1,8 @@
-"""From a formula to the source code of a loop over a tile's pixels.
+"""From a formula to source code that compilers take.
 
 A formula is any code on numbers: a lens's deflection, a source's brightness, … It is run once on `Symbol`s, which
-record its operations one by one, in order. Written down again as straight-line code, they compute the same bits: for
-256 pixels at a time in a compiled loop (`loops.py`), where arrays take an operation after the other over all pixels.
+record its operations one by one, in order. Written down again as straight-line code, they compute the same bits: in
+loops over 256 pixels, for Numba (`loops.py`), and on tensors, for PyTorch's compiler (`cuda.py`).
 """
 
 from __future__ import annotations
@@ -22,11 +22,15 @@ class NotAFormula(Exception):
 
 @dataclass(frozen=True)
 class Formula:
-    """Source code of `formula(constants, work)`. places: which of the numbers that it was given are its constants."""
+    """loops: source code of `formula(constants, work)`. tensors: of `formula(constants, pixels)`, which returns them.
 
-    source: str
+    places: which of the numbers that it was given are its constants. rows: of the work buffer.
+    """
+
+    loops: str
+    tensors: str
     places: tuple[int, ...]
-    rows: int  # of the work buffer
+    rows: int
 
 
 class Symbol:
@@ -107,11 +111,30 @@ class Functions:
         return condition.code.add("{1} if {0} else {2}", float, condition, a, b)
 
 
-@dataclass
+# Operations as Numba takes them, and as they are written for tensors where that is another way.
+ON_TENSORS = {
+    "math.sqrt({})": "{}.sqrt()",
+    "np.floor({})": "{}.floor()",
+    "{1} if {0} else {2}": "where({}, {}, {})",
+    "not {}": "~{}",
+    "to_int64({})": "{}.view(torch.int64)",
+    "to_float64({})": "{}.view(torch.float64)",
+}
+
+
+@dataclass(frozen=True)
 class _Line:
     result: Symbol
-    text: str
-    takes: tuple[Symbol, ...]
+    form: str
+    numbers: tuple[Symbol | float, ...]
+
+    @property
+    def takes(self) -> list[Symbol]:
+        return [number for number in self.numbers if isinstance(number, Symbol)]
+
+    def text(self, tensors: bool = False) -> str:
+        form = ON_TENSORS.get(self.form, self.form) if tensors else self.form
+        return f"{self.result.name} = {form.format(*map(_text, self.numbers))}"
 
 
 class Recorder:
@@ -119,19 +142,18 @@ class Recorder:
 
     def __init__(self) -> None:
         self.lines: list[_Line] = []
-        self.known: dict[str, Symbol] = {}
+        self.known: dict[tuple, Symbol] = {}
 
     def input(self, name: str, varies: bool) -> Symbol:
         return Symbol(self, name, float, varies)
 
     def add(self, form: str, kind: type, *numbers: Symbol | float) -> Symbol:
-        text = form.format(*map(_text, numbers))
-        if text not in self.known:
-            takes = tuple(number for number in numbers if isinstance(number, Symbol))
-            varies = any(number.varies for number in takes)
-            self.known[text] = Symbol(self, f"t{len(self.lines)}", kind, varies)
-            self.lines.append(_Line(self.known[text], text, takes))
-        return self.known[text]
+        key = (form, *map(_text, numbers))
+        if key not in self.known:
+            varies = any(isinstance(number, Symbol) and number.varies for number in numbers)
+            self.known[key] = Symbol(self, f"t{len(self.lines)}", kind, varies)
+            self.lines.append(_Line(self.known[key], form, numbers))
+        return self.known[key]
 
 
 def _text(number: Symbol | float) -> str:
@@ -139,7 +161,8 @@ def _text(number: Symbol | float) -> str:
         return number.name
     if isinstance(number, float) and not math.isfinite(number):
         return f"math.{number}" if number > 0 else f"(-math.{-number})" if number < 0 else "math.nan"
-    return repr(number) if number >= 0 else f"({number!r})"
+    text = repr(float(number) if isinstance(number, float) else int(number))
+    return f"({text})" if number < 0 else text
 
 
 # ---------------------------------------------------------------- source code
@@ -166,21 +189,34 @@ def record(
     needed = _needed(code.lines, results)
     lines = [line for line in code.lines if line.result.name in needed]
     places = tuple(k for k, constant in enumerate(constants) if constant.name in needed)
+    constants = [constants[place] for place in places]
+    tensors = _on_tensors(constants, pixels, lines, results)
+    once = [line for line in lines if not line.result.varies]
     loops = _split([line for line in lines if line.result.varies])
     rows = _Rows(loops, results)
-    text = ["def formula(constants, work):"]
-    text.append(f"    constants = numbers(constants, 1, {max(1, len(places))})")
-    text.append(f"    work = numbers(work, {rows.count}, {WIDTH})")
-    text += [f"    {constants[k].name} = constants[0, {place}]" for place, k in enumerate(places)]
-    text += [f"    {line.result.name} = {line.text}" for line in lines if not line.result.varies]
+    text = [
+        "def formula(constants, work):",
+        f"    constants = numbers(constants, 1, {max(1, len(places))})",
+        f"    work = numbers(work, {rows.count}, {WIDTH})",
+        *(f"    {constant.name} = constants[0, {k}]" for k, constant in enumerate(constants)),
+        *(f"    {line.text()}" for line in once),
+    ]
     for number, loop in enumerate(loops):
         text.append(f"    for i in range({width}):")
         text += [f"        p{row} = work[{row}, i]" for row in inputs]
         text += [f"        {name} = {rows.load(name)}" for name in rows.read(number)]
-        text += [f"        {line.result.name} = {line.text}" for line in loop]
+        text += [f"        {line.text()}" for line in loop]
         text += [f"        {rows.store(name)}" for name in rows.written(number)]
     text += [f"        work[{row}, i] = {_text(value)}" for row, value in zip(outputs, results, strict=True)]
-    return Formula("\n".join(text) + "\n", places, rows.count)
+    return Formula("\n".join(text) + "\n", tensors, places, rows.count)
+
+
+def _on_tensors(constants: list[Symbol], pixels: list[Symbol], lines: list[_Line], results: Sequence) -> str:
+    text = ["def formula(constants, pixels):"]
+    text += [f"    {constant.name} = constants[{k}]" for k, constant in enumerate(constants)]
+    text += [f"    {pixel.name} = pixels[{k}]" for k, pixel in enumerate(pixels)]
+    text += [f"    {line.text(tensors=True)}" for line in lines]
+    return "\n".join(text) + f"\n    return [{', '.join(map(_text, results))}]\n"
 
 
 def _needed(lines: list[_Line], results: Sequence[Symbol | float]) -> set[str]:

@@ -9,6 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from droulette.physics.arrays import Array
 from droulette.physics.batches import leaves, rebuild, structure
 from droulette.physics.elementary import where
 from droulette.physics.engines import machine
@@ -59,6 +60,11 @@ class Step:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
 
+    def constants(self) -> list[Array]:
+        """(B,) or (1,) each."""
+        every = list(leaves(self.about))
+        return [every[place] for place in self.formula().places]
+
     def formula(self, width: int = WIDTH) -> Formula:
         key = (self.function, structure(self.about), width)
         if key not in _formulas:
@@ -87,20 +93,34 @@ def _deflection_steps(lens: Lens) -> list[Step]:
     return [Step(_add_deflection, part, (X, Y, DX, DY), (DX, DY)) for part in lens.parts()]
 
 
-def _stretch_steps(mapping: Mapping, distance: np.ndarray) -> list[Step]:
+def _stretch_steps(mapping: Mapping, distance: Array) -> list[Step]:
     """STRETCH, which begins at 1."""
     if not isinstance(mapping, Raytrace):
         return [Step(_stretch, (mapping, distance), (X, Y), (STRETCH,))]
     return [Step(_add_curvature, (*part, distance), (X, Y, STRETCH), (STRETCH,)) for part in mapping.lens.parts()]
 
 
+def test_steps(scene: Scene, sampling: Sampling, side: int) -> list[Step]:
+    """LEVEL: 1 where a square of `side` pixels about (X, Y) may be lit, else 0."""
+    extent = scene.source.extent(DARKEST) + sampling.margin
+    distance = extent[:1] * 0.0 + reach(side)
+    test = Step(_test, (extent, distance), (DX, DY, STRETCH), (LEVEL,))
+    return [*_offset_steps(scene.mapping), *_stretch_steps(scene.mapping, distance), test]
+
+
+def level_steps(scene: Scene, sampling: Sampling) -> list[Step]:
+    """LEVEL, which begins at 0: grey levels at (X, Y)."""
+    return [*_offset_steps(scene.mapping), *_light_steps(scene, sampling)]
+
+
 def _light_steps(scene: Scene, sampling: Sampling) -> list[Step]:
-    """LEVEL, which begins at 0: grey levels at (DX, DY)."""
+    """LEVEL: grey levels at (DX, DY)."""
     light = [Step(_add_light, part, (DX, DY, LEVEL), (LEVEL,)) for part in scene.source.parts()]
     shown = [] if isinstance(scene.mapping, Raytrace) else [Step(_shown, (scene.mapping,), (X, Y, LEVEL), (LEVEL,))]
     if not sampling.nearest:
         return [*light, Step(_grey, (), (LEVEL,), (LEVEL,)), *shown]
-    pixel = Step(_source_pixel, (np.array([float(sampling.canvas)]),), (DX, DY), (DX, DY, HIT))
+    canvas = scene.source.extent(DARKEST)[:1] * 0.0 + float(sampling.canvas)
+    pixel = Step(_source_pixel, (canvas,), (DX, DY), (DX, DY, HIT))
     holes = [Step(_not_at, centre, (X, Y, HIT), (HIT,)) for centre in scene.mapping.singular_points()]
     return [pixel, *holes, *light, Step(_grey_of_hits, (), (LEVEL, HIT), (LEVEL,)), *shown]
 
@@ -173,14 +193,8 @@ def _shown(about, x, y, level):
 
 def of_scene(scene: Scene, sampling: Sampling) -> Program | None:
     """The program of the scenes; None, and a warning, where a formula of theirs cannot be compiled."""
-    extent = scene.source.extent(DARKEST)
-    offset = _offset_steps(scene.mapping)
-    tests = []
-    for side in (TILE, SQUARE):
-        distance = np.array([reach(side)])
-        test = Step(_test, (extent + sampling.margin, distance), (DX, DY, STRETCH), (LEVEL,))
-        tests.append([*offset, *_stretch_steps(scene.mapping, distance), test])
-    return _compiled(len(extent), *tests, [*offset, *_light_steps(scene, sampling)])
+    tests = [test_steps(scene, sampling, side) for side in (TILE, SQUARE)]
+    return _compiled(len(scene.source.extent(DARKEST)), *tests, level_steps(scene, sampling))
 
 
 def of_lens(lens: Lens, count: int) -> Program | None:
@@ -196,9 +210,8 @@ def _compiled(count: int, *lists: list[Step], width: int = WIDTH) -> Program | N
             table = []
             for step in steps:
                 formula = step.formula(width)
-                table.append((machine.address(formula.source), len(columns)))
-                arrays = list(leaves(step.about))
-                columns += [np.broadcast_to(arrays[place], count) for place in formula.places]
+                table.append((machine.address(formula.loops), len(columns)))
+                columns += [np.broadcast_to(constant, count) for constant in step.constants()]
                 rows = max(rows, formula.rows)
             tables.append(np.array(table, np.int64).reshape(-1, 2))
     except NotAFormula as reason:
