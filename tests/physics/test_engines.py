@@ -324,7 +324,7 @@ def run_once(steps: np.ndarray, constants: np.ndarray, work: np.ndarray) -> None
 def test_a_curvature_bound_by_intervals_holds_and_is_not_idle():
     """Beside the largest second derivative at many points of the disc, which it must not be below."""
     random = Random(12, 200)
-    for lens in (random.lens("SIE"), Softened(random.uniform(5, 30), random.uniform(1, 5))):
+    for lens, most in ((random.lens("SIE"), 40), (Softened(random.uniform(5, 30), random.uniform(1, 5)), 6)):
         x, y = random.in_disc(20, 60)
         bound = CentredLens.curvature(lens, x, y, 5.0)
         worst = 0.0
@@ -333,8 +333,7 @@ def test_a_curvature_bound_by_intervals_holds_and_is_not_idle():
                 at = x + radius * np.cos(angle), y + radius * np.sin(angle)
                 worst = np.maximum(worst, norm_of_hessian(lens, *at))
         assert (bound >= worst * (1 - 1e-6)).all()
-        finite = np.isfinite(bound)
-        assert finite.mean() > 0.6 and np.median(bound[finite] / worst[finite]) < 12
+        assert np.median(bound / worst) < most
 
 
 def norm_of_hessian(lens, x, y, h=1e-4):

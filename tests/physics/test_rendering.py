@@ -34,8 +34,10 @@ def every_pixel(scene: Scene, size: int, centre_x, centre_y, sampling="exact", s
                 levels[(column < 0) | (column >= size) | (row < 0) | (row >= size)] = 0
             else:
                 levels = scene.source.brightness(dx, dy).clip(0, 255)
-            visible = scene.mapping.visible(x, y)
-            total = total + (levels if visible is None else levels * visible)
+            radius = getattr(scene.mapping, "mask_radius", None)
+            if radius is not None:
+                levels = levels * (np.hypot(x - scene.mapping.xi_x, y - scene.mapping.xi_y) < radius)
+            total = total + levels
     return np.nan_to_num(total / sub**2).round().astype(np.uint8)
 
 
