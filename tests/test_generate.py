@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from PIL import Image
 
 from droulette import files, parameters
@@ -17,7 +16,7 @@ from droulette.parameters.simulation import CONFIGS
 from droulette.physics.sampled import PotentialMap
 from droulette.pipeline import generate as module
 from droulette.pipeline.draw import draw_table
-from droulette.pipeline.generate import Drawing, amplitude_columns, generate
+from droulette.pipeline.generate import Drawing, amplitude_columns, generate, generate_chunks
 from droulette.pipeline.resimulate import resimulate
 
 # All kinds of rows in one table, so that batches are ragged.
@@ -178,12 +177,32 @@ def test_a_row_of_the_csv_alone_redraws_its_picture(reference, tmp_path):
         np.testing.assert_array_equal(result[amplitude_columns(3)], roulette[amplitude_columns(3)].iloc[[row]])
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_pictures_are_the_same_on_cpu_and_cuda(reference, tmp_path):
+@pytest.mark.parametrize("case", ["plain", "uncentred", "sampled"])
+def test_pictures_are_the_same_on_cpu_and_cuda(reference, tmp_path, cuda, monkeypatch, case):
     frame, expected_table, expected = reference
-    result, found = draw(frame, tmp_path / "images", device="cuda")
+    drawing = SMALL
+    monkeypatch.setattr(module, "PICTURES_ON_A_CARD", 3)
+    if case != "plain":
+        frame = frame.head(6).assign(sampled=case == "sampled")
+        drawing = Drawing(imagesize=96, cropsize=64, centred=case == "sampled", nterms=3)
+        expected_table, expected = draw(frame, tmp_path / "expected", drawing)
+    with cuda:
+        result, found = draw(frame, tmp_path / "images", drawing, device="cuda")
     pd.testing.assert_frame_equal(result, expected_table, check_exact=True)
     assert found == expected
+
+
+def test_centres_of_light_are_the_same_on_cpu_and_cuda_where_no_picture_is_kept(reference, cuda):
+    frame, expected, _ = reference
+    with cuda:
+        (result,) = generate_chunks([frame], SMALL, None, device="cuda")
+    pd.testing.assert_frame_equal(result, expected, check_exact=True)
+
+
+def test_a_card_draws_as_many_pictures_as_its_share_of_memory_holds():
+    assert Drawing(512, 256).pictures_at_once("cuda") == 2048
+    assert Drawing(64).pictures_at_once("cuda") == module.PICTURES_ON_A_CARD
+    assert Drawing(16384).pictures_at_once("cuda") == 1
 
 
 @pytest.mark.parametrize("config", CONFIGS)

@@ -168,6 +168,7 @@ class _Chunk:
         part = self.frame.iloc[rows]
         lens = lens_batch(part, kind, self.name, self.drawing.imagesize)
         source = source_batch(part, kind, self.name)
+        filenames = part["filename"].tolist()
         eta = part["x"].to_numpy(np.float64, copy=True), part["y"].to_numpy(np.float64, copy=True)
 
         xi = apparent_position(lens, *eta)
@@ -196,7 +197,7 @@ class _Chunk:
                 pictures = self._pictures(move(scene, self.device), slice(None), found, rows)
             draw_few = pictures.__getitem__
         parts = _slices(len(rows), self.drawing.pictures_at_once("cpu"))
-        list(spread(lambda few: self._keep(rows[few], draw_few(few)), parts))
+        list(spread(lambda few: self._keep(rows[few], filenames[few], draw_few(few)), parts))
 
     def _pictures(self, scene: Scene, part: slice, found: _Found, rows: np.ndarray) -> np.ndarray:
         """Draw a part of the scenes, which has those rows: (B, size, size) uint8, or none if they are not wanted."""
@@ -212,12 +213,11 @@ class _Chunk:
             return np.empty((0, 0, 0), np.uint8)
         return to_numpy(render(scene, drawing.size, *centre, canvas=drawing.imagesize, **options))
 
-    def _keep(self, rows: np.ndarray, pictures: np.ndarray) -> None:
+    def _keep(self, rows: np.ndarray, filenames: list[str], pictures: np.ndarray) -> None:
         """Encode the pictures of those rows, if any are wanted, and hand them to the writer."""
         if self.writer:
-            filenames = self.frame["filename"].array
-            for row, picture in zip(rows.tolist(), pictures, strict=True):
-                self.writer.keep(self.first + row, filenames[row], png.encode(picture))
+            for row, filename, picture in zip(rows.tolist(), filenames, pictures, strict=True):
+                self.writer.keep(self.first + row, filename, png.encode(picture))
         self.progress(len(rows))
 
 
