@@ -13,6 +13,7 @@ from PIL import Image
 
 from droulette import files, parameters
 from droulette.parameters.simulation import CONFIGS
+from droulette.physics import own, rendering
 from droulette.physics.sampled import PotentialMap
 from droulette.pipeline import generate as module
 from droulette.pipeline.draw import draw_table
@@ -177,6 +178,14 @@ def test_a_row_of_the_csv_alone_redraws_its_picture(reference, tmp_path):
         np.testing.assert_array_equal(result[amplitude_columns(3)], roulette[amplitude_columns(3)].iloc[[row]])
 
 
+def test_columns_do_not_hang_on_the_sources_of_a_chunk(reference, monkeypatch):
+    frame, expected, _ = reference
+    monkeypatch.setitem(own.MODELS["source"], "Ring", {"width": None})
+    (result,) = generate_chunks([frame.assign(width=2.0)], SMALL, None)
+    assert "Ring" not in set(frame["source"])
+    pd.testing.assert_frame_equal(result.drop(columns="width"), expected, check_exact=True)
+
+
 @pytest.mark.parametrize("case", ["plain", "uncentred", "sampled"])
 def test_pictures_are_the_same_on_cpu_and_cuda(reference, tmp_path, cuda, monkeypatch, case):
     frame, expected_table, expected = reference
@@ -186,8 +195,16 @@ def test_pictures_are_the_same_on_cpu_and_cuda(reference, tmp_path, cuda, monkey
         frame = frame.head(6).assign(sampled=case == "sampled")
         drawing = Drawing(imagesize=96, cropsize=64, centred=case == "sampled", nterms=3)
         expected_table, expected = draw(frame, tmp_path / "expected", drawing)
+    devices = set()
+
+    def render(scene, size, x, y, **options):
+        devices.add((x.device.type, len(x) <= 3))
+        return rendering.render(scene, size, x, y, **options)
+
+    monkeypatch.setattr(module, "render", render)
     with cuda:
         result, found = draw(frame, tmp_path / "images", drawing, device="cuda")
+    assert devices == {("cuda", True)}
     pd.testing.assert_frame_equal(result, expected_table, check_exact=True)
     assert found == expected
 
