@@ -26,11 +26,10 @@ import numpy as np
 sys.path.insert(0, sys.argv[1])
 import scenes
 from droulette import parameters
-from droulette.pipeline import dataset, generate
+from droulette.pipeline import batching, dataset, generate
 from droulette.physics import rendering
 rows, size, workers, folder = int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), Path(sys.argv[5])
-drawing = generate.Drawing(512, 256)
-at_once = drawing.pictures_at_once("cuda")
+at_once = batching.pictures_at_once(256, 512, "cuda")
 scene = scenes.scene(scenes.table(256))
 drawn = rendering.render(scene, 256, *rendering.centre_of_light(scene, 512), canvas=512)
 ready = np.ascontiguousarray(np.tile(drawn, (at_once // 256 + 1, 1, 1))[:at_once, :size, :size])

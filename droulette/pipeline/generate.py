@@ -24,6 +24,7 @@ from droulette.physics.lens_equation import apparent_position, residual
 from droulette.physics.mappings import Raytrace, Roulette, convergence_radius
 from droulette.physics.rendering import Scene, centre_of_light, render
 from droulette.pipeline import png
+from droulette.pipeline.batching import pictures_at_once, slices
 from droulette.pipeline.scenes import Kind, groups, lens_batch, normalise, source_batch
 from droulette.pipeline.storage import PngFolder, Writer
 
@@ -33,10 +34,6 @@ CHUNK_DRAWN_HERE = 1024  # the same where the processor draws: enough to keep it
 CHUNKS_AT_ONCE = 3  # so that one is read, one drawn and one encoded
 ROWS_AT_ONCE = 1024  # rows whose amplitudes are computed together: their series fit a core's cache
 SAMPLED_AT_ONCE = 4  # a sampled lens takes three float64 canvases, and while they are made twelve
-PICTURES_AT_ONCE = 32  # of a task: each task costs 0.5 ms
-PIXELS_AT_ONCE = 1 << 22
-BYTES_ON_A_CARD = 192 << 20  # 2,048 pictures of 256² on a canvas of 512²
-PICTURES_ON_A_CARD = 4096
 
 
 @dataclass(frozen=True)
@@ -59,13 +56,6 @@ class Drawing:
     def size(self) -> int:
         return self.cropsize or self.imagesize
 
-    def pictures_at_once(self, device: str) -> int:
-        """Pictures to draw in one call."""
-        if device == "cpu":
-            return max(1, min(PICTURES_AT_ONCE, PIXELS_AT_ONCE // self.size**2))
-        tiles = self.imagesize**2 // 8  # bytes of the lists of tiles that may hold light
-        return max(1, min(PICTURES_ON_A_CARD, BYTES_ON_A_CARD // (self.size**2 + tiles)))
-
 
 def amplitude_columns(nterms: int) -> list[str]:
     """`alpha[m][s]`, `beta[m][s]` for m = 0…nterms."""
@@ -82,7 +72,7 @@ def generate(
 ) -> pd.DataFrame:
     """Draw every row's picture into `directory` and return the roulette table; see `generate_chunks`."""
     check_rows([frame], name, drawing.imagesize)
-    chunks = [frame.iloc[rows] for rows in _slices(len(frame), chunk_rows(device, pictures=True))]
+    chunks = [frame.iloc[rows] for rows in slices(len(frame), chunk_rows(device, pictures=True))]
     writer = PngFolder(directory)
     return pd.concat(generate_chunks(chunks, drawing, writer, name=name, device=device, **options))
 
@@ -115,7 +105,7 @@ def generate_chunks(
     Raises:
         UserError: a row that cannot be drawn; see `check_rows`. A row without a finite reference point or amplitude.
     """
-    with _threads(workers or cores()) as helpers, _threads(CHUNKS_AT_ONCE) as threads:
+    with _threads(CHUNKS_AT_ONCE) as threads, _threads(workers or cores()) as helpers:
         waiting = deque()
         for frame in chunks:
             chunk = _Chunk(normalise(frame, name), first, drawing, writer, name, device, progress)
@@ -151,20 +141,37 @@ class _Chunk:
 
     def draw(self, helpers: ThreadPoolExecutor) -> pd.DataFrame:
         """Draw all pictures, and give the roulette table."""
-        found = _Found(len(self.frame), self.drawing.nterms)
-        at_once = ROWS_AT_ONCE if self.device == "cpu" else self.drawing.pictures_at_once(self.device)
+        results = _Results(len(self.frame), self.drawing.nterms)
+        under_way = []
         for kind, rows in groups(self.frame, self.name):
-            if kind.sampled:  # only a few of their maps fit into memory: each thread does all for its few
-                batches = [rows[few] for few in _slices(len(rows), SAMPLED_AT_ONCE)]
-                draw = partial(self._draw_batch, kind, found, map)
-                list(helpers.map(draw, batches))
+            batches = [rows[batch] for batch in slices(len(rows), self._rows_at_once(kind))]
+            if kind.sampled or not self._draws():  # only a few maps fit into memory: a thread does all for its few
+                under_way.append(helpers.map(partial(self._draw_alone, kind, results), batches))
             else:
-                for batch in _slices(len(rows), at_once):
-                    self._draw_batch(kind, found, helpers.map, rows[batch])
-        return _roulette_table(self.frame, self.drawing, found)
+                for batch in batches:
+                    under_way.append(self._draw_batch(kind, results, batch, helpers.map))
+        for parts in under_way:
+            list(parts)  # wait for them, and raise what one of them raised
+        return _roulette_table(self.frame, self.drawing, results)
 
-    def _draw_batch(self, kind: Kind, found: _Found, spread: Callable[..., Iterable], rows: np.ndarray) -> None:
-        """Everything for rows of one kind. spread: the `map` that shares out drawing and encoding."""
+    def _draws(self) -> bool:
+        return self.writer is not None or self.drawing.centred
+
+    def _rows_at_once(self, kind: Kind) -> int:
+        if kind.sampled:
+            return SAMPLED_AT_ONCE
+        return ROWS_AT_ONCE if self.device == "cpu" else self._pictures_at_once(self.device)
+
+    def _pictures_at_once(self, device: str) -> int:
+        return pictures_at_once(self.drawing.size, self.drawing.imagesize, device)
+
+    def _draw_alone(self, kind: Kind, results: _Results, rows: np.ndarray) -> None:
+        list(self._draw_batch(kind, results, rows, map))
+
+    def _draw_batch(
+        self, kind: Kind, results: _Results, rows: np.ndarray, spread: Callable[..., Iterator]
+    ) -> Iterator[None]:
+        """Everything for rows of one kind. Drawing and encoding are shared out by `spread`, a `map`, and may go on."""
         part = self.frame.iloc[rows]
         lens = lens_batch(part, kind, self.name, self.drawing.imagesize)
         source = source_batch(part, kind, self.name)
@@ -174,13 +181,13 @@ class _Chunk:
         xi = apparent_position(lens, *eta)
         alpha, beta = amplitudes(lens, *xi, self.drawing.nterms)
         check_finite(part, self.name, xi, alpha, beta, self.drawing.nterms)
-        found.xi[:, rows] = xi
-        found.offset[:, rows] = residual(lens, *xi, *eta)
-        found.alpha[:, rows] = alpha
-        found.beta[:, rows] = beta
-        if not self.writer and not self.drawing.centred:
+        results.xi[:, rows] = xi
+        results.offset[:, rows] = residual(lens, *xi, *eta)
+        results.alpha[:, rows] = alpha
+        results.beta[:, rows] = beta
+        if not self._draws():
             self.progress(len(rows))
-            return
+            return iter(())
 
         if kind.model == "Raytrace":
             mapping = Raytrace(lens, *eta)
@@ -190,38 +197,39 @@ class _Chunk:
         scene = Scene(mapping, source)
 
         def draw_few(few: slice) -> np.ndarray:
-            return self._pictures(scene, few, found, rows[few])
+            return self._pictures(scene, few, results, rows[few])
 
         if self.device != "cpu":  # all at once; what is left to share out is the encoding
             with stream_of(self.device):
-                pictures = self._pictures(move(scene, self.device), slice(None), found, rows)
+                pictures = self._pictures(move(scene, self.device), slice(None), results, rows)
             draw_few = pictures.__getitem__
-        parts = _slices(len(rows), self.drawing.pictures_at_once("cpu"))
-        list(spread(lambda few: self._keep(rows[few], filenames[few], draw_few(few)), parts))
+        parts = slices(len(rows), self._pictures_at_once("cpu"))
+        return spread(lambda few: self._keep(rows[few], filenames[few], draw_few(few)), parts)
 
-    def _pictures(self, scene: Scene, part: slice, found: _Found, rows: np.ndarray) -> np.ndarray:
+    def _pictures(self, scene: Scene, part: slice, results: _Results, rows: np.ndarray) -> np.ndarray:
         """Draw a part of the scenes, which has those rows: (B, size, size) uint8, or none if they are not wanted."""
         drawing = self.drawing
         options = {"rows": part, "sampling": drawing.sampling, "supersampling": drawing.supersampling}
         if drawing.centred:
             centre = centre_of_light(scene, drawing.imagesize, **options)
-            found.centre[:, rows] = [to_numpy(axis) for axis in centre]
+            results.centre[:, rows] = [to_numpy(axis) for axis in centre]
         else:
             centre = np.zeros((2, len(rows)))
-            centre = centre if self.device == "cpu" else move(centre, self.device)
-        if not self.writer:
+            if self.device != "cpu":
+                centre = move(centre, self.device)
+        if self.writer is None:
             return np.empty((0, 0, 0), np.uint8)
         return to_numpy(render(scene, drawing.size, *centre, canvas=drawing.imagesize, **options))
 
     def _keep(self, rows: np.ndarray, filenames: list[str], pictures: np.ndarray) -> None:
         """Encode the pictures of those rows, if any are wanted, and hand them to the writer."""
-        if self.writer:
+        if self.writer is not None:
             for row, filename, picture in zip(rows.tolist(), filenames, pictures, strict=True):
                 self.writer.keep(self.first + row, filename, png.encode(picture))
         self.progress(len(rows))
 
 
-class _Found:
+class _Results:
     """Reference points ξ₀, their residuals, centres of light and amplitudes of n rows, filled in as they are found."""
 
     def __init__(self, count: int, nterms: int) -> None:
@@ -230,10 +238,6 @@ class _Found:
         self.centre = np.zeros((2, count))
         self.alpha = np.zeros((len(orders(nterms)), count))
         self.beta = np.zeros((len(orders(nterms)), count))
-
-
-def _slices(count: int, at_once: int) -> list[slice]:
-    return [slice(start, min(start + at_once, count)) for start in range(0, count, at_once)]
 
 
 # ---------------------------------------------------------------- tables
@@ -291,18 +295,18 @@ def check_finite(
     raise UserError(f"{where}: found {column} = {values[place]:g}, expected a finite amplitude")
 
 
-def _roulette_table(frame: pd.DataFrame, drawing: Drawing, found: _Found) -> pd.DataFrame:
+def _roulette_table(frame: pd.DataFrame, drawing: Drawing, results: _Results) -> pd.DataFrame:
     # A column must not hang on the sources in this chunk.
     named = ("filename", *SOURCE_COLUMNS, *own.columns("source", own.MODELS["source"]))
     eta = np.stack([frame["x"], frame["y"]]).astype(np.float64)
     pairs = {
-        "lens": 0.0 - found.centre,
-        "centre": found.centre,
-        "releta": eta - found.centre,
-        "offset": found.offset,
-        "xi": found.xi - found.centre,
+        "lens": 0.0 - results.centre,
+        "centre": results.centre,
+        "releta": eta - results.centre,
+        "offset": results.offset,
+        "xi": results.xi - results.centre,
     }
-    amplitudes = np.stack([found.alpha, found.beta], axis=1).reshape(-1, len(frame))
+    amplitudes = np.stack([results.alpha, results.beta], axis=1).reshape(-1, len(frame))
     names = [f"{name}{axis}" for name in pairs for axis in "XY"] + amplitude_columns(drawing.nterms)
     numbers = pd.DataFrame(np.concatenate([*pairs.values(), amplitudes]).T, frame.index, names)
     place = {column: k for k, column in enumerate(frame)}
