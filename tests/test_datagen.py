@@ -395,7 +395,7 @@ def test_failure_in_the_middle_of_drawing_leaves_nothing(folder, monkeypatch):
     assert written(folder) == before
 
 
-@pytest.mark.parametrize("what", ["centre_of_light", "render", "png.encode"])
+@pytest.mark.parametrize("what", ["centre_of_light", "render", "png.encode_all"])
 def test_failure_in_any_step_of_drawing_leaves_nothing(folder, capsys, monkeypatch, what):
     def fail(*args, **options):
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -224,8 +224,8 @@ class _Chunk:
     def _keep(self, rows: np.ndarray, filenames: list[str], pictures: np.ndarray) -> None:
         """Encode the pictures of those rows, if any are wanted, and hand them to the writer."""
         if self.writer is not None:
-            for row, filename, picture in zip(rows.tolist(), filenames, pictures, strict=True):
-                self.writer.keep(self.first + row, filename, png.encode(picture))
+            for row, filename, encoded in zip(rows.tolist(), filenames, png.encode_all(pictures), strict=True):
+                self.writer.keep(self.first + row, filename, encoded)
         self.progress(len(rows))
 
 
