@@ -7,6 +7,7 @@ to have it. It does not show what CUDA's own arithmetic gives, nor gradients: au
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 
 import torch
@@ -67,9 +68,18 @@ def compute(operation, args: tuple, kwargs: dict):
 
 @contextlib.contextmanager
 def simulated(monkeypatch) -> Iterator[None]:
-    """Within the block the device "cuda" is simulated."""
+    """Within the block the device "cuda" is simulated, also in threads that are started there."""
     torch._C._ensureCUDADeviceGuardSet()  # where there is no driver: one that does nothing, as fake tensors have it
     without_cudnn = torch.backends.cudnn.flags(enabled=False)  # whose operations the processor lacks
+    run = threading.Thread.run
+
+    def run_there(thread: threading.Thread) -> None:
+        with torch.no_grad(), Cuda():  # each thread has modes of its own
+            run(thread)
+
     with monkeypatch.context() as patch, without_cudnn, torch.no_grad(), Cuda():
         patch.setattr(torch.cuda, "_lazy_init", lambda: None)
+        patch.setattr(torch.cuda, "Stream", lambda device: None)
+        patch.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext())
+        patch.setattr(threading.Thread, "run", run_there)
         yield

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from droulette import datagen
-from droulette.pipeline import draw, generate
+from droulette.pipeline import dataset, draw, generate
 from stages import generate as generate_stage
 
 TOML = """
@@ -129,23 +129,27 @@ def test_table_that_was_written_redraws_its_pictures(folder):
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-def test_the_rows_that_threads_keep_in_memory_change_no_byte(folder, monkeypatch, workers):
+def test_the_rows_of_a_chunk_change_no_byte(folder, monkeypatch, workers):
     options = ("--toml", "dataset.toml", "--csvfile", "dataset.csv", "--size", "30", "--workers", str(workers))
     run(*options)
     expected = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    monkeypatch.setattr(generate, "CHUNK_OF_A_THREAD", 4)
+    monkeypatch.setattr(generate, "CHUNK_DRAWN_HERE", 4)
     starts = []
-    draw_table = draw.draw_table
-    monkeypatch.setattr(draw, "draw_table", lambda params, *rows: starts.append(rows[0]) or draw_table(params, *rows))
+
+    def draw_table(params, start: int, stop: int) -> pd.DataFrame:
+        starts.append(start)
+        return draw.draw_table(params, start, stop)
+
+    monkeypatch.setattr(dataset, "draw_table", draw_table)
     run(*options)
-    assert starts == list(range(0, 30, 4 * workers))
+    assert starts == list(range(0, 30, 4))
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == expected
     assert len(expected) == 33
 
 
 def test_kinds_of_a_tables_columns_do_not_hang_on_the_threads(folder, monkeypatch):
     """pandas finds them chunk by chunk: whole numbers in one may be fractions in another."""
-    monkeypatch.setattr(generate, "CHUNK_OF_A_THREAD", 4)
+    monkeypatch.setattr(generate, "CHUNK_DRAWN_HERE", 4)
     whole = [f"{k}.png,Raytrace,SIS,12,0.5,30.0,s,6,-4.0,9.0" for k in range(8)]
     Path("own.csv").write_text("\n".join([CSV.splitlines()[0], *whole, CSV.splitlines()[1]]) + "\n")
     run("--csvfile", "own.csv", "-Z", "64", "-n", "2", "--workers", "1")
@@ -291,6 +295,25 @@ def test_bad_row_is_named_in_one_line_and_nothing_is_written(folder, capsys, cas
         assert not Path("../b.png").exists()
 
 
+@pytest.mark.parametrize("what", ["reference point", "amplitude"])
+@pytest.mark.parametrize("options", [["--toml", "dataset.toml"], ["--toml", "dataset.toml", "--no-pictures"]])
+def test_row_without_a_finite_reference_point_or_amplitude_is_named(folder, capsys, monkeypatch, what, options):
+    def spoil(solve):
+        def solve_badly(*args):
+            first, second = solve(*args)
+            second[..., 1] = np.nan  # the second row
+            return first, second
+
+        return solve_badly
+
+    step = "apparent_position" if what == "reference point" else "amplitudes"
+    monkeypatch.setattr(generate, step, spoil(getattr(generate, step)))
+    line = assert_refused(folder, capsys, *options, "--csvfile", "dataset.csv")
+    said = "found no solution of the lens equation" if what == "reference point" else "found beta[0][1] = nan"
+    assert f"dataset.toml: row 2: {said}" in line
+    assert "expected" in line
+
+
 @pytest.mark.parametrize("case", BAD_TABLES)
 def test_bad_table_is_named_in_one_line_and_nothing_is_written(folder, capsys, case):
     text, named = BAD_TABLES[case]
@@ -372,7 +395,7 @@ def test_failure_in_the_middle_of_drawing_leaves_nothing(folder, monkeypatch):
     assert written(folder) == before
 
 
-@pytest.mark.parametrize("what", ["centre_of_light", "render", "png.encode"])
+@pytest.mark.parametrize("what", ["centre_of_light", "render", "png.encode_all"])
 def test_failure_in_any_step_of_drawing_leaves_nothing(folder, capsys, monkeypatch, what):
     def fail(*args, **options):
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -337,7 +337,6 @@ DECIDES_NO_OUTPUT = {
     "droulette/commands.py",
     "droulette/errors.py",
     "droulette/pipeline/__init__.py",
-    "droulette/pipeline/estimate.py",
     "droulette/parameters/learning.py",
     "droulette/parameters/simulation.py",
 }

@@ -9,15 +9,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from PIL import Image
 
 from droulette import files, parameters
 from droulette.parameters.simulation import CONFIGS
+from droulette.physics import own, rendering
 from droulette.physics.sampled import PotentialMap
+from droulette.pipeline import batching
 from droulette.pipeline import generate as module
 from droulette.pipeline.draw import draw_table
-from droulette.pipeline.generate import Drawing, amplitude_columns, generate
+from droulette.pipeline.generate import Drawing, amplitude_columns, generate, generate_chunks
 from droulette.pipeline.resimulate import resimulate
 
 # All kinds of rows in one table, so that batches are ragged.
@@ -98,7 +99,7 @@ def reference(tmp_path_factory):
 @pytest.mark.parametrize("workers, pictures, rows", [(None, 8, 4096), (1, 1, 1), (2, 64, 64), (2, 1, 4096)])
 def test_same_bytes_whatever_the_workers_and_the_batches(reference, tmp_path, monkeypatch, workers, pictures, rows):
     frame, expected_table, expected = reference
-    monkeypatch.setattr(module, "PICTURES_AT_ONCE", pictures)
+    monkeypatch.setattr(batching, "PICTURES_AT_ONCE", pictures)
     monkeypatch.setattr(module, "ROWS_AT_ONCE", rows)
     again = table(tmp_path, MIXED)
     pd.testing.assert_frame_equal(again, frame, check_exact=True)
@@ -120,7 +121,7 @@ def test_same_bytes_in_batches_of_1_and_64_however_pictures_are_made(tmp_path, m
     frame = table(tmp_path, MIXED)
     results = []
     for size in (1, 64):
-        monkeypatch.setattr(module, "PICTURES_AT_ONCE", size)
+        monkeypatch.setattr(batching, "PICTURES_AT_ONCE", size)
         results.append(draw(frame, tmp_path / f"images{size}", drawing)[1])
     assert results[0] == results[1]
 
@@ -131,8 +132,9 @@ def test_sampled_lenses_and_clusters_give_the_same_bytes_in_any_batch(tmp_path, 
     for name, frame in (("sampled", sampled), ("cluster", cluster)):
         results = []
         for size in (1, 64):
-            for constant in ("PICTURES_AT_ONCE", "ROWS_AT_ONCE", "SAMPLED_AT_ONCE"):
-                monkeypatch.setattr(module, constant, size)
+            monkeypatch.setattr(batching, "PICTURES_AT_ONCE", size)
+            monkeypatch.setattr(module, "ROWS_AT_ONCE", size)
+            monkeypatch.setattr(module, "SAMPLED_AT_ONCE", size)
             results.append(draw(frame, tmp_path / f"{name}{size}", workers=2))
         pd.testing.assert_frame_equal(results[0][0], results[1][0], check_exact=True)
         assert results[0][1] == results[1][1]
@@ -178,12 +180,48 @@ def test_a_row_of_the_csv_alone_redraws_its_picture(reference, tmp_path):
         np.testing.assert_array_equal(result[amplitude_columns(3)], roulette[amplitude_columns(3)].iloc[[row]])
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_pictures_are_the_same_on_cpu_and_cuda(reference, tmp_path):
+def test_columns_do_not_hang_on_the_sources_of_a_chunk(reference, monkeypatch):
+    frame, expected, _ = reference
+    monkeypatch.setitem(own.MODELS["source"], "Ring", {"width": None})
+    (result,) = generate_chunks([frame.assign(width=2.0)], SMALL, None)
+    assert "Ring" not in set(frame["source"])
+    pd.testing.assert_frame_equal(result.drop(columns="width"), expected, check_exact=True)
+
+
+@pytest.mark.parametrize("case", ["plain", "uncentred", "sampled"])
+def test_pictures_are_the_same_on_cpu_and_cuda(reference, tmp_path, cuda, monkeypatch, case):
     frame, expected_table, expected = reference
-    result, found = draw(frame, tmp_path / "images", device="cuda")
+    drawing = SMALL
+    monkeypatch.setattr(batching, "PICTURES_ON_A_CARD", 3)
+    if case != "plain":
+        frame = frame.head(6).assign(sampled=case == "sampled")
+        drawing = Drawing(imagesize=96, cropsize=64, centred=case == "sampled", nterms=3)
+        expected_table, expected = draw(frame, tmp_path / "expected", drawing)
+    devices = set()
+
+    def render(scene, size, x, y, **options):
+        devices.add((x.device.type, len(x) <= 3))
+        return rendering.render(scene, size, x, y, **options)
+
+    monkeypatch.setattr(module, "render", render)
+    with cuda:
+        result, found = draw(frame, tmp_path / "images", drawing, device="cuda")
+    assert devices == {("cuda", True)}
     pd.testing.assert_frame_equal(result, expected_table, check_exact=True)
     assert found == expected
+
+
+def test_centres_of_light_are_the_same_on_cpu_and_cuda_where_no_picture_is_kept(reference, cuda):
+    frame, expected, _ = reference
+    with cuda:
+        (result,) = generate_chunks([frame], SMALL, None, device="cuda")
+    pd.testing.assert_frame_equal(result, expected, check_exact=True)
+
+
+def test_a_card_draws_as_many_pictures_as_its_share_of_memory_holds():
+    assert batching.pictures_at_once(256, 512, "cuda") == 2048
+    assert batching.pictures_at_once(64, 64, "cuda") == batching.PICTURES_ON_A_CARD
+    assert batching.pictures_at_once(16384, 16384, "cuda") == 1
 
 
 @pytest.mark.parametrize("config", CONFIGS)

@@ -11,7 +11,6 @@ import struct
 import subprocess
 import sys
 import termios
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -216,9 +215,16 @@ def test_a_dry_run_says_within_a_quarter_what_the_files_will_take_and_writes_not
     assert tables == pytest.approx(Path("r.csv").stat().st_size, rel=0.05)
 
 
-def test_the_sample_of_a_dry_run_comes_from_all_over_the_dataset():
-    for rows in (1, 512, 513, 600, 100_000):
-        found = estimate.places(rows)
-        assert found[0][0] == 0 and found[-1][1] == rows
-        assert all(stop <= start for (_, stop), (start, _) in pairwise(found)) or rows < 1024
-        assert 1 <= sum(stop - start for start, stop in found) <= 512
+def test_the_sample_of_a_dry_run_comes_from_all_over_a_table(folder, capsys, monkeypatch):
+    assert datagen.main(["--toml", "dataset.toml", "-i", "d.csv", "--no-pictures", "--size", "9"]) == 0
+    sampled = []
+
+    def generate_chunks(chunks, *args, **options):
+        sampled.append(chunks[0].index.tolist())
+        return estimated(chunks, *args, **options)
+
+    estimated = estimate.generate_chunks
+    monkeypatch.setattr(estimate, "generate_chunks", generate_chunks)
+    monkeypatch.setattr(estimate, "SAMPLE", 4)
+    assert datagen.main(["-i", "d.csv", "-Z", "64", "--dry-run"]) == 0
+    assert sampled[-1] == [0, 3, 6]

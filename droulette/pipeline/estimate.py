@@ -1,101 +1,79 @@
-"""What a dataset will take in bytes and seconds, by drawing a sample of it in memory."""
+"""What a dataset will take in bytes and seconds, from a sample of it that is drawn and encoded but not written."""
 
 from __future__ import annotations
 
 import io
 import math
 import time
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from droulette import files
-from droulette.devices import cores
+from droulette.devices import cores, drawing_device
+from droulette.pipeline.dataset import count_rows, drawn_chunks, read_chunks
 from droulette.pipeline.generate import Drawing, generate_chunks
+from droulette.processes import ALONE
+
+if TYPE_CHECKING:
+    from droulette.parameters import Parameters
 
 SAMPLE = 512  # rows
-PLACES = 16  # of the dataset that they come from
-FIRST = 16  # rows that are drawn before the clock runs, since the first ones wait for the kernels
-PER_SHARD_ROW = 12  # bytes of a Parquet file beside name and picture
+FIRST = 16  # rows that are drawn before the clock runs, since formulas may be compiled first
 
 
 class Counting:
     """A writer that keeps nothing."""
 
-    def __init__(self, storage: str) -> None:
-        self.storage, self.bytes = storage, 0
+    def __init__(self) -> None:
+        self.sizes: list[int] = []  # several threads may append to a list
 
     def keep(self, position: int, filename: str, png: bytes) -> None:
-        beside = len(filename) + PER_SHARD_ROW if self.storage == "parquet" else 0
-        self.bytes += len(png) + beside  # under the interpreter's lock
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """rows: of the dataset. pictures, tables: bytes of files. seconds: with so many `threads`."""
-
-    rows: int
-    size: int
-    pictures: float
-    tables: float
-    seconds: float
-    threads: int
-
-    def __str__(self) -> str:
-        parts = f"pictures {readable(self.pictures)}, tables {readable(self.tables)}"
-        return (
-            f"dry run: {self.rows} pictures of {self.size}×{self.size}: about {readable(self.pictures + self.tables)} "
-            f"({parts}) and {self.seconds:.3g} s with {self.threads} threads; nothing is written"
-        )
-
-
-def readable(count: float) -> str:
-    """Bytes in a unit that leaves one to three digits before the point."""
-    power = min(4, int(math.log10(max(count, 1)) // 3))
-    return f"{count / 1000**power:.3g} {('bytes', 'kB', 'MB', 'GB', 'TB')[power]}"
-
-
-def places(rows: int) -> list[tuple[int, int]]:
-    """Where the sample of a dataset of so many rows comes from: start and stop of each stretch."""
-    if rows <= SAMPLE:
-        return [(0, rows)]
-    length = max(1, SAMPLE // PLACES)
-    return [(start, start + length) for start in (k * (rows - length) // (PLACES - 1) for k in range(PLACES))]
+        self.sizes.append(len(png))
 
 
 def estimate(
-    sample: pd.DataFrame,
-    rows: int,
-    drawing: Drawing,
-    kept: dict[str, bool],
-    storage: str = "png",
+    params: Parameters,
+    source: str,
     *,
-    begin: float,
-    name: str = "dataset.csv",
+    table: str | None = None,
+    dataset: object,
+    pictures: object,
+    roulette: object,
     workers: int | None = None,
-    device: str = "cpu",
-) -> Estimate:
-    """Draw and encode the sample, and take it for the whole.
-
-    sample: rows of a dataset table. rows: of the whole. kept: whether "pictures", "dataset" and "roulette" are
-    to be written. begin: when this run began, by time.perf_counter(). The rest: as for `generate_chunks`.
-    """
-    options = {"name": name, "workers": workers, "device": device}
-    first = sample.head(FIRST)
-    list(generate_chunks([first], drawing, Counting(storage) if kept["pictures"] else None, **options))
+) -> str:
+    """A line that says what `generate_dataset` with the same arguments would take; nothing is written."""
+    begin = time.perf_counter()
+    drawing = Drawing.of(params.simulator)
+    options = {"name": source, "workers": workers, "device": drawing_device(params.settings.device)}
+    if table is None:
+        rows = params.simulator.size
+        sample = next(drawn_chunks(params, range(rows), SAMPLE))
+    else:
+        rows = count_rows(params, table, drawing, ALONE)
+        step = math.ceil(rows / SAMPLE)
+        sample = pd.concat(chunk[chunk.index % step == 0] for chunk in read_chunks(params, table))
+    if options["device"] == "cpu":
+        kernels.prepare(rows)
+    list(generate_chunks([sample.head(FIRST)], drawing, Counting() if pictures else None, **options))
     ready = time.perf_counter()
-    counted = Counting(storage) if kept["pictures"] else None
-    headers = tables = 0
-    (roulette,) = generate_chunks([sample], drawing, counted, **options)
-    for table, wanted in ((sample, kept["dataset"]), (roulette, kept["roulette"])):
+    counted = Counting()
+    (amplitudes,) = generate_chunks([sample], drawing, counted if pictures else None, **options)
+    text = io.BytesIO()
+    for frame, wanted in ((sample, dataset), (amplitudes, roulette)):
         if wanted:
-            stream = io.BytesIO()
-            files.append_csv(table, stream, header=True)
-            size = stream.tell()
-            headers += len(stream.getvalue().split(b"\n", 1)[0]) + 1
-            tables += size
-    per_row = (time.perf_counter() - ready) / len(sample)
-    pictures = counted.bytes * rows / len(sample) if counted else 0.0
-    tables = headers + (tables - headers) * rows / len(sample)
-    seconds = ready - begin + per_row * max(rows - len(first), 0)
-    return Estimate(rows, drawing.size, pictures, tables, seconds, workers or cores())
+            files.append_csv(frame, text, header=False)
+    share = rows / len(sample)
+    seconds = ready - begin + share * (time.perf_counter() - ready)
+    sizes = sum(counted.sizes) * share, text.tell() * share
+    said = f"about {_readable(sum(sizes))} (pictures {_readable(sizes[0])}, tables {_readable(sizes[1])})"
+    return (
+        f"dry run: {rows} pictures of {drawing.size}×{drawing.size}: {said} and {seconds:.3g} s "
+        f"with {workers or cores()} threads; nothing is written"
+    )
+
+
+def _readable(count: float) -> str:
+    """Bytes in a unit that leaves one to three digits before the point."""
+    power = min(4, int(math.log10(max(count, 1)) // 3))
+    return f"{count / 1000**power:.3g} {('bytes', 'kB', 'MB', 'GB', 'TB')[power]}"

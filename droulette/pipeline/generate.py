@@ -2,38 +2,38 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
-from threading import Barrier, Event
 
 import numpy as np
 import pandas as pd
 
 from droulette.devices import cores, stream_of
 from droulette.errors import UserError
+from droulette.parameters.simulation import Simulator
 from droulette.physics import own
 from droulette.physics.amplitudes import amplitudes, orders
-from droulette.physics.arrays import Array, to_numpy
-from droulette.physics.batches import move, take
+from droulette.physics.arrays import to_numpy
+from droulette.physics.batches import move
 from droulette.physics.lens_equation import apparent_position, residual
-from droulette.physics.lenses import Lens
-from droulette.physics.mappings import Mapping, Raytrace, Roulette, convergence_radius
+from droulette.physics.mappings import Raytrace, Roulette, convergence_radius
 from droulette.physics.rendering import Scene, centre_of_light, render
-from droulette.physics.sources import Source
 from droulette.pipeline import png
+from droulette.pipeline.batching import pictures_at_once, slices
 from droulette.pipeline.scenes import Kind, groups, lens_batch, normalise, source_batch
 from droulette.pipeline.storage import PngFolder, Writer
 
 SOURCE_COLUMNS = ("source", "image", "x", "y", "sigma", "sigma2", "theta", "n_sersic", "luminosity")
-CHUNK = 4096  # rows of a table that are in memory together, at most
-CHUNK_OF_A_THREAD = 512  # rows whose pictures keep a thread busy while the next chunk is prepared
+CHUNK = 4096  # rows of a table that are in memory together
+CHUNK_DRAWN_HERE = 1024  # the same where the processor draws: enough to keep its threads busy
+CHUNKS_AT_ONCE = 3  # so that one is read, one drawn and one encoded
 ROWS_AT_ONCE = 1024  # rows whose amplitudes are computed together: their series fit a core's cache
 SAMPLED_AT_ONCE = 4  # a sampled lens takes three float64 canvases, and while they are made twelve
-PICTURES_AT_ONCE = 64  # fewer cost 0.5 ms a task, and waiting for the interpreter; more, longer without a sign of life
-PIXELS_AT_ONCE = 1 << 22
-PICTURES_ON_A_CARD = 256
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,10 @@ class Drawing:
     supersampling: int = 1
     mask: bool = False
 
+    @classmethod
+    def of(cls, simulator: Simulator) -> Drawing:
+        return cls(**{field.name: getattr(simulator, field.name) for field in fields(cls)})
+
     @property
     def size(self) -> int:
         return self.cropsize or self.imagesize
@@ -58,24 +62,19 @@ def amplitude_columns(nterms: int) -> list[str]:
     return [f"{name}[{m}][{s}]" for m, s in orders(nterms) for name in ("alpha", "beta")]
 
 
-class Tables:
-    """ξ₀, its residual, amplitudes and centres of light of n rows, filled in as they are computed."""
-
-    def __init__(self, count: int, nterms: int) -> None:
-        self.xi = np.zeros((2, count))
-        self.offset = np.zeros((2, count))
-        self.centre = np.zeros((2, count))
-        self.alpha = np.zeros((len(orders(nterms)), count))
-        self.beta = np.zeros((len(orders(nterms)), count))
+def chunk_rows(device: str, pictures: bool) -> int:
+    """Rows that a chunk should have."""
+    return CHUNK_DRAWN_HERE if device == "cpu" and pictures else CHUNK
 
 
 def generate(
-    frame: pd.DataFrame, drawing: Drawing, directory: Path, *, name: str = "dataset.csv", **options
+    frame: pd.DataFrame, drawing: Drawing, directory: Path, *, name: str = "dataset.csv", device: str = "cpu", **options
 ) -> pd.DataFrame:
     """Draw every row's picture into `directory` and return the roulette table; see `generate_chunks`."""
     check_rows([frame], name, drawing.imagesize)
-    (table,) = generate_chunks([frame], drawing, PngFolder(directory), name=name, **options)
-    return table
+    chunks = [frame.iloc[rows] for rows in slices(len(frame), chunk_rows(device, pictures=True))]
+    writer = PngFolder(directory)
+    return pd.concat(generate_chunks(chunks, drawing, writer, name=name, device=device, **options))
 
 
 def generate_chunks(
@@ -91,8 +90,7 @@ def generate_chunks(
 ) -> Iterator[pd.DataFrame]:
     """Draw every row's picture and give the roulette tables of the chunks, one by one.
 
-    While a chunk's pictures are drawn, the next one's reference points and amplitudes are computed. A table is given
-    when all in it is known; the last of its pictures are kept before the next one is given, or the end is reached.
+    A few chunks are worked on at a time, each by a thread of its own; all share the threads that draw and encode.
 
     Args:
         chunks: dataset tables; a row alone decides its picture.
@@ -105,204 +103,144 @@ def generate_chunks(
         progress: called with the number of rows just finished.
 
     Raises:
-        UserError: a row that cannot be drawn; see `check_rows`.
+        UserError: a row that cannot be drawn; see `check_rows`. A row without a finite reference point or amplitude.
     """
-    pool = _Pool(workers or cores())
+    with _threads(CHUNKS_AT_ONCE) as threads, _threads(workers or cores()) as helpers:
+        waiting = deque()
+        for frame in chunks:
+            chunk = _Chunk(normalise(frame, name), first, drawing, writer, name, device, progress)
+            waiting.append(threads.submit(chunk.draw, helpers))
+            first += len(frame)
+            if len(waiting) == CHUNKS_AT_ONCE:
+                yield waiting.popleft().result()
+        for future in waiting:
+            yield future.result()
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads that begin nothing more once the block has ended, with or without an error."""
+    pool = ThreadPoolExecutor(count)
     try:
-        waiting: _Chunk | None = None
-        for chunk in chunks:
-            started = _Chunk(normalise(chunk, name), first, drawing, writer, device, progress)
-            started.start(pool, name)
-            first += len(started.frame)
-            if waiting:
-                yield waiting.table()
-                waiting.finish()
-            waiting = started
-        if waiting:
-            yield waiting.table()
-            waiting.finish()
-    except BaseException:
+        yield pool
+    finally:
         pool.shutdown(cancel_futures=True)
-        raise
-    pool.shutdown(wait=False)  # nothing runs any more
 
 
-class _Pool(ThreadPoolExecutor):
-    """Its threads run already: beside tasks that hold the interpreter, each takes milliseconds to start."""
-
-    def __init__(self, threads: int) -> None:
-        super().__init__(threads)
-        self.threads = threads
-        all_run = Barrier(threads, timeout=10)
-        for _ in range(threads):
-            self.submit(all_run.wait)
-
-
-@dataclass
+@dataclass(frozen=True)
 class _Chunk:
-    """Rows that are in memory together, the first of which is the dataset's row `first`, and the tasks that draw them.
-
-    A task waits only for tasks that the pool was given before it.
-    """
+    """Rows that are in memory together, the first of which is the dataset's row `first`; see `generate_chunks`."""
 
     frame: pd.DataFrame
     first: int
     drawing: Drawing
     writer: Writer | None
+    name: str
     device: str
     progress: Callable[[int], object]
 
-    def __post_init__(self) -> None:
-        self.filenames = self.frame["filename"].to_numpy()
-        self.tables = Tables(len(self.frame), self.drawing.nterms)
-        self.draws = bool(self.writer or self.drawing.centred)
-        self.table_tasks: list[Future] = []  # without which there is no table
-        self.centred: list[Event] = []  # centres of light of some rows are known, or never will be
-        self.draw_tasks: list[Future] = []
+    def draw(self, helpers: ThreadPoolExecutor) -> pd.DataFrame:
+        """Draw all pictures, and give the roulette table."""
+        results = _Results(len(self.frame), self.drawing.nterms)
+        under_way = []
+        for kind, rows in groups(self.frame, self.name):
+            batches = [rows[batch] for batch in slices(len(rows), self._rows_at_once(kind))]
+            if kind.sampled or not self._draws():  # only a few maps fit into memory: a thread does all for its few
+                under_way.append(helpers.map(partial(self._draw_alone, kind, results), batches))
+            else:
+                for batch in batches:
+                    under_way.append(self._draw_batch(kind, results, batch, helpers.map))
+        for parts in under_way:
+            list(parts)  # wait for them, and raise what one of them raised
+        return _roulette_table(self.frame, self.drawing, results)
 
-    def start(self, pool: _Pool, name: str) -> None:
-        for kind, of_kind in groups(self.frame, name):
-            if kind.sampled:
-                parts = [of_kind[part] for part in _slices(len(of_kind), SAMPLED_AT_ONCE)]
-                self.table_tasks += [pool.submit(self._do_sampled, kind, rows, name) for rows in parts]
-                continue
-            for rows in (of_kind[part] for part in _slices(len(of_kind), ROWS_AT_ONCE)):
-                lens, source, eta = self._read(kind, rows, name)
-                if not self.draws:
-                    self.table_tasks.append(pool.submit(self._tabulate, lens, eta, rows))
-                elif kind.model == "Raytrace":  # of which no picture need wait for amplitudes
-                    scene = self._prepared(Raytrace(lens, *eta), source)
-                    self._submit_pictures(pool, scene, rows)
-                    self._solve(lens, eta, rows)
-                else:
-                    expanded = pool.submit(self._expand, lens, source, eta, rows)
-                    self.table_tasks.append(expanded)
-                    self._submit_pictures(pool, expanded, rows)
+    def _draws(self) -> bool:
+        return self.writer is not None or self.drawing.centred
 
-    def _submit_pictures(self, pool: _Pool, scene: Scene | Future[Scene], rows: np.ndarray) -> None:
-        if self.device == "cpu":
-            most = max(1, min(PICTURES_AT_ONCE, PIXELS_AT_ONCE // self.drawing.size**2))
-            parts = _shares(len(rows), most, pool.threads)
-        else:
-            parts = _slices(len(rows), PICTURES_ON_A_CARD)
-        for part in parts:
-            self.centred.append(Event())
-            self.draw_tasks.append(pool.submit(self._draw, scene, rows[part], part, self.centred[-1]))
+    def _rows_at_once(self, kind: Kind) -> int:
+        if kind.sampled:
+            return SAMPLED_AT_ONCE
+        return ROWS_AT_ONCE if self.device == "cpu" else self._pictures_at_once(self.device)
 
-    def table(self) -> pd.DataFrame:
-        """The roulette table, as soon as all that stands in it is known: pictures may be drawn still."""
-        _results(self.table_tasks)
-        for event in self.centred:
-            event.wait()
-        return _roulette_table(self.frame, self.drawing, self.tables)
+    def _pictures_at_once(self, device: str) -> int:
+        return pictures_at_once(self.drawing.size, self.drawing.imagesize, device)
 
-    def finish(self) -> None:
-        """Wait for the last pictures."""
-        _results(self.draw_tasks)
+    def _draw_alone(self, kind: Kind, results: _Results, rows: np.ndarray) -> None:
+        list(self._draw_batch(kind, results, rows, map))
 
-    def _read(self, kind: Kind, rows: np.ndarray, name: str) -> tuple[Lens, Source, tuple[np.ndarray, np.ndarray]]:
-        """Lenses, sources and their positions of rows of one kind."""
+    def _draw_batch(
+        self, kind: Kind, results: _Results, rows: np.ndarray, spread: Callable[..., Iterator]
+    ) -> Iterator[None]:
+        """Everything for rows of one kind. Drawing and encoding are shared out by `spread`, a `map`, and may go on."""
         part = self.frame.iloc[rows]
-        lens, source = lens_batch(part, kind, name, self.drawing.imagesize), source_batch(part, kind, name)
-        return lens, source, (part["x"].to_numpy(np.float64, copy=True), part["y"].to_numpy(np.float64, copy=True))
+        lens = lens_batch(part, kind, self.name, self.drawing.imagesize)
+        source = source_batch(part, kind, self.name)
+        filenames = part["filename"].tolist()
+        eta = part["x"].to_numpy(np.float64, copy=True), part["y"].to_numpy(np.float64, copy=True)
 
-    def _solve(self, lens: Lens, eta: tuple[np.ndarray, np.ndarray], rows: np.ndarray) -> tuple:
-        """Reference points and amplitudes, into the tables too."""
         xi = apparent_position(lens, *eta)
         alpha, beta = amplitudes(lens, *xi, self.drawing.nterms)
-        self.tables.xi[:, rows] = np.stack(xi)
-        self.tables.offset[:, rows] = np.stack(residual(lens, *xi, *eta))
-        self.tables.alpha[:, rows], self.tables.beta[:, rows] = alpha, beta
-        return xi, alpha, beta
+        check_finite(part, self.name, xi, alpha, beta, self.drawing.nterms)
+        results.xi[:, rows] = xi
+        results.offset[:, rows] = residual(lens, *xi, *eta)
+        results.alpha[:, rows] = alpha
+        results.beta[:, rows] = beta
+        if not self._draws():
+            self.progress(len(rows))
+            return iter(())
 
-    def _tabulate(self, lens: Lens, eta: tuple[np.ndarray, np.ndarray], rows: np.ndarray) -> None:
-        """All that is to be done where no pictures are wanted."""
-        self._solve(lens, eta, rows)
-        self.progress(len(rows))
-
-    def _expand(self, lens: Lens, source: Source, eta: tuple[np.ndarray, np.ndarray], rows: np.ndarray) -> Scene:
-        """The scenes of the lenses' roulette expansions."""
-        xi, alpha, beta = self._solve(lens, eta, rows)
-        radius = convergence_radius(lens, *xi) if self.drawing.mask else None
-        return self._prepared(Roulette.from_amplitudes(*xi, alpha, beta, self.drawing.nterms, radius), source)
-
-    def _prepared(self, mapping: Mapping, source: Source) -> Scene:
-        return Scene(mapping, source)
-
-    def _draw(self, scene: Scene | Future[Scene], rows: np.ndarray, part: slice, centred: Event) -> None:
-        """Pictures of a part of the scenes, which has those rows, and centres of light: what is wanted of them."""
-        try:
-            scene = scene.result() if isinstance(scene, Future) else scene
-            with stream_of(self.device):
-                if self.device != "cpu":
-                    scene, part = move(take(scene, part), self.device), slice(None)
-                centre = self._centre(scene, part, rows)
-                centred.set()
-                pictures = self._pictures(scene, part, *centre)
-        finally:
-            centred.set()
-        for row, picture in zip(rows.tolist(), pictures, strict=False):
-            self.writer.keep(self.first + row, self.filenames[row], png.encode(picture))
-        self.progress(len(rows))
-
-    def _centre(self, scene: Scene, part: slice, rows: np.ndarray) -> Array:
-        """(2, B) px, the points about which pictures are drawn, into the tables too; on the device of the scene."""
-        if self.drawing.centred:
-            centre = centre_of_light(scene, self.drawing.imagesize, rows=part, **self._sampling())
-            self.tables.centre[:, rows] = np.stack([to_numpy(axis) for axis in centre])
-            return centre
-        middle = np.zeros((2, len(rows)))
-        return middle if self.device == "cpu" else move(middle, self.device)
-
-    def _pictures(self, scene: Scene, part: slice, centre_x: Array, centre_y: Array) -> np.ndarray:
-        """(B, size, size) uint8, or none if they are not wanted."""
-        if not self.writer:
-            return np.empty((0, 0, 0), np.uint8)
-        options = {"canvas": self.drawing.imagesize, "rows": part, **self._sampling()}
-        return to_numpy(render(scene, self.drawing.size, centre_x, centre_y, **options))
-
-    def _sampling(self) -> dict[str, str | int]:
-        return {"sampling": self.drawing.sampling, "supersampling": self.drawing.supersampling}
-
-    def _do_sampled(self, kind: Kind, rows: np.ndarray, name: str) -> None:
-        """All that is to be done for rows of sampled lenses: only a few of their maps fit into memory."""
-        lens, source, eta = self._read(kind, rows, name)
-        if not self.draws:
-            self._tabulate(lens, eta, rows)
-            return
         if kind.model == "Raytrace":
-            self._solve(lens, eta, rows)
-            scene = self._prepared(Raytrace(lens, *eta), source)
+            mapping = Raytrace(lens, *eta)
         else:
-            scene = self._expand(lens, source, eta, rows)
-        self._draw(scene, rows, slice(None), Event())
+            radius = convergence_radius(lens, *xi) if self.drawing.mask else None
+            mapping = Roulette.from_amplitudes(*xi, alpha, beta, self.drawing.nterms, radius)
+        scene = Scene(mapping, source)
+
+        def draw_few(few: slice) -> np.ndarray:
+            return self._pictures(scene, few, results, rows[few])
+
+        if self.device != "cpu":  # all at once; what is left to share out is the encoding
+            with stream_of(self.device):
+                pictures = self._pictures(move(scene, self.device), slice(None), results, rows)
+            draw_few = pictures.__getitem__
+        parts = slices(len(rows), self._pictures_at_once("cpu"))
+        return spread(lambda few: self._keep(rows[few], filenames[few], draw_few(few)), parts)
+
+    def _pictures(self, scene: Scene, part: slice, results: _Results, rows: np.ndarray) -> np.ndarray:
+        """Draw a part of the scenes, which has those rows: (B, size, size) uint8, or none if they are not wanted."""
+        drawing = self.drawing
+        options = {"rows": part, "sampling": drawing.sampling, "supersampling": drawing.supersampling}
+        if drawing.centred:
+            centre = centre_of_light(scene, drawing.imagesize, **options)
+            results.centre[:, rows] = [to_numpy(axis) for axis in centre]
+        else:
+            centre = np.zeros((2, len(rows)))
+            if self.device != "cpu":
+                centre = move(centre, self.device)
+        if self.writer is None:
+            return np.empty((0, 0, 0), np.uint8)
+        return to_numpy(render(scene, drawing.size, *centre, canvas=drawing.imagesize, **options))
+
+    def _keep(self, rows: np.ndarray, filenames: list[str], pictures: np.ndarray) -> None:
+        """Encode the pictures of those rows, if any are wanted, and hand them to the writer."""
+        if self.writer is not None:
+            for row, filename, encoded in zip(rows.tolist(), filenames, png.encode_all(pictures), strict=True):
+                self.writer.keep(self.first + row, filename, encoded)
+        self.progress(len(rows))
 
 
-def _results(tasks: list[Future]) -> None:
-    """Wait for all, and raise what one of them raised."""
-    wait(tasks, return_when=FIRST_EXCEPTION)  # one by one, each that ends would wake this thread and stop another
-    for task in tasks:
-        task.result()
+class _Results:
+    """Reference points ξ₀, their residuals, centres of light and amplitudes of n rows, filled in as they are found."""
 
-
-def _shares(count: int, most: int, threads: int) -> list[slice]:
-    """Even slices, none longer than `most` and as many for each thread."""
-    number = min(count, threads * -(-count // (most * threads)))
-    return [slice(count * k // number, count * (k + 1) // number) for k in range(number)]
-
-
-def _slices(count: int, at_once: int) -> list[slice]:
-    return [slice(start, min(start + at_once, count)) for start in range(0, count, at_once)]
+    def __init__(self, count: int, nterms: int) -> None:
+        self.xi = np.zeros((2, count))
+        self.offset = np.zeros((2, count))
+        self.centre = np.zeros((2, count))
+        self.alpha = np.zeros((len(orders(nterms)), count))
+        self.beta = np.zeros((len(orders(nterms)), count))
 
 
 # ---------------------------------------------------------------- tables
-
-
-def rows_together(workers: int | None, device: str, pictures: bool) -> int:
-    """Rows to draw together: as few as keep the threads busy, since their tables take more memory than pictures do."""
-    if device != "cpu" or not pictures:
-        return CHUNK
-    return min(CHUNK, CHUNK_OF_A_THREAD * (workers or cores()))
 
 
 def check_rows(chunks: Iterable[pd.DataFrame], name: str, imagesize: int) -> int:
@@ -338,17 +276,37 @@ def check_filenames(frame: pd.DataFrame, name: str, seen: set[str]) -> None:
         seen.add(filename)
 
 
-def _roulette_table(frame: pd.DataFrame, drawing: Drawing, tables: Tables) -> pd.DataFrame:
-    named = ("filename", *SOURCE_COLUMNS, *own.columns("source", frame["source"].unique()))
+def check_finite(
+    frame: pd.DataFrame, name: str, xi: tuple[np.ndarray, np.ndarray], alpha: np.ndarray, beta: np.ndarray, nterms: int
+) -> None:
+    """Raise `UserError` for the first row whose reference point, or one of whose amplitudes, is not a finite number."""
+    solved = np.isfinite(xi).all(axis=0)
+    finite = solved & np.isfinite(alpha).all(axis=0) & np.isfinite(beta).all(axis=0)
+    if finite.all():
+        return
+    row = int(np.flatnonzero(~finite)[0])
+    where = f"{name}: row {frame.index[row] + 1}"
+    if not solved[row]:
+        source = f"({frame['x'].iloc[row]:g}, {frame['y'].iloc[row]:g})"
+        raise UserError(f"{where}: found no solution of the lens equation for the source at {source}, expected one")
+    values = np.stack([alpha[:, row], beta[:, row]], axis=1).ravel()
+    place = int(np.flatnonzero(~np.isfinite(values))[0])
+    column = amplitude_columns(nterms)[place]
+    raise UserError(f"{where}: found {column} = {values[place]:g}, expected a finite amplitude")
+
+
+def _roulette_table(frame: pd.DataFrame, drawing: Drawing, results: _Results) -> pd.DataFrame:
+    # A column must not hang on the sources in this chunk.
+    named = ("filename", *SOURCE_COLUMNS, *own.columns("source", own.MODELS["source"]))
     eta = np.stack([frame["x"], frame["y"]]).astype(np.float64)
     pairs = {
-        "lens": 0.0 - tables.centre,
-        "centre": tables.centre,
-        "releta": eta - tables.centre,
-        "offset": tables.offset,
-        "xi": tables.xi - tables.centre,
+        "lens": 0.0 - results.centre,
+        "centre": results.centre,
+        "releta": eta - results.centre,
+        "offset": results.offset,
+        "xi": results.xi - results.centre,
     }
-    amplitudes = np.stack([tables.alpha, tables.beta], axis=1).reshape(-1, len(frame))
+    amplitudes = np.stack([results.alpha, results.beta], axis=1).reshape(-1, len(frame))
     names = [f"{name}{axis}" for name in pairs for axis in "XY"] + amplitude_columns(drawing.nterms)
     numbers = pd.DataFrame(np.concatenate([*pairs.values(), amplitudes]).T, frame.index, names)
     place = {column: k for k, column in enumerate(frame)}

@@ -16,10 +16,8 @@ from droulette.physics.arrays import to_numpy
 from droulette.physics.batches import move
 from droulette.physics.mappings import Roulette
 from droulette.physics.rendering import Scene, render
-from droulette.pipeline.scenes import AMPLITUDE, groups, source_batch
-
-PICTURES_AT_ONCE = 8
-PICTURES_ON_A_CARD = 256
+from droulette.pipeline.batching import pictures_at_once, slices
+from droulette.pipeline.scenes import AMPLITUDE, Kind, groups, source_batch
 
 
 def largest_order(columns) -> int:
@@ -58,37 +56,45 @@ def resimulate(
     nterms = largest_order(table.columns)
     frame = table.reset_index(drop=True).assign(model="Roulette", sampled=False, lens="SIS")
     pictures = np.zeros((len(frame), imagesize, imagesize), np.uint8)
-    how = {"sampling": sampling, "supersampling": supersampling, "canvas": canvas}
 
-    def column(part: pd.DataFrame, label: str) -> np.ndarray:
-        if label not in part:
-            return np.zeros(len(part))
-        values = files.numbers(part[label])
-        if (bad := ~np.isfinite(values)).any():
-            row = part.iloc[int(bad.argmax())]
-            found = f"found {str(row[label])[:80]!r} in column {label}, expected a finite number"
-            raise UserError(f"{name}: {str(row.get('filename'))[:80]}: {found}")
-        return values
-
-    def draw(batch) -> None:
-        kind, rows = batch
-        part = frame.iloc[rows]
-        alpha = np.stack([column(part, f"alpha[{m}][{s}]") for m, s in orders(nterms)])
-        beta = np.stack([column(part, f"beta[{m}][{s}]") for m, s in orders(nterms)])
-        mapping = Roulette.from_amplitudes(column(part, "xiX"), column(part, "xiY"), alpha, beta, nterms)
-        scene, zero = Scene(mapping, source_batch(part, kind, name)), np.zeros(len(rows))
+    def draw(kind: Kind, rows: np.ndarray) -> None:
+        scene = _scene(frame.iloc[rows], kind, nterms, name)
+        middle = np.zeros(len(rows))
         with stream_of(device):
             if device != "cpu":
-                scene, zero = move(scene, device), move(zero, device)
-            pictures[rows] = to_numpy(render(scene, imagesize, zero, zero, **how))
+                scene = move(scene, device)
+                middle = move(middle, device)
+            options = {"sampling": sampling, "supersampling": supersampling, "canvas": canvas}
+            pictures[rows] = to_numpy(render(scene, imagesize, middle, middle, **options))
         progress(len(rows))
 
-    at_once = PICTURES_AT_ONCE if device == "cpu" else PICTURES_ON_A_CARD
-    batches = [
-        (kind, rows[start : start + at_once])
-        for kind, rows in groups(frame, name)
-        for start in range(0, len(rows), at_once)
-    ]
+    at_once = pictures_at_once(imagesize, canvas or imagesize, device)
+    kinds, batches = [], []
+    for kind, rows in groups(frame, name):
+        for part in slices(len(rows), at_once):
+            kinds.append(kind)
+            batches.append(rows[part])
     with ThreadPoolExecutor(workers or cores()) as pool:
-        list(pool.map(draw, batches))
+        list(pool.map(draw, kinds, batches))
     return pictures
+
+
+def _scene(part: pd.DataFrame, kind: Kind, nterms: int, name: str) -> Scene:
+    """The scenes of rows of one kind, from their amplitudes."""
+    alpha = np.stack([_column(part, f"alpha[{m}][{s}]", name) for m, s in orders(nterms)])
+    beta = np.stack([_column(part, f"beta[{m}][{s}]", name) for m, s in orders(nterms)])
+    xi = _column(part, "xiX", name), _column(part, "xiY", name)
+    return Scene(Roulette.from_amplitudes(*xi, alpha, beta, nterms), source_batch(part, kind, name))
+
+
+def _column(part: pd.DataFrame, label: str, name: str) -> np.ndarray:
+    """(n,) float64, 0 where there is no such column. Raises `UserError` for what is no finite number."""
+    if label not in part:
+        return np.zeros(len(part))
+    values = files.numbers(part[label])
+    wrong = ~np.isfinite(values)
+    if wrong.any():
+        row = part.iloc[int(wrong.argmax())]
+        found = f"found {str(row[label])[:80]!r} in column {label}, expected a finite number"
+        raise UserError(f"{name}: {str(row.get('filename'))[:80]}: {found}")
+    return values
