@@ -91,13 +91,17 @@ def fabric_on(device: torch.device, precision: str = "32-true") -> Fabric:
 def stream_of(device: str) -> Iterator[None]:
     """One of two CUDA streams, as soon as one is free: while a thread computes, what the other made is copied back.
 
-    More would fill the card with what each of them keeps. On the processor nothing is waited for.
+    More would fill the card with what each of them keeps. On the processor nothing is waited for, nor by a thread that
+    has such a stream already.
     """
     if not device.startswith("cuda"):
         yield
         return
     import torch
 
+    if torch.cuda.current_stream(device) != torch.cuda.default_stream(device):
+        yield
+        return
     free = _streams(device)
     stream = free.get()
     try:

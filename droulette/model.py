@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from droulette.commands import dataset_of, parser, speaking
+from droulette.commands import bar, dataset_of, parser, speaking
 from droulette.errors import cli, leave
 
 EXAMPLES = """
@@ -23,15 +23,17 @@ def main(argv: list[str] | None = None) -> None:
 
     from droulette import parameters
     from droulette.evaluate import evaluate_by
+    from droulette.logs import epoch_log
+    from droulette.pipeline.training import train
     from droulette.processes import launched
-    from droulette.train import train_by
 
     with speaking(args):
         params = parameters.load(args.config, {"settings.device": args.device, "settings.seed": args.seed})
         dataset_of(params, args.config, "training", "validation", "testing")  # before the training, not after it
         directory = Path(params.output.directory or "metrics")
         model = Path(params.output.model or "models/model.safetensors")
-        train_by(params, args.config, model, directory / "train")
+        with epoch_log(directory / "train") as log:
+            train(params, model, log=log, progress=bar)
         if launched().first:
             evaluate_by(params, args.config, model, directory)
 

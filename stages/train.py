@@ -1,15 +1,18 @@
 """Stage train: a network trained as the tables [settings], [hyperparameters] and [training] say."""
 
-from droulette.commands import stage
+from droulette.commands import bar, dataset_of, stage
 from droulette.errors import cli, leave
 
 
 @cli
 def main(argv: list[str] | None = None) -> None:
     params, source = stage(__doc__, argv)
-    from droulette.train import train_by
+    from droulette.logs import epoch_log
+    from droulette.pipeline.training import train
 
-    train_by(params, source, "models/model.safetensors", "metrics/train")
+    dataset_of(params, source, "training", "validation")
+    with epoch_log("metrics/train") as log:
+        train(params, "models/model.safetensors", log=log, progress=bar)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,9 @@ class There(torch.Tensor):
     def __repr__(self) -> str:
         return f"There({self.here!r})"
 
+    def record_stream(self, stream: Stream) -> None:
+        assert stream is DEFAULT
+
     def new_tensor(self, *args) -> There:  # PyTorch fills the new tensor's memory itself
         return There(self.here.new_tensor(*args))
 
@@ -66,6 +69,29 @@ def compute(operation, args: tuple, kwargs: dict):
     return tree_map_only(torch.Tensor, lambda t: known[id(t)] if id(t) in known else There(t), found)
 
 
+class Stream:
+    """One in which all work is done when it is asked for."""
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+
+    def synchronize(self) -> None:
+        pass
+
+
+DEFAULT, CURRENT = Stream("cuda"), threading.local()
+
+
+@contextlib.contextmanager
+def in_stream(stream: Stream) -> Iterator[None]:
+    before = getattr(CURRENT, "stream", DEFAULT)
+    CURRENT.stream = stream
+    try:
+        yield
+    finally:
+        CURRENT.stream = before
+
+
 @contextlib.contextmanager
 def simulated(monkeypatch) -> Iterator[None]:
     """Within the block the device "cuda" is simulated, also in threads that are started there."""
@@ -79,7 +105,9 @@ def simulated(monkeypatch) -> Iterator[None]:
 
     with monkeypatch.context() as patch, without_cudnn, torch.no_grad(), Cuda():
         patch.setattr(torch.cuda, "_lazy_init", lambda: None)
-        patch.setattr(torch.cuda, "Stream", lambda device: None)
-        patch.setattr(torch.cuda, "stream", lambda stream: contextlib.nullcontext())
+        patch.setattr(torch.cuda, "Stream", Stream)
+        patch.setattr(torch.cuda, "stream", in_stream)
+        patch.setattr(torch.cuda, "current_stream", lambda device: getattr(CURRENT, "stream", DEFAULT))
+        patch.setattr(torch.cuda, "default_stream", lambda device: DEFAULT)
         patch.setattr(threading.Thread, "run", run_there)
         yield

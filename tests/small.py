@@ -52,3 +52,28 @@ TRAINING = {
     "num_epochs": 1,
     "patience": 5,
 }
+
+
+TABLE_OF = {
+    "settings": ("model", "weights", "device", "precision", "seed"),
+    "hyperparameters": ("learning_rate", "batch_size", "weight_decay"),
+}
+
+
+def parameters_of(training, validation, directory, tables=None, **options):
+    """Parameters of a training of these files. options: keys of [settings], [hyperparameters] and [training]."""
+    made = {"settings": {}, "hyperparameters": {}, "training": {}} | (tables or {})
+    for name, value in (TRAINING | options).items():
+        table = next((table for table, names in TABLE_OF.items() if name in names), "training")
+        made[table][name.replace("_", "-")] = value
+    files = {"training": {"filename": str(training)}, "validation": {"filename": str(validation)}}
+    return parameters.parse(made | {"dataset": files | {"directory": str(directory)}})
+
+
+def train(training, validation, directory, output, *, log=None, progress=None, say=None, **options):
+    """A model trained on these files."""
+    from droulette.pipeline import training as pipeline
+
+    given = {"log": log, "progress": progress, "say": say}
+    given = {name: value for name, value in given.items() if value is not None}
+    return pipeline.train(parameters_of(training, validation, directory, **options), output, **given)

@@ -21,7 +21,6 @@ from droulette.pipeline.generate import Drawing, generate
 from droulette.pipeline.pictures import look, read_pictures
 from droulette.pipeline.resimulate import resimulate
 from droulette.pipeline.targets import read_targets
-from droulette.pipeline.training import train
 
 PARTS = ("training", "validation", "testing")
 
@@ -31,7 +30,7 @@ def data(tmp_path_factory) -> Path:
     """Small parts of pictures, and a model trained on them for a moment."""
     folder = tmp_path_factory.mktemp("evaluation") / "data"
     parts = small.draw_parts(folder, 80, 20, 40, nterms=(0, 2))
-    train(parts["training"], parts["validation"], folder / "images", folder / "m.safetensors", **small.TRAINING)
+    small.train(parts["training"], parts["validation"], folder / "images", folder / "m.safetensors")
     return folder
 
 

@@ -25,15 +25,13 @@ from droulette.pipeline.own_pictures import Fit, prepare
 from droulette.pipeline.pictures import look, read_pictures
 from droulette.pipeline.resimulate import resimulate
 from droulette.pipeline.targets import read_targets
-from droulette.pipeline.training import train
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("predict") / "data"
     small.draw_parts(folder, 300, 150, 100, nterms=(0, 2))
-    options = small.TRAINING | {"progress": lambda total, doing: lambda done: None}
-    train(folder / "training.csv", folder / "validation.csv", folder / "images", folder / "m.safetensors", **options)
+    small.train(folder / "training.csv", folder / "validation.csv", folder / "images", folder / "m.safetensors")
     return folder
 
 

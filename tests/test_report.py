@@ -17,7 +17,6 @@ from droulette.physics.batches import take
 from droulette.physics.lenses import SIE, SIS, Cluster, PointMass
 from droulette.pipeline.evaluation import evaluate
 from droulette.pipeline.scenes import critical_radii
-from droulette.pipeline.training import train
 from droulette.reporting import comparison, figures
 from droulette.reporting.overlays import critical_curves, overlays
 from droulette.reporting.page import number
@@ -54,7 +53,7 @@ def project(tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         logged = folder / "metrics" / "train"
-        train(parts["training"], parts["validation"], "data/images", model, **small.TRAINING)
+        small.train(parts["training"], parts["validation"], "data/images", model)
         for name, values in {
             "train/loss": [2.0, 1.0],
             "validation/loss": [2.5, 1.5],

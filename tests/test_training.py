@@ -19,7 +19,6 @@ from droulette.learning.scaling import SCALINGS
 from droulette.pipeline import pictures
 from droulette.pipeline.pictures import look, read_pictures
 from droulette.pipeline.targets import read_targets
-from droulette.pipeline.training import train
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +30,7 @@ def data(tmp_path_factory) -> Path:
 
 def run(data: Path, output: Path, training: str | Path = "training.csv", **options) -> model_file.Model:
     paths = (data / training, data / "validation.csv", data / "images", output)
-    return train(*paths, **small.TRAINING | options)
+    return small.train(*paths, **options)
 
 
 def predict(trained: model_file.Model, pictures: np.ndarray) -> np.ndarray:
@@ -133,7 +132,7 @@ def test_columns_without_symmetries_are_trained_without(data, tmp_path):
         files.write_csv(table[["filename", "sigma", "alpha[0][1]"]], tmp_path / f"{part}.csv")
     said = []
     paths = (tmp_path / "training.csv", tmp_path / "validation.csv", data / "images", tmp_path / "m")
-    train(*paths, **small.TRAINING, say=said.append)
+    small.train(*paths, say=said.append)
     assert said == ["augmentation: 4 of 128 turns are defined on these columns"]
 
 
@@ -259,8 +258,9 @@ def test_without_dvclive_training_says_so_and_goes_on(data, tmp_path):
     (data / "without.toml").write_text(CONFIG)
     program = (
         "import sys; sys.modules['dvclive'] = sys.modules['dvc'] = None;"
-        "from droulette import parameters; from droulette.train import train_by;"
-        "train_by(parameters.load('without.toml'), 'without.toml', 'without.safetensors', 'without')"
+        "from droulette import parameters; from droulette.logs import epoch_log;"
+        "from droulette.pipeline.training import train; log = epoch_log('without');"
+        "train(parameters.load('without.toml'), 'without.safetensors', log=log.__enter__())"
     )
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, cwd=data, capture_output=True, text=True, check=True)
@@ -269,11 +269,11 @@ def test_without_dvclive_training_says_so_and_goes_on(data, tmp_path):
 
 
 def test_in_a_repository_without_a_commit_training_goes_on_without_logs(tmp_path, monkeypatch, capsys):
-    from droulette.train import _logger
+    from droulette.logs import epoch_log
 
     monkeypatch.chdir(tmp_path)
     subprocess.run(["git", "init", "-q", "."], check=True)
-    with _logger("logs") as log:
+    with epoch_log("logs") as log:
         log({"epoch": 1, "loss": 0.5})
         log({"epoch": 2, "loss": 0.4})
     assert capsys.readouterr().out.count("training without logs") == 1

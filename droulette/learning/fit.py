@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from droulette.errors import UserError
 from droulette.learning import compilation, metrics
 from droulette.learning.checkpoint import Checkpoint, State
 from droulette.learning.prediction import predict_scaled
+from droulette.learning.scaling import Scaling
 from droulette.learning.symmetry import Group, Laws, Motions
 
 if TYPE_CHECKING:
@@ -27,11 +28,32 @@ Seen = Callable[[int], object]  # called with the number of pictures just done
 
 
 @dataclass(frozen=True)
-class Part:
-    """views: (n, *shape), as the network's eye has them; targets: (n, C), columns' units."""
+class Split:
+    """Rows that are in memory. views: (n, *shape), as the network's eye has them; targets: (n, C), columns' units."""
 
     views: np.ndarray
     targets: np.ndarray
+
+
+class Batch(NamedTuple):
+    """One process's share of a batch of `in_all` pictures.
+
+    targets: (n, C), scaled. motions: to be given to the views; None leaves them as they are.
+    """
+
+    views: torch.Tensor
+    motions: Motions | None
+    targets: torch.Tensor
+    in_all: int
+
+
+class Pictures(Protocol):
+    """What is learnt from. count: pictures of an epoch."""
+
+    count: int
+
+    def batches(self, epoch: int, starts: list[int], size: int, share: slice) -> Iterator[Batch]:
+        """A share of each batch of an epoch, counted from 0: `size` pictures from each of its `starts` on."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +69,8 @@ class Recipe:
     learning_rate: float
     batch_size: int
     weight_decay: float
-    schedule: str = "constant"
-    seed: int = 0
+    schedule: str
+    seed: int
 
 
 @contextmanager
@@ -70,8 +92,8 @@ def reproducible(seed: int) -> Iterator[None]:
 
 def fit(
     network: nn.Module,
-    training: Part,
-    validation: Part,
+    training: Pictures,
+    validation: Split,
     judge: metrics.Judge,
     laws: Laws,
     group: Group,
@@ -85,7 +107,7 @@ def fit(
     """Train the network and leave in it the weights of the epoch with the least validation loss.
 
     judge: holds the scale and the loss that is trained, and measures each epoch on the validation part.
-    group: of these motions one, drawn for each picture anew, is applied to it and its targets.
+    group: the turns of which validation takes the first.
     checkpoint: where the state after each epoch is kept, and what is gone on from.
     fabric: of several processes each works on its part of every batch, which has `recipe.batch_size` pictures in all;
     the first alone measures, keeps and logs.
@@ -94,7 +116,7 @@ def fit(
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
     )
-    count, processes, first = len(training.targets), fabric.world_size, fabric.is_global_zero
+    count, processes, first = training.count, fabric.world_size, fabric.is_global_zero
     # A last batch of one picture a process has no variance, which batch normalisation needs.
     starts = [start for start in range(0, count, recipe.batch_size) if start == 0 or count - start >= 2 * processes]
     steps = recipe.epochs * len(starts)
@@ -117,17 +139,17 @@ def fit(
 
     while state.epoch < recipe.epochs and state.waited < recipe.patience:
         network.train()
-        generator = np.random.default_rng([recipe.seed, state.epoch])
-        torch.manual_seed(int(generator.integers(2**32)) + fabric.global_rank)  # of dropout
+        torch.manual_seed(int(_generator(recipe.seed, state.epoch).integers(2**32)) + fabric.global_rank)  # of dropout
         losses = []
         share = slice(fabric.global_rank, None, processes)
-        batches = _batches(training, starts, recipe.batch_size, share, group, laws, judge, generator, fabric.device)
-        for views, motions, targets, in_all in ahead(batches):
-            views = network.eye.move(views.to(fabric.device, non_blocking=True), motions)
-            targets = targets.to(fabric.device, non_blocking=True)
-            with compilation.whole_batches(compiled, in_all == recipe.batch_size):
+        for batch in ahead(training.batches(state.epoch, starts, recipe.batch_size, share)):
+            views = batch.views.to(fabric.device, non_blocking=True)
+            if batch.motions is not None:
+                views = network.eye.move(views, batch.motions)
+            targets = batch.targets.to(fabric.device, non_blocking=True)
+            with compilation.whole_batches(compiled, batch.in_all == recipe.batch_size):
                 mean, log_variance = network(views).float().chunk(2, 1)
-            part = processes * len(views) / in_all  # 1 but in a batch that the processes cannot share out equally
+            part = processes * len(views) / batch.in_all  # 1 but where the processes cannot share a batch out equally
             loss = metrics.elementwise(mean - targets, judge.loss).mean()
             optimiser.zero_grad()
             fabric.backward(part * (loss + metrics.likelihood((mean - targets).detach(), log_variance).mean()))
@@ -135,7 +157,7 @@ def fit(
             rate = rates.get_last_lr()[0]
             rates.step()
             losses.append(loss.detach())
-            seen(in_all if first else 0)
+            seen(batch.in_all if first else 0)
 
         state.epoch += 1
         output = None
@@ -159,31 +181,40 @@ def fit(
     return network.module
 
 
-def _batches(
-    part: Part,
-    starts: list[int],
-    batch_size: int,
-    share: slice,
-    group: Group,
-    laws: Laws,
-    judge: metrics.Judge,
-    generator: np.random.Generator,
-    device: torch.device,
-) -> Iterator[tuple[torch.Tensor, Motions, torch.Tensor, int]]:
-    """An epoch in random order, and of each batch a share, and how many pictures all shares have.
+@dataclass(frozen=True)
+class Stored:
+    """The rows of a split, in a new random order each epoch.
 
-    A share is views, the motions they are to be given, and the moved scenes' scaled targets; where the device is
-    CUDA, they lie in memory from which it fetches them while it works.
+    group: of these motions one, drawn for each picture anew, is applied to it and, by the laws, to its targets.
     """
-    order = generator.permutation(len(part.targets))
-    for start in starts:
-        rows = order[start : start + batch_size]
-        motions, in_all = group.draw(generator, len(rows))[share], len(rows)
-        rows = rows[share]
-        targets = judge.scaling.transform(laws.move(part.targets[rows], motions))
-        arrays = [torch.from_numpy(array) for array in (part.views[rows], targets.astype(np.float32))]
-        views, targets = [array.pin_memory() for array in arrays] if device.type == "cuda" else arrays
-        yield views, motions, targets, in_all
+
+    rows: Split
+    scaling: Scaling
+    laws: Laws
+    group: Group
+    seed: int
+    device: torch.device
+
+    @property
+    def count(self) -> int:
+        return len(self.rows.targets)
+
+    def batches(self, epoch: int, starts: list[int], size: int, share: slice) -> Iterator[Batch]:
+        generator = _generator(self.seed, epoch)
+        generator.integers(2**32)  # the seed of dropout
+        order = generator.permutation(self.count)
+        for start in starts:
+            every = order[start : start + size]
+            motions, rows = self.group.draw(generator, len(every))[share], every[share]
+            targets = self.scaling.transform(self.laws.move(self.rows.targets[rows], motions))
+            arrays = [torch.from_numpy(array) for array in (self.rows.views[rows], targets.astype(np.float32))]
+            if self.device.type == "cuda":  # which fetches from such memory while it works
+                arrays = [array.pin_memory() for array in arrays]
+            yield Batch(arrays[0], motions, arrays[1], len(every))
+
+
+def _generator(seed: int, epoch: int) -> np.random.Generator:
+    return np.random.default_rng([seed, epoch])
 
 
 def ahead(items: Iterator[T]) -> Iterator[T]:

@@ -159,6 +159,11 @@ class Training(Table):
         "targets are mapped to a normal distribution by their quantiles, with `radial` vectors by those of their "
         "length; or `standard`, by mean and deviation",
     )
+    fresh_pictures: bool = key(
+        False,
+        "draw the training pictures as they are needed, by [simulator] and its tables, from rows beyond the dataset's; "
+        "an epoch has as many as the training file",
+    )
     augmentation: bool = key(True, "turn and mirror pictures and amplitudes: exact symmetries of the scene")
     symmetries: int = key(4, "predictions are means over so many turns and mirrors of the picture", ge=1, le=256)
 

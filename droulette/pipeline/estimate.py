@@ -53,8 +53,6 @@ def estimate(
         rows = count_rows(params, table, drawing, ALONE)
         step = math.ceil(rows / SAMPLE)
         sample = pd.concat(chunk[chunk.index % step == 0] for chunk in read_chunks(params, table))
-    if options["device"] == "cpu":
-        kernels.prepare(rows)
     list(generate_chunks([sample.head(FIRST)], drawing, Counting() if pictures else None, **options))
     ready = time.perf_counter()
     counted = Counting()

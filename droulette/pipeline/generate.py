@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from droulette.errors import UserError
 from droulette.parameters.simulation import Simulator
 from droulette.physics import own
 from droulette.physics.amplitudes import amplitudes, orders
-from droulette.physics.arrays import to_numpy
+from droulette.physics.arrays import Array, to_numpy
 from droulette.physics.batches import move
 from droulette.physics.lens_equation import apparent_position, residual
 from droulette.physics.mappings import Raytrace, Roulette, convergence_radius
@@ -108,13 +109,61 @@ def generate_chunks(
     with _threads(CHUNKS_AT_ONCE) as threads, _threads(workers or cores()) as helpers:
         waiting = deque()
         for frame in chunks:
-            chunk = _Chunk(normalise(frame, name), first, drawing, writer, name, device, progress)
+            keeper = writer and _Encoder(writer, first)
+            chunk = _Chunk(normalise(frame, name), drawing, keeper, name, device, progress)
             waiting.append(threads.submit(chunk.draw, helpers))
             first += len(frame)
             if len(waiting) == CHUNKS_AT_ONCE:
                 yield waiting.popleft().result()
         for future in waiting:
             yield future.result()
+
+
+def draw_in_memory(
+    frame: pd.DataFrame, drawing: Drawing, name: str, device: str, helpers: ThreadPoolExecutor
+) -> tuple[Array, pd.DataFrame]:
+    """Draw every row's picture; see `generate_chunks`.
+
+    Returns:
+        (n, size, size) uint8 on the device, and the roulette table.
+    """
+    keeper = _InMemory(len(frame), drawing.size, device)
+    chunk = _Chunk(normalise(frame, name), drawing, keeper, name, device, lambda count: None)
+    table = chunk.draw(helpers)
+    return keeper.pictures, table
+
+
+class Keeper(Protocol):
+    on_device: bool
+
+    def keep(self, rows: np.ndarray, filenames: list[str], pictures: Array) -> None:
+        """Keep the pictures of these rows of a chunk, on the device that drew them or as NumPy's."""
+
+
+@dataclass(frozen=True)
+class _Encoder:
+    """Makes PNG files of pictures and hands them to a writer. first: the place of the chunk in the dataset."""
+
+    writer: Writer
+    first: int
+    on_device = False
+
+    def keep(self, rows: np.ndarray, filenames: list[str], pictures: Array) -> None:
+        for row, filename, encoded in zip(rows.tolist(), filenames, png.encode_all(pictures), strict=True):
+            self.writer.keep(self.first + row, filename, encoded)
+
+
+class _InMemory:
+    """Keeps pictures as one array where they were drawn."""
+
+    on_device = True
+
+    def __init__(self, count: int, size: int, device: str) -> None:
+        pictures = np.zeros((count, size, size), np.uint8)
+        self.pictures = pictures if device == "cpu" else move(pictures, device)
+
+    def keep(self, rows: np.ndarray, filenames: list[str], pictures: Array) -> None:
+        self.pictures[rows] = pictures
 
 
 @contextmanager
@@ -129,12 +178,11 @@ def _threads(count: int) -> Iterator[ThreadPoolExecutor]:
 
 @dataclass(frozen=True)
 class _Chunk:
-    """Rows that are in memory together, the first of which is the dataset's row `first`; see `generate_chunks`."""
+    """Rows that are in memory together; see `generate_chunks`."""
 
     frame: pd.DataFrame
-    first: int
     drawing: Drawing
-    writer: Writer | None
+    keeper: Keeper | None
     name: str
     device: str
     progress: Callable[[int], object]
@@ -142,20 +190,23 @@ class _Chunk:
     def draw(self, helpers: ThreadPoolExecutor) -> pd.DataFrame:
         """Draw all pictures, and give the roulette table."""
         results = _Results(len(self.frame), self.drawing.nterms)
+        # What stays on a card is drawn by this thread alone, in its stream.
+        alone = self.device != "cpu" and self.keeper is not None and self.keeper.on_device
+        spread = map if alone else helpers.map
         under_way = []
         for kind, rows in groups(self.frame, self.name):
             batches = [rows[batch] for batch in slices(len(rows), self._rows_at_once(kind))]
             if kind.sampled or not self._draws():  # only a few maps fit into memory: a thread does all for its few
-                under_way.append(helpers.map(partial(self._draw_alone, kind, results), batches))
+                under_way.append(spread(partial(self._draw_alone, kind, results), batches))
             else:
                 for batch in batches:
-                    under_way.append(self._draw_batch(kind, results, batch, helpers.map))
+                    under_way.append(self._draw_batch(kind, results, batch, spread))
         for parts in under_way:
             list(parts)  # wait for them, and raise what one of them raised
         return _roulette_table(self.frame, self.drawing, results)
 
     def _draws(self) -> bool:
-        return self.writer is not None or self.drawing.centred
+        return self.keeper is not None or self.drawing.centred
 
     def _rows_at_once(self, kind: Kind) -> int:
         if kind.sampled:
@@ -202,11 +253,15 @@ class _Chunk:
         if self.device != "cpu":  # all at once; what is left to share out is the encoding
             with stream_of(self.device):
                 pictures = self._pictures(move(scene, self.device), slice(None), results, rows)
+                if self.keeper and self.keeper.on_device:
+                    self._keep(rows, filenames, pictures)
+                    return iter(())
+                pictures = to_numpy(pictures)
             draw_few = pictures.__getitem__
         parts = slices(len(rows), self._pictures_at_once("cpu"))
         return spread(lambda few: self._keep(rows[few], filenames[few], draw_few(few)), parts)
 
-    def _pictures(self, scene: Scene, part: slice, results: _Results, rows: np.ndarray) -> np.ndarray:
+    def _pictures(self, scene: Scene, part: slice, results: _Results, rows: np.ndarray) -> Array:
         """Draw a part of the scenes, which has those rows: (B, size, size) uint8, or none if they are not wanted."""
         drawing = self.drawing
         options = {"rows": part, "sampling": drawing.sampling, "supersampling": drawing.supersampling}
@@ -217,15 +272,13 @@ class _Chunk:
             centre = np.zeros((2, len(rows)))
             if self.device != "cpu":
                 centre = move(centre, self.device)
-        if self.writer is None:
+        if self.keeper is None:
             return np.empty((0, 0, 0), np.uint8)
-        return to_numpy(render(scene, drawing.size, *centre, canvas=drawing.imagesize, **options))
+        return render(scene, drawing.size, *centre, canvas=drawing.imagesize, **options)
 
-    def _keep(self, rows: np.ndarray, filenames: list[str], pictures: np.ndarray) -> None:
-        """Encode the pictures of those rows, if any are wanted, and hand them to the writer."""
-        if self.writer is not None:
-            for row, filename, encoded in zip(rows.tolist(), filenames, png.encode_all(pictures), strict=True):
-                self.writer.keep(self.first + row, filename, encoded)
+    def _keep(self, rows: np.ndarray, filenames: list[str], pictures: Array) -> None:
+        if self.keeper is not None:
+            self.keeper.keep(rows, filenames, pictures)
         self.progress(len(rows))
 
 

@@ -21,13 +21,13 @@ COLUMNS = ["xiX", "xiY", "sigma"]
 LAWS = Laws.of(COLUMNS)
 
 
-def spots(count: int, seed: int) -> fit.Part:
+def spots(count: int, seed: int) -> fit.Split:
     rng = np.random.default_rng(seed)
     targets = np.column_stack([rng.uniform(-4, 4, (count, 2)), rng.uniform(1, 3, count)])
     i, j = np.mgrid[:16, :16]
     x, y, sigma = targets.T[..., None, None]
     pictures = 255 * np.exp(-((j - 8 - x) ** 2 + (8 - i - y) ** 2) / (2 * sigma**2))
-    return fit.Part(pictures.round().astype(np.uint8), targets)
+    return fit.Split(pictures.round().astype(np.uint8), targets)
 
 
 class Network(nn.Module):
@@ -44,10 +44,12 @@ class Network(nn.Module):
         return self.heads(self.body(views[:, None].float() / 255))
 
 
-RECIPE = fit.Recipe(epochs=6, patience=6, learning_rate=1e-2, batch_size=32, weight_decay=1e-4, schedule="onecycle")
+RECIPE = fit.Recipe(
+    epochs=6, patience=6, learning_rate=1e-2, batch_size=32, weight_decay=1e-4, schedule="onecycle", seed=0
+)
 
 
-def train(seed: int = 0, training: fit.Part | None = None, laws: Laws = LAWS, log=None, checkpoint=None, **recipe):
+def train(seed: int = 0, training: fit.Split | None = None, laws: Laws = LAWS, log=None, checkpoint=None, **recipe):
     """A trained network, and the metrics of its epochs."""
     training, validation = training or spots(512, 1), spots(128, 2)
     judge = metrics.Judge(training.targets, SCALINGS["radial"].fit(training.targets, COLUMNS))
@@ -56,11 +58,12 @@ def train(seed: int = 0, training: fit.Part | None = None, laws: Laws = LAWS, lo
     settings = replace(RECIPE, seed=seed, **recipe)
     with fit.reproducible(seed):
         group, fabric = Group.of(LAWS, 4), fabric_on(torch.device("cpu"))
-        trained = fit.fit(Network(), training, validation, judge, laws, group, settings, fabric, **options)
+        rows = fit.Stored(training, judge.scaling, laws, group, seed, torch.device("cpu"))
+        trained = fit.fit(Network(), rows, validation, judge, laws, group, settings, fabric, **options)
     return trained, epochs, judge, validation
 
 
-def predicted(trained: nn.Module, part: fit.Part, judge: metrics.Judge, count: int = 1) -> np.ndarray:
+def predicted(trained: nn.Module, part: fit.Split, judge: metrics.Judge, count: int = 1) -> np.ndarray:
     turns, fabric = Group.of(LAWS, 4).some(count), fabric_on(torch.device("cpu"))
     return judge.scaling.inverse(predict_scaled(trained, part.views, LAWS, judge.scaling, turns, fabric)[0])
 
@@ -114,7 +117,7 @@ def test_the_surrounding_program_draws_no_other_numbers_for_it():
 
 def test_shuffled_labels_teach_nothing():
     part = spots(512, 1)
-    shuffled = fit.Part(part.views, part.targets[np.random.default_rng(0).permutation(512)])
+    shuffled = fit.Split(part.views, part.targets[np.random.default_rng(0).permutation(512)])
     trained, _, judge, _ = train(training=shuffled)
     testing = spots(256, 3)
     assert metrics.mean(judge.columns(testing.targets, predicted(trained, testing, judge)))["r2"] <= 0.05
@@ -173,7 +176,7 @@ def test_a_checkpoint_that_is_not_this_trainings_is_not_gone_on_from(tmp_path, f
 def test_the_predicted_spread_is_that_of_the_errors():
     rng = np.random.default_rng(0)
     part = spots(2048, 4)
-    noisy = fit.Part(part.views, part.targets + rng.normal(size=(2048, 3)) * [0.2, 0.2, 0.5])
+    noisy = fit.Split(part.views, part.targets + rng.normal(size=(2048, 3)) * [0.2, 0.2, 0.5])
     trained, _, judge, _ = train(training=noisy, epochs=8)
     turns, fabric = Group.of(LAWS, 4).some(1), fabric_on(torch.device("cpu"))
     found, variance = predict_scaled(trained, noisy.views, LAWS, judge.scaling, turns, fabric)

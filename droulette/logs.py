@@ -1,4 +1,4 @@
-"""From parameters to a trained model."""
+"""The metrics of a training's epochs: printed, and logged with DVCLive."""
 
 from __future__ import annotations
 
@@ -7,42 +7,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from droulette.commands import bar, dataset_of
-
 if TYPE_CHECKING:
-    from droulette.parameters import Parameters
-
-
-def train_by(params: Parameters, source: str, model: str | Path, logs: str | Path) -> None:
-    """Train as the tables [dataset], [settings], [hyperparameters] and [training] of the file `source` say.
-
-    model: the file to write. logs: the folder for the metrics of each epoch.
-    """
-    from droulette.pipeline.training import train
-
-    dataset = dataset_of(params, source, "training", "validation")
-    with _logger(logs) as log:
-        train(
-            dataset.training.filename,
-            dataset.validation.filename,
-            dataset.directory,
-            model,
-            **_values(params.settings, "model", "weights", "device", "precision", "seed"),
-            **_values(params.hyperparameters, "learning_rate", "batch_size", "weight_decay"),
-            **_values(params.training, "num_epochs", "patience", "out_parameters", "schedule"),
-            **_values(params.training, "loss", "scaling", "augmentation", "symmetries"),
-            log=log,
-            progress=bar,
-        )
-
-
-def _values(table, *names: str) -> dict:
-    return {name: getattr(table, name) for name in names}
+    from dvclive import Live
 
 
 @contextmanager
-def _logger(folder: str | Path) -> Iterator[Callable[[dict[str, float]], None]]:
-    """A function that logs an epoch's metrics with DVCLive, and prints them in one line."""
+def epoch_log(folder: str | Path) -> Iterator[Callable[[dict[str, float]], None]]:
+    """A function that logs an epoch's metrics with DVCLive, and prints them in one line.
+
+    A machine that only trains, a borrowed card's say, may have no DVC: there the metrics are printed alone.
+    """
     try:
         from dvclive import Live
         from scmrepo.exceptions import SCMError

@@ -1,0 +1,120 @@
+"""Training pictures that are drawn as they are needed, each of a row that no epoch has seen."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from droulette.devices import cores, stream_of
+from droulette.errors import UserError
+from droulette.learning.fit import Batch
+from droulette.learning.scaling import Scaling
+from droulette.physics.arrays import is_tensor
+from droulette.pipeline.draw import draw_table
+from droulette.pipeline.generate import Drawing, draw_in_memory
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from droulette.learning.seeing import Eye
+    from droulette.parameters import Parameters
+
+NAME = "fresh rows"  # what error messages call their table
+ROWS_AT_ONCE = {"cpu": 512, "cuda": 8192}  # drawn together: some batches
+SEEN_AT_ONCE = 1024  # pictures that the network's eye is shown together, as float32
+AHEAD = {"cpu": 1, "cuda": 3}  # chunks that are drawn while one is learnt from
+
+
+@dataclass(frozen=True)
+class FreshPictures:
+    """Rows of the distribution that the dataset was drawn from, beyond the dataset's own; see `fit.Pictures`.
+
+    Position p of epoch e is row size + e · count + p of the distribution, whatever the batches, the device or the
+    processes: the same weights come out twice, and after a training that was stopped. The pictures are not turned or
+    mirrored: their scenes are new anyway.
+
+    count: pictures of an epoch. size: side of a picture, px.
+    """
+
+    params: Parameters
+    columns: list[str]
+    count: int
+    size: int
+    eye: Eye
+    scaling: Scaling
+    device: torch.device
+
+    def __post_init__(self) -> None:
+        drawing = Drawing.of(self.params.simulator)
+        if drawing.size != self.size:
+            found = f"pictures of {drawing.size} px by [simulator]"
+            raise UserError(f"training.fresh-pictures: {found}, but of {self.size} px in the dataset")
+        first = self.params.simulator.size
+        with ThreadPoolExecutor(1) as helpers:
+            _, table = draw_in_memory(draw_table(self.params, first, first + 1), drawing, NAME, "cpu", helpers)
+        for column in self.columns:
+            if column not in table:
+                raise UserError(f"training.fresh-pictures: [simulator] and its tables give no column {column!r}")
+
+    def drawn_by(self) -> tuple:
+        """What decides the pictures."""
+        params = self.params
+        return params.simulator, params.lens, params.cluster, params.source, params.position
+
+    def batches(self, epoch: int, starts: list[int], size: int, share: slice) -> Iterator[Batch]:
+        """See `fit.Pictures`: the shares of some batches are drawn together, while those before are learnt from."""
+        together = max(1, ROWS_AT_ONCE[self.device.type] // size)
+        groups = [starts[k : k + together] for k in range(0, len(starts), together)]
+        waiting: deque[Future] = deque()
+        helpers = ThreadPoolExecutor(cores())
+        with ThreadPoolExecutor(AHEAD[self.device.type]) as drawers:
+            try:
+                for group in groups:
+                    waiting.append(drawers.submit(self._draw, epoch, group, size, share, helpers))
+                    if len(waiting) > AHEAD[self.device.type]:
+                        yield from self._handed_over(waiting.popleft())
+                while waiting:
+                    yield from self._handed_over(waiting.popleft())
+            finally:
+                drawers.shutdown(cancel_futures=True)
+                helpers.shutdown()
+
+    def _draw(self, epoch: int, starts: list[int], size: int, share: slice, helpers: ThreadPoolExecutor) -> list[Batch]:
+        """The shares of the batches that begin at these positions."""
+        ends = [min(start + size, self.count) for start in starts]
+        places = [np.arange(start, end)[share] for start, end in zip(starts, ends, strict=True)]
+        first = self.params.simulator.size + epoch * self.count
+        frame = draw_table(self.params, first + starts[0], first + ends[-1])
+        mine = frame.iloc[np.concatenate(places) - starts[0]].reset_index(drop=True)
+        views, targets = self._see(mine, helpers)
+        parts = np.cumsum([len(rows) for rows in places])[:-1].tolist()
+        batches = zip(torch.tensor_split(views, parts), torch.tensor_split(targets, parts), starts, ends, strict=True)
+        return [Batch(seen, None, wanted, end - start) for seen, wanted, start, end in batches]
+
+    def _see(self, frame: pd.DataFrame, helpers: ThreadPoolExecutor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Views and scaled targets, on the device that trains."""
+        device = str(self.device)
+        with stream_of(device), torch.no_grad():
+            pictures, table = draw_in_memory(frame, Drawing.of(self.params.simulator), NAME, device, helpers)
+            pictures = pictures if is_tensor(pictures) else torch.from_numpy(pictures)
+            views = torch.cat([self.eye.see(some) for some in pictures.split(SEEN_AT_ONCE)])
+            targets = self.scaling.transform(table[self.columns].to_numpy()).astype(np.float32)
+            targets = torch.from_numpy(targets).to(self.device)
+            if self.device.type == "cuda":
+                torch.cuda.current_stream(self.device).synchronize()
+        return views, targets
+
+    def _handed_over(self, drawn: Future) -> Iterator[Batch]:
+        """The batches, whose memory is not used again before the training's work on them is done."""
+        for batch in drawn.result():
+            if self.device.type == "cuda":
+                stream = torch.cuda.default_stream(self.device)
+                batch.views.record_stream(stream)
+                batch.targets.record_stream(stream)
+            yield batch
