@@ -1,61 +1,77 @@
-"""On a machine with a CUDA card: drawing on it and on the processor, and training's pictures a second.
+"""On a machine with a CUDA card: drawing on it, as arrays and into shards, and training's pictures a second.
 
-    python benchmarks/card.py [--rows 4000] [--cases polar:256 polar_large:256 resnet50:96] [--steps 60]
+    python benchmarks/card.py [--rows 100000] [--cases polar:256 polar_large:256 resnet50:96] [--steps 600]
 
-Needs no peer, and no DVC. A training case is a network and its batch; each is trained as `fit` does it, as written and
-compiled (`droulette/learning/compilation.py`). The card is busy while a kernel of a step runs; a step's kernels are
-timed by PyTorch's profiler after the steps that the clock is for.
+Needs no peer, and no DVC. Pictures as arrays stay on the card; a second process shows what the kernels kept on disk
+save. A training case is a network and its batch; each is trained as `fit` does it, compiled
+(`droulette/learning/compilation.py`), on pictures in memory and on pictures drawn anew. The card is busy while a kernel of
+a step runs; a step's kernels are timed by PyTorch's profiler after the steps that the clock is for.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
+import subprocess
+import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import scenes
 import torch
-from measure import Run, median, report, run, say
+from measure import report, run_command, say
 
+from droulette import parameters
 from droulette.devices import choose_precision, fabric_on
 from droulette.learning import backbones, compilation, fit, metrics
 from droulette.learning.scaling import SCALINGS
 from droulette.learning.symmetry import Group, Laws
+from droulette.physics.batches import move, take
+from droulette.physics.engines import cuda
+from droulette.physics.lenses import SIS, Array, CentredLens, Cluster
+from droulette.physics.mappings import Raytrace
+from droulette.physics.rendering import centre_of_light, render
+from droulette.physics.scene import Scene
+from droulette.physics.series import sqrt
+from droulette.pipeline.fresh import FreshPictures
 from droulette.pipeline.generate import amplitude_columns
 
-DRAW = """
-import hashlib, json, sys, time
-from pathlib import Path
-import pandas as pd
-from droulette.pipeline.generate import Drawing, generate
-table, device, top = pd.read_pickle(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
-drawing = Drawing(512, 256, centred=True, nterms=4)
-for name, rows in (("first", table.head(300)), ("all", table)):
-    (top / name).mkdir()
-    start = time.perf_counter()
-    generate(rows, drawing, top / name, device=device)
-    seconds = time.perf_counter() - start
-found = hashlib.md5()
-for path in sorted((top / "all").iterdir()):
-    found.update(path.read_bytes())
-print(json.dumps({"seconds": seconds, "bytes": found.hexdigest()}))
-"""
-FIRST, PROFILED = 20, 10  # steps before the clock runs, and after it
+PICTURES, REPEATS, COMPARED = 4096, 8, 256
+FIRST, PROFILED = 200, 40  # steps before the clock runs, and after it
+
+
+@dataclass(frozen=True)
+class Softened(CentredLens):
+    """The lens of docs/own-lens.md: its potential alone."""
+
+    einstein_radius: Array
+    core: Array
+
+    def potential(self, x, y):
+        return self.einstein_radius * sqrt(x * x + y * y + self.core**2)
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--rows", type=int, default=4000)
-    options.add_argument("--repeats", type=int, default=3)
+    options.add_argument("--rows", type=int, default=100_000, help="to draw into shards")
     options.add_argument("--cases", nargs="*", default=["polar:256", "polar_large:256", "resnet50:96"])
-    options.add_argument("--steps", type=int, default=60)
+    options.add_argument("--steps", type=int, default=600)
+    options.add_argument("--arrays", nargs="*", default=["SIE", "SIS", "own lens", "cluster of two"])
+    options.add_argument("--second", action="store_true", help=argparse.SUPPRESS)
     args = options.parse_args()
     if not torch.cuda.is_available():
         raise SystemExit("there is no CUDA device")
+    if args.second:
+        print(json.dumps(draw_arrays("SIE")))
+        return
+    if args.arrays:
+        arrays(args.arrays)
     if args.rows:
-        drawing(args.rows, args.repeats)
+        shards(args.rows)
     if args.cases:
         training([(name, int(batch)) for name, batch in (case.split(":") for case in args.cases)], args.steps)
 
@@ -64,41 +80,105 @@ def card() -> str:
     return f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}"
 
 
-def drawing(rows: int, repeats: int) -> None:
-    runs: dict[str, list[Run]] = {"cuda": [], "cpu": []}
-    with tempfile.TemporaryDirectory() as top:
-        scenes.table(rows).to_pickle(f"{top}/table.pkl")
-        for number in range(repeats):
-            for device, found in runs.items():
-                folder = Path(top) / f"{device}{number}"
-                folder.mkdir()
-                found.append(run(DRAW, f"{top}/table.pkl", device, str(folder)))
-                say(f"{device}: {rows / found[-1].own_seconds:.0f} pictures/s")
-    hashes = {run.found["bytes"] for found in runs.values() for run in found}
-    report(
-        "Drawing on a card",
-        ["device", "pictures/s", "peak MiB of the process"],
-        [
-            [device, f"{rows / median(found, 'own_seconds'):.0f}", f"{median(found, 'peak_mib'):.0f}"]
-            for device, found in runs.items()
-        ],
-        f"{rows} rows, canvas 512, crop 256, centred, PNG files, amplitudes to order 4. Bytes of all pictures: "
-        f"{'the same' if len(hashes) == 1 else 'NOT THE SAME'}. {card()}.",
+# ---------------------------------------------------------------- drawing
+
+
+def scene_of(kind: str) -> Scene:
+    frame = scenes.table(PICTURES)
+    scene = scenes.scene(frame)
+    radius = scene.mapping.lens.einstein_radius
+    if kind == "SIE":
+        return scene
+    two = (scene.mapping.lens, SIS(0.5 * radius))
+    lens = {
+        "SIS": SIS(radius),
+        "own lens": Softened(radius, np.linspace(1, 5, PICTURES)),
+        "cluster of two": Cluster(two, (0.3 * radius, -0.5 * radius), (0.1 * radius, 0.1 * radius)),
+    }[kind]
+    return Scene(Raytrace(lens, scene.mapping.eta_x, scene.mapping.eta_y), scene.source)
+
+
+def draw_arrays(kind: str) -> dict:
+    """Pictures a second, seconds until the first are there, and whether some are the processor's."""
+    cuda.PAYS_BACK = cuda.PAYS_BACK_KEPT = 1
+    scene = scene_of(kind)
+    there, start = move(scene, "cuda"), time.perf_counter()
+
+    def draw(scene):
+        return render(scene, 256, *centre_of_light(scene, 512), canvas=512)
+
+    pictures = draw(there)
+    torch.cuda.synchronize()
+    first, start = time.perf_counter() - start, time.perf_counter()
+    for _ in range(REPEATS):
+        pictures = draw(there)
+    torch.cuda.synchronize()
+    rate = PICTURES * REPEATS / (time.perf_counter() - start)
+    same = np.array_equal(pictures[:COMPARED].cpu().numpy(), draw(take(scene, slice(0, COMPARED))))
+    memory = torch.cuda.max_memory_allocated() / 2**30
+    return {"rate": rate, "first": first, "same": bool(same), "memory": memory}
+
+
+def arrays(kinds: list[str]) -> None:
+    rows = []
+    for kind in kinds:
+        found = draw_arrays(kind)
+        rows.append([kind, f"{found['rate']:,.0f}", f"{found['first']:.1f}", "yes" if found["same"] else "NO"])
+        say(f"{rows[-1]} {found['memory']:.1f} GiB")
+    second = subprocess.run([sys.executable, __file__, "--second"], capture_output=True, text=True, check=True)
+    found = json.loads(second.stdout.splitlines()[-1])
+    rows.append(
+        ["SIE, the next process", f"{found['rate']:,.0f}", f"{found['first']:.1f}", "yes" if found["same"] else "NO"]
     )
+    report(
+        "Pictures as arrays on a card",
+        ["lens", "pictures/s", "seconds until the first", "the processor's bytes"],
+        rows,
+        f"SersicSphere, canvas 512, crop 256, centred, {PICTURES} at a time. {card()}.",
+    )
+
+
+def shards(rows: int) -> None:
+    """`datagen` into Parquet shards in memory, whole processes: on the card twice, since the first may compile."""
+    found = []
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as top:
+        toml = Path(top, "p.toml")
+        toml.write_text(scenes.toml(rows))
+        for number, device in enumerate(("cuda", "cuda", "cpu")):
+            folder = Path(top, str(number))
+            files = ("--csvfile", f"{folder}.csv", "--outfile", f"{folder}-roulette.csv", "-D", str(folder))
+            command = [sys.executable, "-m", "droulette.datagen", "--toml", str(toml), *files]
+            seconds = run_command([*command, "--storage", "parquet", "--device", device]).seconds
+            content = hashlib.md5()
+            for path in (*sorted(folder.iterdir()), Path(f"{folder}-roulette.csv")):
+                content.update(path.read_bytes())
+            found.append([device, f"{seconds:.1f}", f"{rows / seconds:,.0f}", content.hexdigest()])
+            say(str(found[-1]))
+    same = len({row.pop() for row in found}) == 1
+    report(
+        "Shards by a card",
+        ["device", "seconds", "pictures/s"],
+        found,
+        f"{rows} rows, whole process, tables and amplitudes to order 4, shards of 1,000 in memory. Bytes of all files: "
+        f"{'the same' if same else 'NOT THE SAME'}. {card()}.",
+    )
+
+
+# ---------------------------------------------------------------- training
 
 
 def training(cases: list[tuple[str, int]], steps: int) -> None:
     rows = []
     for name, batch in cases:
-        for compile_it in (False, True):
-            found = speed(name, batch, steps, compile_it)
-            rows.append([name, batch, "yes" if compile_it else "no", *found])
+        for fresh in (False, True):
+            found = speed(name, batch, steps, fresh)
+            rows.append([name, batch, "drawn anew" if fresh else "in memory", *found])
             say(str(rows[-1]))
     report(
         "Training on a card",
-        ["network", "batch", "compiled", "pictures/s", "card busy", "card's memory, GiB", "first steps, s"],
+        ["network", "batch", "pictures", "pictures/s", "card busy", "card's memory, GiB", "first steps, s"],
         rows,
-        f"256², {choose_precision('auto', torch.device('cuda'))}. {card()}.",
+        f"256², compiled, {choose_precision('auto', torch.device('cuda'))}. {card()}.",
     )
 
 
@@ -106,9 +186,10 @@ class Done(Exception):
     """All steps that were asked for are done."""
 
 
-def speed(name: str, batch: int, steps: int, compile_it: bool) -> list[str]:
+def speed(name: str, batch: int, steps: int, fresh: bool) -> list[str]:
     """Pictures a second, the share of time that the card is busy, its memory, and how long the first steps took."""
-    compilation.STEPS = 0 if compile_it else 10**12
+    compilation.STEPS = 0
+    cuda.PAYS_BACK = cuda.PAYS_BACK_KEPT = 1
     columns = ["sigma", "xiX", "xiY", *(c for c in amplitude_columns(4) if c not in ("beta[1][0]", "beta[3][0]"))]
     device, rng = torch.device("cuda"), np.random.default_rng(0)
     torch.cuda.empty_cache()
@@ -117,9 +198,17 @@ def speed(name: str, batch: int, steps: int, compile_it: bool) -> list[str]:
     network = backbones.build(name, columns).to(device)
     count, eye, laws = batch * (FIRST + steps + PROFILED), network.eye, Laws.of(columns)
     views = (rng.random((batch, *eye.shape)) * (255 if eye.dtype == np.uint8 else 1)).astype(eye.dtype)
-    part = fit.Part(np.tile(views, (count // batch, *(1,) * len(eye.shape))), rng.normal(size=(count, len(columns))))
-    judge = metrics.Judge(part.targets, SCALINGS["radial"].fit(part.targets, columns))
-    few = fit.Part(part.views[:8], part.targets[:8])
+    split = fit.Split(np.tile(views, (count // batch, *(1,) * len(eye.shape))), rng.normal(size=(count, len(columns))))
+    judge = metrics.Judge(split.targets, SCALINGS["radial"].fit(split.targets, columns))
+    few = fit.Split(split.views[:8], split.targets[:8])
+    group = Group.of(laws, eye.turns, eye.zooms)
+    if fresh:
+        import tomllib
+
+        params = parameters.parse(tomllib.loads(scenes.toml(1000)))
+        pictures = FreshPictures(params, columns, count, 256, eye, judge.scaling, device)
+    else:
+        pictures = fit.Stored(split, judge.scaling, laws, group, 0, device)
     marks, profiler = [time.perf_counter()], torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA])
     done = 0
 
@@ -135,18 +224,19 @@ def speed(name: str, batch: int, steps: int, compile_it: bool) -> list[str]:
             profiler.stop()
             raise Done
 
-    recipe = fit.Recipe(1, 1, 1e-4, batch, 1e-2, "onecycle")
-    group = Group.of(laws, eye.turns, eye.zooms)
+    recipe = fit.Recipe(
+        epochs=1, patience=1, learning_rate=1e-4, batch_size=batch, weight_decay=1e-2, schedule="onecycle", seed=0
+    )
     try:
         with fit.reproducible(0):
             fabric = fabric_on(device, choose_precision("auto", device))
-            fit.fit(network, part, few, judge, laws, group, recipe, fabric, seen=seen)
+            fit.fit(network, pictures, few, judge, laws, group, recipe, fabric, seen=seen)
     except Done:
         pass
     step = (marks[2] - marks[1]) / steps
     memory = torch.cuda.max_memory_allocated() / 2**30
-    busy = busy_seconds(profiler) / PROFILED / step
-    return [f"{batch / step:.0f}", f"{min(busy, 1):.0%}", f"{memory:.1f}", f"{marks[1] - marks[0]:.0f}"]
+    busy = busy_seconds(profiler) / (marks[3] - marks[2])
+    return [f"{batch / step:,.0f}", f"{min(busy, 1):.0%}", f"{memory:.1f}", f"{marks[1] - marks[0]:.0f}"]
 
 
 def busy_seconds(profiler: torch.profiler.profile) -> float:
