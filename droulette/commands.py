@@ -1,4 +1,4 @@
-"""What the commands share: their help, how much they say, progress bars, and which tables of a TOML file they need."""
+"""What the commands share: options, logging, progress bars, and which tables of a TOML file they need."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from droulette.errors import UserError, one_line, styled, until_end
+from droulette.errors import UserError, one_line, styled
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -40,14 +40,14 @@ def parser(
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     amount = options.add_mutually_exclusive_group()
-    amount.add_argument("-q", "--quiet", action="store_true", help="say nothing but warnings and errors")
-    amount.add_argument("-v", "--verbose", action="store_true", help="say what is done when, and where errors arise")
+    amount.add_argument("-q", "--quiet", action="store_true", help="show warnings and errors only")
+    amount.add_argument("-v", "--verbose", action="store_true", help="log each step with its time, and show tracebacks")
     return options
 
 
 @contextlib.contextmanager
 def speaking(args: argparse.Namespace, *, prints_result: bool = False) -> Iterator[None]:
-    """Say as much as --quiet and --verbose ask for, on stderr. prints_result: what is printed is not talk."""
+    """Log to stderr as --quiet and --verbose ask. prints_result: --quiet keeps what is printed, the result."""
     handler = _Lines(args.verbose)
     before = LOG.level, LOG.propagate
     LOG.addHandler(handler)
@@ -84,26 +84,22 @@ class _Lines(logging.StreamHandler):
         return f"[{record.relativeCreated / 1000:7.2f} s] {line}" if self.timed else line
 
 
-def stage(description: str | None, argv: list[str] | None) -> tuple[Parameters, str]:
-    """The parameters of a pipeline's stage, and their file; the process is then in the pipeline's folder.
-
-    As much is said until the stage ends as its --quiet and --verbose ask for.
-    """
+@contextlib.contextmanager
+def stage(description: str | None, argv: list[str] | None) -> Iterator[tuple[Parameters, str]]:
+    """The parameters of a pipeline's stage, and their file. Within the block the process is in the pipeline's folder."""
     name = os.path.basename(sys.argv[0]).removesuffix(".py")
     examples = STAGE_EXAMPLES.replace("NAME", name)
     options = parser(name, description, examples, "`dvc repro` runs the stages whose inputs have changed.", "stages")
     options.add_argument("--params", default="params.toml", metavar="FILE", help="TOML file (default: params.toml)")
     options.add_argument("-C", "--directory", metavar="FOLDER", help="the pipeline's folder, which all paths are in")
     args = options.parse_args(argv)
-    until_end(speaking(args))
-    if args.directory:
-        if not os.path.isdir(args.directory):
-            raise UserError(f"--directory: found no folder {args.directory!r}, expected a pipeline's")
-        os.chdir(args.directory)
-
+    folder = args.directory or "."
+    if not os.path.isdir(folder):
+        raise UserError(f"--directory: found no folder {folder!r}, expected a pipeline's")
     from droulette import parameters
 
-    return parameters.load(args.params), args.params
+    with speaking(args), contextlib.chdir(folder):
+        yield parameters.load(args.params), args.params
 
 
 def dataset_of(params: Parameters, source: str, *parts: str, pictures: bool = True) -> Dataset:

@@ -6,15 +6,12 @@ import functools
 import os
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
-from contextvars import ContextVar
 from typing import NoReturn, TextIO
 
 USER_ERROR = 2
 INTERRUPTED = 130  # as shells have it: 128 + SIGINT
 CLOSED = 141  # 128 + SIGPIPE: who read our output went away
 LONGEST = 1000
-_COMMAND: ContextVar[ExitStack] = ContextVar("command")
 
 
 class UserError(Exception):
@@ -35,16 +32,13 @@ def _say(text: str) -> int:
 def cli(main: Callable[..., int | None]) -> Callable[..., int]:
     """Wrap a command's `main`: a `UserError` becomes one line on stderr and exit status 2.
 
-    An error of ours, which nothing here knows, ends in Python's traceback and exit status 1.
+    Any other exception is a bug: it ends in Python's traceback and exit status 1.
     """
 
     @functools.wraps(main)
     def guarded(*args, **kwargs) -> int:
         try:
-            with ExitStack() as stack:
-                token = _COMMAND.set(stack)
-                stack.callback(_COMMAND.reset, token)
-                return main(*args, **kwargs) or 0
+            return main(*args, **kwargs) or 0
         except UserError as error:
             return _say(str(error))
         except ModuleNotFoundError as error:
@@ -58,7 +52,7 @@ def cli(main: Callable[..., int | None]) -> Callable[..., int]:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return CLOSED
         except MemoryError as error:
-            return _say(f"this machine's memory is too small: {error or 'no more to be had'}")
+            return _say(f"out of memory: {error}".rstrip(": "))
         except OSError as error:
             # A full disk or a folder without permission is the user's to mend, whatever line met it.
             where = f"{error.filename}: " if error.filename else ""
@@ -70,19 +64,14 @@ def cli(main: Callable[..., int | None]) -> Callable[..., int]:
     return guarded
 
 
-def until_end(context: AbstractContextManager) -> None:
-    """Enter a context that is left when the command that `cli` wraps ends."""
-    _COMMAND.get().enter_context(context)
-
-
 def one_line(text: str) -> str:
-    """One line of at most LONGEST characters, without those that a terminal would obey."""
+    """One line of at most LONGEST characters, with control characters escaped."""
     text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.split()))
     return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"
 
 
 def leave(status: int) -> NoReturn:
-    """End the process at once: taking Numba and PyTorch apart would cost a third of a second."""
+    """End the process without Python's own clean-up, which takes 0.3 s after a training: PyTorch is taken apart."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)

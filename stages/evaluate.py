@@ -6,10 +6,10 @@ from droulette.errors import cli, leave
 
 @cli
 def main(argv: list[str] | None = None) -> None:
-    params, source = stage(__doc__, argv)
-    from droulette.evaluate import evaluate_by
+    with stage(__doc__, argv) as (params, source):
+        from droulette.evaluate import evaluate_by
 
-    evaluate_by(params, source, "models/model.safetensors", "metrics")
+        evaluate_by(params, source, "models/model.safetensors", "metrics")
 
 
 if __name__ == "__main__":

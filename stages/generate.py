@@ -8,18 +8,18 @@ from droulette.errors import cli, leave
 
 @cli
 def main(argv: list[str] | None = None) -> None:
-    params, source = stage(__doc__, argv)
-    from droulette.pipeline.dataset import generate_dataset
+    with stage(__doc__, argv) as (params, source):
+        from droulette.pipeline.dataset import generate_dataset
 
-    data = Path("data")
-    generate_dataset(
-        params,
-        source,
-        dataset=data / "dataset.csv",
-        pictures=data / "images",
-        roulette=data / "roulette.csv",
-        progress=progress_bar,
-    )
+        data = Path("data")
+        generate_dataset(
+            params,
+            source,
+            dataset=data / "dataset.csv",
+            pictures=data / "images",
+            roulette=data / "roulette.csv",
+            progress=progress_bar,
+        )
 
 
 if __name__ == "__main__":

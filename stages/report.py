@@ -6,10 +6,10 @@ from droulette.errors import cli, leave
 
 @cli
 def main(argv: list[str] | None = None) -> None:
-    params, source = stage(__doc__, argv)
-    from droulette.report import report_by
+    with stage(__doc__, argv) as (params, source):
+        from droulette.report import report_by
 
-    report_by(params, source, "models/model.safetensors", "metrics", "metrics/report.html")
+        report_by(params, source, "models/model.safetensors", "metrics", "metrics/report.html")
 
 
 if __name__ == "__main__":

@@ -6,10 +6,10 @@ from droulette.errors import cli, leave
 
 @cli
 def main(argv: list[str] | None = None) -> None:
-    params, source = stage(__doc__, argv)
-    from droulette.split import split_by
+    with stage(__doc__, argv) as (params, source):
+        from droulette.split import split_by
 
-    split_by(params, source)
+        split_by(params, source)
 
 
 if __name__ == "__main__":

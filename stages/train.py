@@ -6,13 +6,13 @@ from droulette.errors import cli, leave
 
 @cli
 def main(argv: list[str] | None = None) -> None:
-    params, source = stage(__doc__, argv)
-    from droulette.logs import epoch_log
-    from droulette.pipeline.training import train
+    with stage(__doc__, argv) as (params, source):
+        from droulette.logs import epoch_log
+        from droulette.pipeline.training import train
 
-    dataset_of(params, source, "training", "validation")
-    with epoch_log("metrics/train") as log:
-        train(params, "models/model.safetensors", log=log, progress=bar)
+        dataset_of(params, source, "training", "validation")
+        with epoch_log("metrics/train") as log:
+            train(params, "models/model.safetensors", log=log, progress=bar)
 
 
 if __name__ == "__main__":

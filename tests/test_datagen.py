@@ -450,3 +450,15 @@ def test_help_is_shown_without_loading_torch():
     environment = os.environ | {"PYTHONPATH": str(Path(datagen.__file__).parents[1])}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert done.stdout == "False False\n"
+
+
+def test_a_source_a_billionth_of_a_pixel_beside_a_point_mass_is_drawn(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    columns = "filename,model,lens,einsteinradius,source,sigma,x,y"
+    rows = ["1.png,Raytrace,PM,30,Spherical,2,1e-9,0", "2.png,Raytrace,PM,30,Spherical,2,0,1e-6"]
+    Path("near.csv").write_text("\n".join([columns, *rows]) + "\n")
+    assert datagen.main(["--csvfile", "near.csv", "--outfile", "r.csv", "--directory", "im", "-Z", "128"]) == 0
+    table = pd.read_csv("r.csv")
+    assert table["xiX"][0] == pytest.approx(30.0000000005, abs=1e-12)
+    assert table["xiY"][1] == pytest.approx(30.0000005, abs=1e-11)
+    assert np.isfinite(table.select_dtypes("number").to_numpy()).all()

@@ -2,16 +2,14 @@
 
 All arithmetic is float64, in an order that neither the engine nor the batch nor the device changes (`elementary`), and
 so gives the same bytes everywhere. NumPy's arrays are drawn by compiled loops (`engines/loops.py`), PyTorch's by array
-operations (`engines/arrays.py`), which its compiler fuses on CUDA (`engines/cuda.py`).
+operations (`engines/arrays.py`), on CUDA by kernels that its compiler makes of them (`engines/cuda.py`).
 """
 
 from __future__ import annotations
 
-from types import ModuleType
-
 import numpy as np
 
-from droulette.physics.arrays import Array, is_numpy, on_a_card
+from droulette.physics.arrays import Array, is_numpy
 from droulette.physics.batches import leaves, take
 from droulette.physics.elementary import where
 from droulette.physics.engines import arrays, compiled
@@ -45,7 +43,7 @@ def render(
         if len(numbers) != len(centre_x):
             raise ValueError(f"{len(centre_x)} centres for {len(numbers)} scenes")
         return compiled.render(program, how, size, np.stack([centre_x, centre_y]), numbers)
-    return _on_arrays(centre_x).render(take(scene, rows), how, size, centre_x, centre_y)
+    return arrays.render(take(scene, rows), how, size, centre_x, centre_y)
 
 
 def centre_of_light(
@@ -59,11 +57,10 @@ def centre_of_light(
         x, y: (B,) px; (0, 0) for a black picture.
     """
     how = Sampling(sampling, supersampling, size)
-    first = next(leaves(scene))
-    if is_numpy(first) and (program := scene.program(how)):
+    if is_numpy(next(leaves(scene))) and (program := scene.program(how)):
         light, light_x, light_y = compiled.sums_of_light(program, how, size, _numbers(rows, len(program.constants)))
     else:
-        light, light_x, light_y = _on_arrays(first).sums_of_light(take(scene, rows), how, size)
+        light, light_x, light_y = arrays.sums_of_light(take(scene, rows), how, size)
     dark = light == 0
     x = light_x / where(dark, 1.0, light) - size / 2
     y = size / 2 - light_y / where(dark, 1.0, light)
@@ -75,12 +72,3 @@ def _numbers(rows: slice, count: int) -> range:
     if numbers.step != 1:  # compiled loops draw one scene after the other
         raise ValueError(f"rows of a step of {numbers.step}")
     return numbers
-
-
-def _on_arrays(example: Array) -> ModuleType:
-    """The engine for arrays of this kind."""
-    if not on_a_card(example):
-        return arrays
-    from droulette.physics.engines import cuda
-
-    return cuda

@@ -1,4 +1,4 @@
-"""Pictures by array operations, of NumPy and PyTorch: the reference, and what runs on CUDA (`cuda.py` compiles it).
+"""Pictures by array operations, of NumPy and PyTorch: the reference, and what runs on CUDA.
 
 A picture is divided into tiles. Those that may be lit are drawn, many at once, of all pictures.
 """
@@ -6,7 +6,7 @@ A picture is divided into tiles. Those that may be lit are drawn, many at once, 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from droulette.physics.scene import DARKEST, TILE, Sampling, Scene, grey, grey_o
 
 TILES_AT_ONCE = 192  # fewer cost more in calls than they save in cache
 TILES_ON_A_CARD = 16384  # fewer take it less time than their call takes Python
+TILES_OF_A_KERNEL = 1 << 18
 
 
 def render(scene: Scene, sampling: Sampling, size: int, centre_x: Array, centre_y: Array) -> Array:
@@ -37,7 +38,7 @@ def sums_of_light(scene: Scene, sampling: Sampling, size: int) -> tuple[Array, A
     step = xp.arange(TILE, dtype=xp.float64, **like(zero))
     for row, down, across, levels in _tiles(scene, sampling, size, zero, zero):
         i, j = (down * TILE)[:, None] + step, (across * TILE)[:, None] + step
-        levels = levels * ((i < size)[:, :, None] & (j < size)[:, None, :])
+        levels = xp.astype(levels, xp.float64) * ((i < size)[:, :, None] & (j < size)[:, None, :])
         columns, lines = xp.sum(levels, axis=1), xp.sum(levels, axis=2)
         sums = xp.sum(columns, axis=1), xp.sum(columns * j, axis=1), xp.sum(lines * i, axis=1)
         of_row = [xp.bincount(row, weights=part, minlength=len(zero)) for part in sums]
@@ -53,15 +54,29 @@ def _tiles(
     step = xp.arange(TILE, dtype=xp.float64, **like(centre_x))
     with np.errstate(all="ignore"):
         row, down, across = xp.nonzero(lit_tiles(scene, sampling, size, centre_x, centre_y))
+        kernel = _kernel(scene, sampling, row)
+        at_once = TILES_OF_A_KERNEL if kernel else TILES_ON_A_CARD if on_a_card(row) else TILES_AT_ONCE
         pick = taker(scene)
-        at_once = TILES_ON_A_CARD if on_a_card(row) else TILES_AT_ONCE
         for start in range(0, len(row), at_once):
             part = slice(start, start + at_once)
             rows = row[part]
-            left = (across[part] * TILE - size / 2 + centre_x[rows])[:, None, None]
-            top = (size / 2 - down[part] * TILE + centre_y[rows])[:, None, None]
-            levels = mean_levels(pick(rows, 2), sampling, left + step, top - step[:, None])
+            left = across[part] * TILE - size / 2 + centre_x[rows]
+            top = size / 2 - down[part] * TILE + centre_y[rows]
+            if kernel:
+                levels = kernel(rows, left, top)
+            else:
+                x, y = left[:, None, None] + step, top[:, None, None] - step[:, None]
+                levels = mean_levels(pick(rows, 2), sampling, x, y)
             yield rows, down[part], across[part], levels
+
+
+def _kernel(scene: Scene, sampling: Sampling, example: Array) -> Callable | None:
+    """What draws tiles on a card, if anything does but array operations; see `cuda.tile_levels`."""
+    if not on_a_card(example):
+        return None
+    from droulette.physics.engines import cuda
+
+    return cuda.tile_levels(scene, sampling)
 
 
 def lit_tiles(scene: Scene, sampling: Sampling, size: int, centre_x: Array, centre_y: Array) -> Array:
