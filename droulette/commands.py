@@ -86,7 +86,7 @@ class _Lines(logging.StreamHandler):
 
 @contextlib.contextmanager
 def stage(description: str | None, argv: list[str] | None) -> Iterator[tuple[Parameters, str]]:
-    """The parameters of a pipeline's stage, and their file. Within the block the process is in the pipeline's folder."""
+    """The parameters of a stage, and their file. Within the block the process is in the pipeline's folder."""
     name = os.path.basename(sys.argv[0]).removesuffix(".py")
     examples = STAGE_EXAMPLES.replace("NAME", name)
     options = parser(name, description, examples, "`dvc repro` runs the stages whose inputs have changed.", "stages")
