@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from droulette.commands import dataset_of, parser, speaking
+from droulette.commands import bar, dataset_of, parser, speaking
 from droulette.errors import cli, leave
+from droulette.metrics import table
 
 EXAMPLES = """
 python -m droulette.model --config experiment01.toml
@@ -22,18 +23,29 @@ def main(argv: list[str] | None = None) -> None:
     args = options.parse_args(argv)
 
     from droulette import parameters
-    from droulette.evaluate import evaluate_by
+    from droulette.pipeline.evaluation import evaluate
     from droulette.processes import launched
     from droulette.train import train_by
 
     with speaking(args):
         params = parameters.load(args.config, {"settings.device": args.device, "settings.seed": args.seed})
-        dataset_of(params, args.config, "training", "validation", "testing")  # before the training, not after it
+        # All three splits, since a missing one is to be said before the training.
+        dataset = dataset_of(params, args.config, "training", "validation", "testing")
         directory = Path(params.output.directory or "metrics")
         model = Path(params.output.model or "models/model.safetensors")
         train_by(params, args.config, model, directory / "train")
         if launched().first:
-            evaluate_by(params, args.config, model, directory)
+            measured = evaluate(
+                dataset,
+                params.evaluation,
+                params.simulator,
+                params.settings,
+                model_path=model,
+                output=directory,
+                roulette=params.problem and params.problem.filename,
+                progress=bar,
+            )
+            print(table(measured))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import torch
 
 from droulette import files, parameters
 from droulette.pipeline.draw import draw_table
+from droulette.pipeline.evaluation import evaluate
 from droulette.pipeline.generate import Drawing, generate
 from droulette.pipeline.splitting import split_file
 
@@ -52,3 +53,31 @@ TRAINING = {
     "num_epochs": 1,
     "patience": 5,
 }
+
+
+def evaluate_parts(
+    parts: dict[str, Path],
+    images: str | Path,
+    model: str | Path,
+    output: str | Path,
+    roulette: str | Path | None = None,
+    **evaluation,
+) -> dict:
+    """Evaluate a model on the CPU as TOML with these files and the keys `evaluation` would."""
+    tables = {
+        "simulator": SIMULATION["simulator"],
+        "dataset": {"directory": str(images)} | {name: {"filename": str(path)} for name, path in parts.items()},
+        "settings": {"device": "cpu", "precision": "32-true"},
+        "evaluation": {key: str(value) if key == "lenses" else value for key, value in evaluation.items()},
+    }
+    params = parameters.parse(tables)
+    return evaluate(
+        params.dataset,
+        params.evaluation,
+        params.simulator,
+        params.settings,
+        model_path=model,
+        output=output,
+        roulette=roulette,
+        say=lambda line: None,
+    )
