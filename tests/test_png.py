@@ -84,6 +84,7 @@ def test_a_folder_with_files_of_both_kinds_is_read_in_order(tmp_path, monkeypatc
             (tmp_path / name).write_bytes(png.encode(picture))
         else:
             Image.fromarray(picture).save(tmp_path / name)
+    monkeypatch.setattr(pictures, "AT_ONCE", 48)  # so that the last batch is not full
     asked, decode = [], pictures._decode
     monkeypatch.setattr(pictures, "_decode", lambda *args: asked.append(args[2]) or decode(*args))
     np.testing.assert_array_equal(read_pictures(tmp_path, names, table="t.csv", size=8, workers=3), made)

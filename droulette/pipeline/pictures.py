@@ -109,7 +109,8 @@ def see_pictures(
         def start(number: int) -> list[Future]:
             if number == len(batches):
                 return []
-            rows, into = batches[number], buffers[number % len(buffers)].numpy()
+            rows = batches[number]
+            into = buffers[number % len(buffers)][: len(rows)].numpy()
             starts = range(0, len(rows), A_TASK)
             return [pool.submit(decode, rows[k : k + A_TASK], into[k : k + A_TASK]) for k in starts]
 
