@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import resource
 import tempfile
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -53,10 +54,9 @@ def main() -> None:
     judge = Judge(true, scaling)
     scaled = scaling.transform(predicted)
     deviation = np.full_like(scaled, 0.1)
+    to_units = partial(spread, scaling)
     rows = {
-        "standard deviations in the columns' units": lambda: by_rows(
-            lambda *some: spread(scaling, *some), scaled, deviation
-        ),
+        "standard deviations in the columns' units": lambda: by_rows(to_units, scaled, deviation),
         "metrics": lambda: judge.columns(true, predicted),
     }
     measuring = in_turn(rows, args.repeats)
