@@ -4,8 +4,8 @@
 
 Needs no peer, and no DVC. Pictures as arrays stay on the card; a second process shows what the kernels kept on disk
 save. A training case is a network and its batch; each is trained as `fit` does it, compiled
-(`droulette/learning/compilation.py`), on pictures in memory and on pictures drawn anew. The card is busy while a kernel of
-a step runs; a step's kernels are timed by PyTorch's profiler after the steps that the clock is for.
+(`droulette/learning/compilation.py`), on pictures in memory and on pictures drawn anew. The card is busy while a kernel
+of a step runs; a step's kernels are timed by PyTorch's profiler after the steps that the clock is for.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from droulette.commands import bar, dataset_of, parser, speaking
 from droulette.errors import cli, leave
+from droulette.metrics import table
 
 EXAMPLES = """
 python -m droulette.model --config experiment01.toml
@@ -22,20 +23,31 @@ def main(argv: list[str] | None = None) -> None:
     args = options.parse_args(argv)
 
     from droulette import parameters
-    from droulette.evaluate import evaluate_by
     from droulette.logs import epoch_log
+    from droulette.pipeline.evaluation import evaluate
     from droulette.pipeline.training import train
     from droulette.processes import launched
 
     with speaking(args):
         params = parameters.load(args.config, {"settings.device": args.device, "settings.seed": args.seed})
-        dataset_of(params, args.config, "training", "validation", "testing")  # before the training, not after it
+        # All three splits, since a missing one is to be said before the training.
+        dataset = dataset_of(params, args.config, "training", "validation", "testing")
         directory = Path(params.output.directory or "metrics")
         model = Path(params.output.model or "models/model.safetensors")
         with epoch_log(directory / "train") as log:
             train(params, model, log=log, progress=bar)
         if launched().first:
-            evaluate_by(params, args.config, model, directory)
+            measured = evaluate(
+                dataset,
+                params.evaluation,
+                params.simulator,
+                params.settings,
+                model_path=model,
+                output=directory,
+                roulette=params.problem and params.problem.filename,
+                progress=bar,
+            )
+            print(table(measured))
 
 
 if __name__ == "__main__":

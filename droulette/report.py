@@ -82,11 +82,9 @@ def report_by(
         metrics=Path(metrics),
         predictions=dataset.testing.predictionfile or "testing.csv",
     )
-    simulator = params.simulator
-    how = {"sampling": simulator.sampling, "supersampling": simulator.supersampling, "canvas": simulator.imagesize}
-    found = results.read(where, pictures, **how)
-    page.write(page.page(found, others, centred=simulator.centred), output)
-    shown, every = len(found.part.pictures), len(found.part.table)
+    found = results.read(where, pictures, params.simulator)
+    page.write(page.page(found, others, centred=params.simulator.centred), output)
+    shown, every = len(found.split.pictures), len(found.split.table)
     print(f"{output}: {Path(output).stat().st_size / 1e6:.1f} MB, {shown} of {every} pictures")
 
 

@@ -1,15 +1,26 @@
-"""Stage evaluate: predictions of the three parts, and how good they are."""
+"""Stage evaluate: predictions of the three splits, and how good they are."""
 
-from droulette.commands import stage
+from droulette.commands import bar, dataset_of, stage
 from droulette.errors import cli, leave
+from droulette.metrics import table
 
 
 @cli
 def main(argv: list[str] | None = None) -> None:
     with stage(__doc__, argv) as (params, source):
-        from droulette.evaluate import evaluate_by
+        from droulette.pipeline.evaluation import evaluate
 
-        evaluate_by(params, source, "models/model.safetensors", "metrics")
+        measured = evaluate(
+            dataset_of(params, source, "training", "validation", "testing"),
+            params.evaluation,
+            params.simulator,
+            params.settings,
+            model_path="models/model.safetensors",
+            output="metrics",
+            roulette=params.problem and params.problem.filename,
+            progress=bar,
+        )
+        print(table(measured))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import torch
 
 from droulette import files, parameters
 from droulette.pipeline.draw import draw_table
+from droulette.pipeline.evaluation import evaluate
 from droulette.pipeline.generate import Drawing, generate
 from droulette.pipeline.splitting import split_file
 
@@ -77,3 +78,31 @@ def train(training, validation, directory, output, *, log=None, progress=None, s
     given = {"log": log, "progress": progress, "say": say}
     given = {name: value for name, value in given.items() if value is not None}
     return pipeline.train(parameters_of(training, validation, directory, **options), output, **given)
+
+
+def evaluate_parts(
+    parts: dict[str, Path],
+    images: str | Path,
+    model: str | Path,
+    output: str | Path,
+    roulette: str | Path | None = None,
+    **evaluation,
+) -> dict:
+    """Evaluate a model on the CPU as TOML with these files and the keys `evaluation` would."""
+    tables = {
+        "simulator": SIMULATION["simulator"],
+        "dataset": {"directory": str(images)} | {name: {"filename": str(path)} for name, path in parts.items()},
+        "settings": {"device": "cpu", "precision": "32-true"},
+        "evaluation": {key: str(value) if key == "lenses" else value for key, value in evaluation.items()},
+    }
+    params = parameters.parse(tables)
+    return evaluate(
+        params.dataset,
+        params.evaluation,
+        params.simulator,
+        params.settings,
+        model_path=model,
+        output=output,
+        roulette=roulette,
+        say=lambda line: None,
+    )

@@ -321,6 +321,9 @@ def imported_files(file: Path, package: str = "droulette", last: frozenset[str] 
                 above = folder[: len(folder) - node.level + 1] if node.level else ()
                 base = ".".join([*above, *filter(None, [node.module])])
                 names |= {base} | {f"{base}.{alias.name}" for alias in node.names}
+        for name in list(names):  # a module's packages are imported with it
+            steps = name.split(".")
+            names |= {".".join(steps[:k]) for k in range(1, len(steps))}
         for name in names:
             path = ROOT.joinpath(*name.split("."))
             for candidate in (path.with_suffix(".py"), path / "__init__.py"):

@@ -16,7 +16,7 @@ from droulette import files, parameters
 from droulette.errors import UserError
 from droulette.learning import model_file
 from droulette.pipeline.draw import draw_table
-from droulette.pipeline.evaluation import Part, difference, evaluate, picture_errors, resimulate_part
+from droulette.pipeline.evaluated import EvaluatedSplit, difference, picture_errors, resimulate_split
 from droulette.pipeline.generate import Drawing, generate
 from droulette.pipeline.pictures import look, read_pictures
 from droulette.pipeline.resimulate import resimulate
@@ -35,10 +35,9 @@ def data(tmp_path_factory) -> Path:
 
 
 def run(data: Path, output: Path, model: Path | None = None, **options) -> dict:
-    options = {"roulette": data / "roulette.csv", "resimulations": 8, "examples": 3, "device": "cpu"} | options
-    options["precision"] = "32-true"
+    options = {"roulette": data / "roulette.csv", "resimulations": 8, "examples": 3} | options
     parts = {name: data / f"{name}.csv" for name in PARTS}
-    return evaluate(parts, data / "images", model or data / "m.safetensors", output, **options)
+    return small.evaluate_parts(parts, data / "images", model or data / "m.safetensors", output, **options)
 
 
 @pytest.fixture(scope="module")
@@ -174,24 +173,24 @@ def test_an_evaluation_without_a_roulette_table_has_no_picture_errors(data, tmp_
     assert not (tmp_path / "plots" / "gallery.png").exists()
 
 
-def part_of(data: Path, shift: float = 0.0) -> Part:
-    """The testing part as a perfect network would predict it, but for sigma, which is off by `shift`."""
+def split_of(data: Path, shift: float = 0.0) -> EvaluatedSplit:
+    """The testing split as a perfect network would predict it, but for sigma, which is off by `shift`."""
     table = read_targets(data / "testing.csv")
     true = table.iloc[:, 1:].to_numpy()
     pictures = read_pictures(data / "images", list(table["filename"]), table="testing.csv")
     guess = true + shift * (np.array(table.columns[1:]) == "sigma")
-    part = Part(table, true, guess, np.ones_like(true), np.zeros((len(true), 1)), pictures)
+    split = EvaluatedSplit(table, true, guess, np.ones_like(true), np.zeros((len(true), 1)), pictures)
     roulette = files.read_csv(data / "roulette.csv")
-    resimulate_part(part, list(table.columns[1:]), roulette, true.mean(axis=0), 8, name="roulette.csv")
-    return part
+    resimulate_split(split, list(table.columns[1:]), roulette, true.mean(axis=0), 8, name="roulette.csv")
+    return split
 
 
 def test_perfect_predictions_have_perfect_pictures_and_worse_ones_worse(data):
-    perfect, near, far = (picture_errors(part_of(data, shift), "predicted") for shift in (0, 0.5, 2))
+    perfect, near, far = (picture_errors(split_of(data, shift), "predicted") for shift in (0, 0.5, 2))
     assert perfect["predicted_true"] == 0
     assert 0 < near["predicted_true"] < far["predicted_true"]
     assert perfect["predicted_raytraced"] == perfect["true_raytraced"] > 0
-    assert picture_errors(part_of(data), "baseline")["predicted_true"] > near["predicted_true"]
+    assert picture_errors(split_of(data), "baseline")["predicted_true"] > near["predicted_true"]
 
 
 @pytest.mark.parametrize("centred", [False, True])

@@ -15,7 +15,6 @@ from droulette.errors import UserError
 from droulette.physics.amplitudes import convergence_and_shear
 from droulette.physics.batches import take
 from droulette.physics.lenses import SIE, SIS, Cluster, PointMass
-from droulette.pipeline.evaluation import evaluate
 from droulette.pipeline.scenes import critical_radii
 from droulette.reporting import comparison, figures
 from droulette.reporting.overlays import critical_curves, overlays
@@ -62,8 +61,8 @@ def project(tmp_path_factory) -> Path:
             path = logged / "plots" / "metrics" / f"{name}.tsv"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("step\tvalue\n" + "".join(f"{k + 1}\t{value}\n" for k, value in enumerate(values)))
-        options = {"roulette": "data/roulette.csv", "lenses": "data/dataset.csv", "precision": "32-true"}
-        evaluate(parts, "data/images", model, "metrics", resimulations=PICTURES, device="cpu", **options)
+        options = {"roulette": "data/roulette.csv", "lenses": "data/dataset.csv", "resimulations": PICTURES}
+        small.evaluate_parts(parts, "data/images", model, "metrics", **options)
         (folder / "params.toml").write_text(PARAMS)
         write(folder, "metrics/report.html")
     return folder

@@ -12,7 +12,6 @@ import small
 from droulette import datagen
 from droulette.errors import UserError
 from droulette.pipeline import storage
-from droulette.pipeline.evaluation import evaluate
 from droulette.pipeline.pictures import picture_size, read_pictures
 from droulette.pipeline.storage import ParquetShards, reader
 
@@ -103,7 +102,7 @@ def test_training_and_evaluation_of_shards_are_those_of_files(tmp_path):
     for name, images in (("files", tmp_path / "images"), ("shards", folder)):
         out = tmp_path / f"out-{name}"
         small.train(parts["training"], parts["validation"], images, out / "m.safetensors")
-        evaluate(parts, images, out / "m.safetensors", out, device="cpu", precision="32-true", say=lambda line: None)
+        small.evaluate_parts(parts, images, out / "m.safetensors", out)
         written.append({p.relative_to(out): p.read_bytes() for p in out.rglob("*") if p.is_file()})
     assert len(written[0]) >= 9
     assert written[0] == written[1]

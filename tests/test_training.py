@@ -284,8 +284,8 @@ def test_pictures_are_decoded_once_for_several_eyes(data, monkeypatch):
     options = {"table": "testing.csv", "size": 48}
     moments = Moments(48)
     expected = [read_pictures(data / "images", names, eye=eye, **options) for eye in (None, moments)]
-    opened, open_one = [], pictures._open
-    monkeypatch.setattr(pictures, "_open", lambda *args: opened.append(args[2]) or open_one(*args))
+    opened, find = [], pictures._find
+    monkeypatch.setattr(pictures, "_find", lambda *args: opened.append(args[2]) or find(*args))
     found = pictures.see_pictures(data / "images", names, [None, moments], **options)
     for views, wanted in zip(found, expected, strict=True):
         np.testing.assert_array_equal(views, wanted)

@@ -155,7 +155,6 @@ def preload() -> None:
     for stage in OUTPUTS:
         importlib.import_module(f"stages.{stage}")
     for name in (
-        "evaluate",
         "train",
         "split",
         "datagen",

@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
+from droulette.learning.parallel import by_rows
 from droulette.learning.scaling import Scaling
 
 NAMES = ("r2", "r2_quantile", "mae", "median_relative_error", "loss")
 LOSSES = ("mse", "huber")
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """Values of the columns, (n, C) or (1, C), on each scale that a metric needs.
+
+    units: the columns' own. trained: that of the network. quantiles: normal by the training rows' quantiles.
+    """
+
+    units: np.ndarray
+    trained: np.ndarray
+    quantiles: np.ndarray
+
+    def __getitem__(self, rows) -> Scaled:
+        return Scaled(self.units[rows], self.trained[rows], self.quantiles[rows])
+
+    def repeat(self, count: int) -> Scaled:
+        """Of a single row, `count` times."""
+        shape = (count, self.units.shape[1])
+        values = (self.units, self.trained, self.quantiles)
+        return Scaled(*(np.broadcast_to(value, shape) for value in values))
 
 
 class Judge:
@@ -26,23 +50,31 @@ class Judge:
             n_quantiles=min(1000, len(training)), output_distribution="normal", subsample=None
         ).fit(training)
 
+    def scaled(self, values: np.ndarray) -> Scaled:
+        """values: (n, C), columns' units. The long part of the work, which serves several comparisons."""
+        trained = by_rows(self.scaling.transform, values)
+        return Scaled(values, trained, by_rows(self.quantiles.transform, values))
+
     def columns(self, true: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
         """true, predicted: (n, C), columns' units -> each metric of `NAMES`, (C,)."""
-        scaled = self.scaling.transform(predicted) - self.scaling.transform(true)
-        error = np.abs(predicted - true)
+        return self.compare(self.scaled(true), self.scaled(predicted))
+
+    def compare(self, true: Scaled, predicted: Scaled) -> dict[str, np.ndarray]:
+        """n rows each -> each metric of `NAMES`, (C,)."""
+        error = np.abs(predicted.units - true.units)
         with np.errstate(divide="ignore", invalid="ignore"):
-            relative = np.where(error == 0, 0.0, error / np.abs(true))
+            relative = np.where(error == 0, 0.0, error / np.abs(true.units))
         return {
-            "r2": r2(true, predicted),
-            "r2_quantile": r2(self.quantiles.transform(true), self.quantiles.transform(predicted)),
+            "r2": r2(true.units, predicted.units),
+            "r2_quantile": r2(true.quantiles, predicted.quantiles),
             "mae": error.mean(axis=0),
             "median_relative_error": np.median(relative, axis=0),
-            "loss": elementwise(scaled, self.loss).mean(axis=0),
+            "loss": elementwise(predicted.trained - true.trained, self.loss).mean(axis=0),
         }
 
-    def baseline(self, true: np.ndarray) -> dict[str, np.ndarray]:
-        """The metrics of predicting the training part's column means, whatever the picture."""
-        return self.columns(true, np.broadcast_to(self.means, true.shape))
+    def baseline(self, true: Scaled) -> dict[str, np.ndarray]:
+        """The metrics of predicting the training rows' column means, whatever the picture."""
+        return self.compare(true, self.scaled(self.means[None]).repeat(len(true.units)))
 
 
 def r2(true: np.ndarray, predicted: np.ndarray) -> np.ndarray:

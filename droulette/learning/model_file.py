@@ -19,6 +19,7 @@ from droulette.learning import backbones, metrics
 from droulette.learning.calibration import Calibration
 from droulette.learning.limits import Limit
 from droulette.learning.novelty import Novelty
+from droulette.learning.parallel import by_rows
 from droulette.learning.prediction import predict_scaled
 from droulette.learning.scaling import SCALINGS, Scaling, arrays, spread
 from droulette.learning.symmetry import Group, Laws
@@ -68,6 +69,9 @@ class Model:
 
     def in_units(self, scaled: np.ndarray, variance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Means and variances on the trained scale → means and standard deviations in the columns' units."""
+        return by_rows(self._in_units, scaled, variance)
+
+    def _in_units(self, scaled: np.ndarray, variance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if self.limit:
             scaled = self.limit.cut(self.scaling, scaled)
         deviation = spread(self.scaling, scaled, np.sqrt(variance))

@@ -80,7 +80,7 @@ class Problem(Table):
         return self
 
 
-class Part(Table):
+class SplitFile(Table):
     """A part of the rows: to learn from, to decide when to stop, for the final metrics."""
 
     filename: FileName = key(..., "CSV file of the part")
@@ -94,13 +94,13 @@ class Dataset(Table):
     """The pictures, and the parts that their rows are split into."""
 
     directory: OptionalFileName = key(None, "folder of the pictures")
-    training: Part | None = key(None, "")
-    validation: Part | None = key(None, "")
-    testing: Part | None = key(None, "")
+    training: SplitFile | None = key(None, "")
+    validation: SplitFile | None = key(None, "")
+    testing: SplitFile | None = key(None, "")
     roulette: OptionalFileName = key(None, "droulette 0.2.1's folder of resimulations; no effect: none are stored")
 
     @property
-    def parts(self) -> dict[str, Part]:
+    def parts(self) -> dict[str, SplitFile]:
         """The parts that there are, by name."""
         return {name: part for name in PARTS if (part := getattr(self, name)) is not None}
 

@@ -16,8 +16,7 @@ from droulette.errors import UserError
 from droulette.learning import model_file
 from droulette.learning.model_file import Model
 from droulette.physics.sources import SOURCES
-from droulette.pipeline import prediction
-from droulette.pipeline.evaluation import SMALLEST, difference
+from droulette.pipeline.evaluated import SMALLEST, difference, prediction_table
 from droulette.pipeline.own_pictures import Fit, prepare
 from droulette.pipeline.pictures import look
 from droulette.pipeline.resimulate import resimulate
@@ -73,7 +72,7 @@ def predict_pictures(
         [prepare(one, model.input_size, fit, say, warn, name) for one, name in zip(pictures, names, strict=True)]
     )
     views = look(model.network.eye, seen, str(model.device))
-    table = prediction.as_table(model, names, *model.predict(views))
+    table = prediction_table(model, names, *model.predict(views))
     table[NOVELTY] = model.novelty.score(model.network.eye, views) if model.novelty else np.nan
     if model.novelty is None:
         warn("this model was trained without a measure of novelty: no word on whether it knows such pictures")

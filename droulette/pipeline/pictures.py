@@ -8,22 +8,23 @@ import re
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 from PIL import Image
 
 from droulette.devices import cores
 from droulette.errors import UserError
+from droulette.pipeline import png
 from droulette.pipeline.storage import Reader, reader
 
 if TYPE_CHECKING:
     from droulette.learning.seeing import Eye
 
-AT_ONCE = 256  # pictures decoded before they are looked at
-MOST_THREADS = 4  # more wait for the interpreter, and for each other
+AT_ONCE = 256  # pictures looked at together; the last bits of their moments depend on it
+A_TASK = 32  # pictures that a thread decodes before it asks for more: asking takes longer than one
 PLAIN = re.compile(r"[\w-][\w.-]*", re.ASCII)  # leads nowhere else, whatever the folder
 GREY = {"L", "1", "P", "LA", "RGB", "RGBA"}  # what converts to 8-bit grey without a choice of range
 
@@ -31,7 +32,9 @@ GREY = {"L", "1", "P", "LA", "RGB", "RGBA"}  # what converts to 8-bit grey witho
 def picture_size(directory: str | Path, filename: str, table: str | Path) -> int:
     """The side of the first picture of a table. Raises `UserError` as `read_pictures` does."""
     _check_directory(Path(directory), table)
-    with _open(Path(directory), reader(directory), filename, f"{table}: row 1") as picture:
+    where = f"{table}: row 1"
+    opened = _find(Path(directory), reader(directory), filename, where)
+    with _open(opened, Path(directory) / filename, where) as picture:
         return picture.size[0]
 
 
@@ -72,36 +75,59 @@ def see_pictures(
         UserError: the first row whose picture is outside the directory, missing, no PNG, no 8-bit picture,
             or of another size.
     """
+    import torch
+
     directory = Path(directory)
     _check_directory(directory, table)
     kinds = [(eye.shape, eye.dtype) if eye else ((size, size), np.dtype(np.uint8)) for eye in eyes]
     kept = [_mapped((len(filenames), *shape), dtype) for shape, dtype in kinds]
-    some = np.empty((min(AT_ONCE, len(filenames)), size, size), np.uint8)
     source = reader(directory)
     order = source.order(filenames)
+    batches = [order[start : start + AT_ONCE] for start in range(0, len(order), AT_ONCE)]
+    few = size * size <= (Image.MAX_IMAGE_PIXELS or math.inf)
+    # On a card one buffer is looked at while the next is filled. Two threads on each core would only slow each other.
+    on_card = torch.device(device).type == "cuda"
+    shape = (min(AT_ONCE, len(order)), size, size)
+    buffers = [torch.empty(shape, dtype=torch.uint8, pin_memory=on_card) for _ in range(1 + on_card)]
 
-    def decode(place: int, row: int) -> None:
-        where = f"{table}: row {row + 1}"
-        with _open(directory, source, filenames[row], where) as picture:
-            if picture.size != (size, size):
-                found = "×".join(map(str, picture.size))
-                raise UserError(f"{where}: found {filenames[row]} of {found}, expected {size}×{size}")
-            try:
-                some[place] = np.asarray(picture.convert("L"))
-            except Exception as error:  # each of Pillow's chunks has its own family of errors for foreign bytes
-                found = f"{filenames[row]} damaged ({error})"
-                raise UserError(f"{where}: found {found}, expected a whole PNG") from error
+    def decode(rows: np.ndarray, into: np.ndarray) -> None:
+        differences = np.empty_like(into)
+        ours = np.zeros(len(rows), bool)
+        for place, row in enumerate(rows.tolist()):
+            where = f"{table}: row {row + 1}"
+            opened = _find(directory, source, filenames[row], where)
+            ours[place] = few and png.unpack(_start(opened, png.longest(size)), differences[place])
+            if not ours[place]:
+                into[place] = _decode(opened, directory, filenames[row], where, size)
+        if ours.all():
+            into[:] = png.add_up(differences)
+        else:
+            into[ours] = png.add_up(differences[ours])
 
-    with ThreadPoolExecutor(workers or min(cores(), MOST_THREADS)) as pool:
+    with ThreadPoolExecutor(workers or cores()) as pool:
+
+        def start(number: int) -> list[Future]:
+            if number == len(batches):
+                return []
+            rows = batches[number]
+            into = buffers[number % len(buffers)][: len(rows)].numpy()
+            starts = range(0, len(rows), A_TASK)
+            return [pool.submit(decode, rows[k : k + A_TASK], into[k : k + A_TASK]) for k in starts]
+
         try:
-            for start in range(0, len(filenames), AT_ONCE):
-                rows = order[start : start + AT_ONCE]
-                for _ in pool.map(decode, range(len(rows)), rows.tolist()):
-                    pass
-                pictures = some[: len(rows)]
+            running = start(0)
+            for number, rows in enumerate(batches):
+                for task in running:
+                    task.result()
+                if on_card:
+                    running = start(number + 1)
+                pictures = buffers[number % len(buffers)][: len(rows)]
+                on_device = pictures.to(device, non_blocking=True) if any(eyes) else None
                 for eye, views in zip(eyes, kept, strict=True):
-                    views[rows] = look(eye, pictures, device) if eye else pictures
+                    views[rows] = (eye.see(on_device).cpu() if eye else pictures).numpy()
                 seen(len(rows))
+                if not on_card:
+                    running = start(number + 1)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -133,20 +159,49 @@ def _inside(directory: Path, filename: str) -> bool:
     return named and (directory / filename).parent.resolve().is_relative_to(directory.resolve())
 
 
-def _open(directory: Path, source: Reader, filename: str, where: str) -> Image.Image:
-    """Open a picture without decoding it; no table leads outside the directory.
+def _decode(opened: Path | BinaryIO, directory: Path, filename: str, where: str, size: int) -> np.ndarray:
+    """Any PNG file's picture, (size, size) uint8, by Pillow. Raises `UserError` as `see_pictures` does."""
+    with _open(opened, directory / filename, where) as picture:
+        if picture.size != (size, size):
+            found = "×".join(map(str, picture.size))
+            raise UserError(f"{where}: found {filename} of {found}, expected {size}×{size}")
+        try:
+            return np.asarray(picture.convert("L"))
+        except Exception as error:  # each of Pillow's chunks has its own family of errors for foreign bytes
+            found = f"{filename} damaged ({error})"
+            raise UserError(f"{where}: found {found}, expected a whole PNG") from error
+
+
+def _find(directory: Path, source: Reader, filename: str, where: str) -> Path | BinaryIO:
+    """The file of a picture; no table leads outside the directory.
 
     The picture itself may be a link, as DVC's `cache.type = symlink` makes them, but not a folder on the way.
     """
-    path = directory / filename
     if not (PLAIN.fullmatch(filename) or _inside(directory, filename)):
         raise UserError(f"{where}: found filename {filename[:80]!r}, expected a file's name in {directory}")
     try:
-        opened = source.open(filename)
+        return source.open(filename)
     except FileNotFoundError as error:
-        raise UserError(f"{where}: found no picture {path}, expected a PNG there") from error
+        raise UserError(f"{where}: found no picture {directory / filename}, expected a PNG there") from error
     except OSError as error:
         raise UserError(f"{where}: found filename {filename[:80]!r}: {error.strerror}, expected a PNG there") from error
+
+
+def _start(opened: Path | BinaryIO, most: int) -> bytes:
+    """The first `most` bytes of a file; none of one that cannot be read, about which Pillow is asked."""
+    if not isinstance(opened, Path):
+        data = opened.read(most)
+        opened.seek(0)
+        return data
+    try:
+        with open(opened, "rb", buffering=0) as stream:
+            return stream.read(most)
+    except OSError:
+        return b""
+
+
+def _open(opened: Path | BinaryIO, path: Path, where: str) -> Image.Image:
+    """Open a picture without decoding it."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)

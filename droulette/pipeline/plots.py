@@ -11,14 +11,14 @@ from scipy.special import erf
 from droulette import files
 from droulette.learning.calibration import SHARES
 from droulette.learning.model_file import Model
-from droulette.pipeline.evaluation import Part, picture_differences
+from droulette.pipeline.evaluated import EvaluatedSplit, picture_differences
 
 CLIP = 0.02  # share of the true values cut off at either end of an axis: a few tiny lenses would fill it all
 
 
 def write(
     directory: str | Path,
-    testing: Part,
+    testing: EvaluatedSplit,
     model: Model,
     columns: pd.DataFrame,
     orders: pd.DataFrame,
@@ -42,7 +42,7 @@ def write(
         _save(gallery(testing, examples), directory / "gallery.png")
 
 
-def predicted_against_true(part: Part, columns: tuple[str, ...], table: pd.DataFrame):
+def predicted_against_true(split: EvaluatedSplit, columns: tuple[str, ...], table: pd.DataFrame):
     """One panel a column: predicted against true values, each in the column's units, with its R²."""
     from matplotlib.figure import Figure
 
@@ -52,7 +52,7 @@ def predicted_against_true(part: Part, columns: tuple[str, ...], table: pd.DataF
     r2 = table[table["part"] == "testing"].set_index("column")["r2_quantile"]
     for k, column in enumerate(columns):
         axes = figure.add_subplot(down, across, k + 1)
-        true, predicted = part.true[:, k], part.predicted[:, k]
+        true, predicted = split.true[:, k], split.predicted[:, k]
         low, high = np.quantile(true, [CLIP, 1 - CLIP])
         low, high = (low, high) if high > low else (low - 1, high + 1)
         axes.plot([low, high], [low, high], color="tab:orange", linewidth=1)
@@ -66,7 +66,7 @@ def predicted_against_true(part: Part, columns: tuple[str, ...], table: pd.DataF
             axis.get_offset_text().set_fontsize(7)
     figure.supxlabel("true")
     figure.supylabel("predicted")
-    title = f"Testing part, {len(part.true)} pictures; beside each name its R² on the quantile scale"
+    title = f"Testing part, {len(split.true)} pictures; beside each name its R² on the quantile scale"
     figure.suptitle(title, fontsize=11)
     return figure
 
@@ -90,18 +90,19 @@ def scores(table: pd.DataFrame):
     return figure
 
 
-def calibration(part: Part, model: Model):
+def calibration(split: EvaluatedSplit, model: Model):
     """How many errors lie within so many predicted standard deviations, column by column, and what was promised."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 4.6), layout="constrained", dpi=110)
     axes = figure.add_subplot()
     widths = np.linspace(0, 4, 161)
-    ratio = np.abs(part.predicted - part.true) / np.maximum(part.deviation, 1e-300)
+    ratio = np.abs(split.predicted - split.true) / np.maximum(split.deviation, 1e-300)
     for k in range(ratio.shape[1]):
         share = np.searchsorted(np.sort(ratio[:, k]), widths) / len(ratio)
         axes.plot(widths, share, color="tab:blue", alpha=0.35, linewidth=0.9, label=None if k else "each column")
-    axes.plot(widths, (ratio[..., None] < widths).mean((0, 1)), color="tab:blue", linewidth=2.2, label="all columns")
+    share = np.searchsorted(np.sort(ratio, axis=None), widths) / ratio.size
+    axes.plot(widths, share, color="tab:blue", linewidth=2.2, label="all columns")
     axes.plot(widths, erf(widths / np.sqrt(2)), color="black", linestyle=":", label="normal distribution")
     reach = model.calibration.reach()
     for share, where in zip(SHARES, (1.0, float(np.mean(reach))), strict=True):
@@ -114,19 +115,19 @@ def calibration(part: Part, model: Model):
     return figure
 
 
-def gallery(part: Part, examples: int):
+def gallery(split: EvaluatedSplit, examples: int):
     """From the best resimulation to the worst: pictures side by side, brightness on a square-root scale."""
     from matplotlib.figure import Figure
 
-    error = picture_differences(part)["predicted_true"]
+    error = picture_differences(split)["predicted_true"]
     order = np.argsort(error, kind="stable")
     rows = order[np.unique(np.linspace(0, len(order) - 1, min(examples, len(order))).round().astype(int))]
     figure = Figure(figsize=(8.4, 2.15 * len(rows) + 0.3), layout="constrained", dpi=110)
     titles = ("raytraced", "roulette, true amplitudes", "roulette, predicted", "predicted − true")
     for down, row in enumerate(rows):
-        true, predicted = part.resimulated["true"][row], part.resimulated["predicted"][row]
+        true, predicted = split.resimulated["true"][row], split.resimulated["predicted"][row]
         change = predicted.astype(float) - true
-        shown = (part.pictures[row], true, predicted, change)
+        shown = (split.pictures[row], true, predicted, change)
         for across, (title, picture) in enumerate(zip(titles, shown, strict=True)):
             axes = figure.add_subplot(len(rows), 4, 4 * down + across + 1)
             if across < 3:
@@ -137,7 +138,7 @@ def gallery(part: Part, examples: int):
             if down == 0:
                 axes.set_title(title, fontsize=10)
             if across == 0:
-                axes.set_ylabel(f"{part.table['filename'].iloc[row]}\nerror {error[row]:.4f}", fontsize=8)
+                axes.set_ylabel(f"{split.table['filename'].iloc[row]}\nerror {error[row]:.4f}", fontsize=8)
     figure.suptitle("Testing part, from the best prediction to the worst", fontsize=11)
     return figure
 

@@ -91,11 +91,11 @@ def groups(results: Results) -> dict[str, go.Figure]:
 
 def against(results: Results) -> dict[str, go.Figure]:
     """Predicted against true of each column: the rows that have pictures, with their 68 % and 95 % intervals."""
-    part, reach = results.part, _reach(results)
-    count, found = len(part.pictures), {}
+    split, reach = results.split, _reach(results)
+    count, found = len(split.pictures), {}
     for k, column in enumerate(results.model.columns):
-        true, predicted, deviation = (a[:count, k] for a in (part.true, part.predicted, part.deviation))
-        low, high = np.quantile(part.true[:, k], [CLIP, 1 - CLIP])
+        true, predicted, deviation = (a[:count, k] for a in (split.true, split.predicted, split.deviation))
+        low, high = np.quantile(split.true[:, k], [CLIP, 1 - CLIP])
         low, high = (low, high) if high > low else (low - 1, high + 1)
         figure = _figure(f"{symbol(column)}, true", f"{symbol(column)}, predicted")
         figure.add_scatter(x=[low, high], y=[low, high], mode="lines", line={"color": GREY, "width": 1}, name="equal")
@@ -108,7 +108,7 @@ def against(results: Results) -> dict[str, go.Figure]:
             )  # fmt: skip
         figure.add_scatter(
             x=true, y=predicted, mode="markers", marker={"size": 6, "opacity": 0.8}, name="picture",
-            customdata=np.arange(count), text=_names(part), hovertext=[f"± {width:.2g}" for width in deviation],
+            customdata=np.arange(count), text=_names(split), hovertext=[f"± {width:.2g}" for width in deviation],
             hovertemplate="%{text}<br>true %{x:.4g}<br>predicted %{y:.4g} %{hovertext}<extra></extra>",
         )  # fmt: skip
         figure.update_xaxes(range=[low, high])
@@ -123,10 +123,10 @@ def errors(results: Results) -> dict[str, dict[str, go.Figure]]:
     Points are the rows with pictures; the line is the median of all rows of the testing part, in BINS of the property,
     the band from the 16th to the 84th percentile.
     """
-    part = results.part
+    split = results.split
     measures = {"picture error": results.differences, "all columns, of the mean error": _relative(results)}
     for k, column in enumerate(results.model.columns):
-        measures[symbol(column)] = np.abs(part.predicted - part.true)[:, k]
+        measures[symbol(column)] = np.abs(split.predicted - split.true)[:, k]
     found: dict[str, dict[str, go.Figure]] = {}
     for label, values in _properties(results).items():
         found[label] = {}
@@ -134,10 +134,10 @@ def errors(results: Results) -> dict[str, dict[str, go.Figure]]:
             title = measure if measure not in map(symbol, results.model.columns) else f"|error| of {measure}"
             figure = _figure(label, title)
             _add_percentiles(figure, values[: len(size)], size)
-            shown = min(len(part.pictures), len(size))
+            shown = min(len(split.pictures), len(size))
             figure.add_scatter(
                 x=values[:shown], y=size[:shown], mode="markers", marker={"size": 5, "opacity": 0.6}, name="picture",
-                customdata=np.arange(shown), text=_names(part)[:shown],
+                customdata=np.arange(shown), text=_names(split)[:shown],
                 hovertemplate="%{text}<br>%{x:.3g}, error %{y:.3g}<extra></extra>",
             )  # fmt: skip
             figure.update_yaxes(type="log", range=_decades(size), dtick="D2")
@@ -148,9 +148,9 @@ def errors(results: Results) -> dict[str, dict[str, go.Figure]]:
 
 def calibration(results: Results) -> go.Figure:
     """How many errors lie within so many predicted standard deviations: each column, all, and a normal distribution."""
-    part = results.part
+    split = results.split
     widths = np.linspace(0, 4, 81)
-    ratio = np.abs(part.predicted - part.true) / np.maximum(part.deviation, 1e-300)
+    ratio = np.abs(split.predicted - split.true) / np.maximum(split.deviation, 1e-300)
     below = (ratio[None] <= widths[:, None, None]).mean(axis=1)
     figure = _figure("|error| / predicted standard deviation", "share of rows below")
     for k, column in enumerate(results.model.columns):
@@ -196,7 +196,7 @@ def _reach(results: Results) -> np.ndarray:
 
 def _relative(results: Results) -> np.ndarray:
     """(n,): the mean over the columns of a row's |error|, each as a multiple of its column's mean."""
-    error = np.abs(results.part.predicted - results.part.true)
+    error = np.abs(results.split.predicted - results.split.true)
     return (error / np.maximum(error.mean(axis=0), 1e-300)).mean(axis=1)
 
 
@@ -232,5 +232,5 @@ def _decades(size: np.ndarray) -> list[float]:
     return [float(np.log10(np.quantile(positive, 0.01)) - 0.1), float(np.log10(positive.max()) + 0.1)]
 
 
-def _names(part) -> Sequence[str]:
-    return list(part.table["filename"][: len(part.pictures)])
+def _names(split) -> Sequence[str]:
+    return list(split.table["filename"][: len(split.pictures)])

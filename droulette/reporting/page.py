@@ -53,7 +53,7 @@ def page(results: Results, others: Sequence[Other] = (), *, centred: bool) -> st
         look_up=look_up,
         flat=comparison.flat,
         written=written,
-        gallery=gallery(results.radii[: len(results.part.pictures)]),
+        gallery=gallery(results.radii[: len(results.split.pictures)]),
         resimulations=best,
         versions=versions(),
         weights=sum(weight.numel() for weight in results.model.network.parameters()),
@@ -106,19 +106,19 @@ def themes() -> dict[str, dict]:
 
 def rows(results: Results, *, centred: bool) -> list[dict]:
     """What the page knows of each row that has a picture."""
-    part, count = results.part, len(results.part.pictures)
+    split, count = results.split, len(results.split.pictures)
     lenses, roulette = results.lenses.iloc[:count], results.roulette.iloc[:count]
     drawn = overlays(lenses, roulette, centred=centred)
     facts = lenses.drop(columns=["index", "filename"], errors="ignore")
     found = []
     for row, overlay in enumerate(drawn):
-        true, predicted = (part.resimulated[kind][row] for kind in ("true", "predicted"))
+        true, predicted = (split.resimulated[kind][row] for kind in ("true", "predicted"))
         found.append(
             {
-                "filename": str(part.table["filename"].iloc[row]),
+                "filename": str(split.table["filename"].iloc[row]),
                 "error": number(results.differences[row]),
-                "size": int(part.pictures.shape[-1]),
-                "raytraced": images.grey(part.pictures[row]),
+                "size": int(split.pictures.shape[-1]),
+                "raytraced": images.grey(split.pictures[row]),
                 "true": images.grey(true),
                 "predicted": images.grey(predicted),
                 "difference": images.difference(predicted, true),
@@ -127,7 +127,7 @@ def rows(results: Results, *, centred: bool) -> list[dict]:
                 "targets": [
                     [figures.symbol(column), *map(number, values)]
                     for column, *values in zip(
-                        results.model.columns, part.true[row], part.predicted[row], part.deviation[row], strict=True
+                        results.model.columns, split.true[row], split.predicted[row], split.deviation[row], strict=True
                     )
                 ],
             }

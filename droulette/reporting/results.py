@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -18,11 +19,14 @@ from droulette import __version__, files
 from droulette.errors import UserError
 from droulette.learning import model_file
 from droulette.learning.model_file import Model
-from droulette.pipeline.evaluation import Part, picture_differences, rows_of, with_targets
+from droulette.pipeline.evaluated import EvaluatedSplit, picture_differences, rows_of, with_targets
 from droulette.pipeline.pictures import read_pictures
 from droulette.pipeline.resimulate import resimulate
 from droulette.pipeline.scenes import einstein_radii
 from droulette.pipeline.targets import read_targets
+
+if TYPE_CHECKING:
+    from droulette.parameters.simulation import Simulator
 
 PACKAGES = ("torch", "torchvision", "numpy", "numba", "scikit-learn", "pandas", "dvc", "dvclive", "plotly")
 
@@ -45,7 +49,7 @@ class Files:
 class Results:
     """A trained and evaluated model.
 
-    part: the testing part of n rows, of which the first k have pictures and resimulations. roulette, lenses: its rows
+    split: the testing split of n rows, of which the first k have pictures and resimulations. roulette, lenses: its rows
     of those tables. radii: (n,) Einstein radii, px. differences: (k,) of the resimulation of the predictions from that
     of the true amplitudes, mean |grey level| / 255. curves: step and value of each logged number. measured: what
     evaluate.json holds; columns, orders, bands: what metrics/plots holds.
@@ -53,7 +57,7 @@ class Results:
 
     parameters: dict
     model: Model
-    part: Part
+    split: EvaluatedSplit
     roulette: pd.DataFrame
     lenses: pd.DataFrame
     radii: np.ndarray
@@ -66,10 +70,10 @@ class Results:
     hashes: dict[str, str]
 
 
-def read(where: Files, pictures: int, **how) -> Results:
+def read(where: Files, pictures: int, simulator: Simulator) -> Results:
     """Read the files, and resimulate the first `pictures` of the testing part.
 
-    how: as the pictures were drawn: sampling, supersampling and canvas of `resimulate`.
+    simulator: how the pictures were drawn.
 
     Raises:
         UserError: a file that is missing, or not what the stages write; predictions of other rows.
@@ -87,21 +91,29 @@ def read(where: Files, pictures: int, **how) -> Results:
 
     shown = read_pictures(where.pictures, names[:pictures], table=where.testing, size=model.input_size)
     true, predicted = table[list(model.columns)].to_numpy(), found[list(model.columns)].to_numpy()
-    part = Part(table, true, predicted, found[spreads].to_numpy(), np.empty((len(table), 0)), np.asarray(shown))
+    deviation, no_features = found[spreads].to_numpy(), np.empty((len(table), 0))
+    split = EvaluatedSplit(table, true, predicted, deviation, no_features, np.asarray(shown))
     rows = roulette.iloc[:pictures]
     for kind, values in (("true", true), ("predicted", predicted)):
         replaced = with_targets(rows, model.columns, values[:pictures])
-        part.resimulated[kind] = resimulate(replaced, model.input_size, name=str(where.roulette), **how)
+        split.resimulated[kind] = resimulate(
+            replaced,
+            model.input_size,
+            sampling=simulator.sampling,
+            supersampling=simulator.supersampling,
+            canvas=simulator.imagesize,
+            name=str(where.roulette),
+        )
 
     plots = where.metrics / "plots"
     return Results(
         parameters=tomllib.loads(Path(where.parameters).read_text()),
         model=model,
-        part=part,
+        split=split,
         roulette=roulette,
         lenses=lenses,
         radii=einstein_radii(lenses, str(where.lenses)),
-        differences=picture_differences(part)["predicted_true"],
+        differences=picture_differences(split)["predicted_true"],
         curves=read_curves(where.metrics / "train" / "plots" / "metrics"),
         measured=read_json(where.metrics / "evaluate.json"),
         columns=files.read_csv(plots / "columns.csv", ["part", "column", "r2", "r2_quantile"]),
