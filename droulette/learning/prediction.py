@@ -15,8 +15,8 @@ from droulette.learning.symmetry import Laws, Motions
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-# Always the same, since the last bits of a sum may depend on it. A card needs many pictures to be busy.
-BATCH = {"cpu": 128, "cuda": 2048}
+BATCH = 128  # always the same, since the last bits of a sum may depend on it
+BYTES_ON_A_CARD = 1 << 24  # of views: a card needs many pictures to be busy, 1,024 of `polar`'s and 256 whole ones of 256²
 
 
 @torch.no_grad()
@@ -35,12 +35,11 @@ def predict_scaled(
     """
     network = getattr(network, "module", network)
     network.eval()
-    means, variances, at_once = [], [], BATCH[fabric.device.type]
+    on_a_card = fabric.device.type == "cuda"
+    at_once = max(16, BYTES_ON_A_CARD // views[0].nbytes) if on_a_card else BATCH
+    means, variances = [], []
     for start in range(0, len(views), at_once):
-        batch = torch.from_numpy(np.array(views[start : start + at_once]))
-        if fabric.device.type == "cuda":  # pinned memory goes to a card at full speed
-            batch = batch.pin_memory()
-        batch = batch.to(fabric.device, non_blocking=True)
+        batch = torch.from_numpy(np.array(views[start : start + at_once])).to(fabric.device)
         mean = variance = 0.0
         for k in range(len(turns)):
             motions = turns[[k]].repeat(len(batch))
