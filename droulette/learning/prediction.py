@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 BATCH = 128  # always the same, since the last bits of a sum may depend on it
-BYTES_ON_A_CARD = 1 << 24  # of views: a card needs many pictures to be busy, 1,024 of `polar`'s and 256 whole ones of 256²
+BYTES_ON_A_CARD = (
+    1 << 24
+)  # of views: a card needs many pictures to be busy, 1,024 of `polar`'s and 256 whole ones of 256²
 
 
 @torch.no_grad()

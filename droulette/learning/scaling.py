@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -107,10 +108,17 @@ class RadialScaling:
         of_lengths = _quantiles(lengths) if len(first) else np.zeros((min(QUANTILES, len(targets)), 0))
         return cls(_quantiles(targets), of_lengths, first, second, np.array(0.5 / len(targets)))
 
+    @cached_property
+    def lone(self) -> np.ndarray:
+        """The columns that are in no vector."""
+        return np.setdiff1d(np.arange(self.quantiles.shape[1]), np.concatenate([self.first, self.second]))
+
     def transform(self, targets: np.ndarray) -> np.ndarray:
         """Beyond the longest or shortest vector of the training part: as long as that."""
         targets = np.asarray(targets, np.float64)
-        scaled = ndtri(_squeezed(_shares(targets, self.quantiles), self.margin))
+        scaled = np.empty(targets.shape)
+        shares = _shares(targets[:, self.lone], self.quantiles[:, self.lone])
+        scaled[:, self.lone] = ndtri(_squeezed(shares, self.margin))
         length = np.hypot(targets[:, self.first], targets[:, self.second])
         # Rayleigh's distribution: a share of 1 − exp(−r²/2) is shorter than r.
         wanted = np.sqrt(-2 * np.log1p(-_squeezed(_shares(length, self.lengths), self.margin)))
@@ -118,7 +126,9 @@ class RadialScaling:
 
     def inverse(self, scaled: np.ndarray) -> np.ndarray:
         scaled = np.asarray(scaled, np.float64)
-        targets = _at_shares(_stretched(ndtr(scaled), self.margin), self.quantiles)
+        targets = np.empty(scaled.shape)
+        shares = _stretched(ndtr(scaled[:, self.lone]), self.margin)
+        targets[:, self.lone] = _at_shares(shares, self.quantiles[:, self.lone])
         length = np.hypot(scaled[:, self.first], scaled[:, self.second])
         wanted = _at_shares(_stretched(-np.expm1(-(length**2) / 2), self.margin), self.lengths)
         return self._with_lengths(targets, scaled, length, wanted)

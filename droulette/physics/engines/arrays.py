@@ -6,7 +6,8 @@ A picture is divided into tiles. Those that may be lit are drawn, many at once, 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from types import ModuleType
 
 import numpy as np
 
@@ -54,7 +55,7 @@ def _tiles(
     step = xp.arange(TILE, dtype=xp.float64, **like(centre_x))
     with np.errstate(all="ignore"):
         row, down, across = xp.nonzero(lit_tiles(scene, sampling, size, centre_x, centre_y))
-        kernel = _kernel(scene, sampling, row)
+        kernel = _cuda().tile_levels(scene, sampling) if on_a_card(row) else None
         at_once = TILES_OF_A_KERNEL if kernel else TILES_ON_A_CARD if on_a_card(row) else TILES_AT_ONCE
         pick = taker(scene)
         for start in range(0, len(row), at_once):
@@ -70,13 +71,10 @@ def _tiles(
             yield rows, down[part], across[part], levels
 
 
-def _kernel(scene: Scene, sampling: Sampling, example: Array) -> Callable | None:
-    """What draws tiles on a card, if anything does but array operations; see `cuda.tile_levels`."""
-    if not on_a_card(example):
-        return None
+def _cuda() -> ModuleType:
     from droulette.physics.engines import cuda
 
-    return cuda.tile_levels(scene, sampling)
+    return cuda
 
 
 def lit_tiles(scene: Scene, sampling: Sampling, size: int, centre_x: Array, centre_y: Array) -> Array:
@@ -85,6 +83,8 @@ def lit_tiles(scene: Scene, sampling: Sampling, size: int, centre_x: Array, cent
     middle = xp.arange(count, dtype=xp.float64, **like(centre_x)) * TILE + (TILE - 1) / 2
     x = (middle - size / 2 + centre_x[:, None])[:, None, :]
     y = (size / 2 - middle + centre_y[:, None])[:, :, None]
+    if on_a_card(x) and (test := _cuda().tile_test(scene, sampling)):
+        return test(x, y)
     scene, distance = take(scene, slice(None), trailing=2), reach(TILE)
     dx, dy = scene.mapping.offset(x, y)
     extent = scene.source.extent(DARKEST) + sampling.margin

@@ -17,12 +17,13 @@ from hashlib import sha256
 from pathlib import Path
 
 import torch
+import torch._dynamo
 from platformdirs import user_cache_path
 from torch import Tensor
 
 from droulette.physics.elementary import rint
 from droulette.physics.engines.formulas import DX, DY, HIT, LEVEL, STRETCH, NotAFormula, X, Y
-from droulette.physics.engines.programs import Step, level_steps
+from droulette.physics.engines.programs import Step, level_steps, test_steps
 from droulette.physics.scene import DARKEST, TILE, Sampling, Scene
 
 LOG = logging.getLogger("droulette")
@@ -32,8 +33,8 @@ MOST_RAYS = 4  # of a pixel, in one kernel
 # By default long chains of operations are written out anew for each use of their result: minutes in place of seconds.
 OPTIONS = {"emulate_precision_casts": True, "realize_opcount_threshold": 8, "max_fusion_size": 1000}
 
-KERNEL = """
-def levels(constants, left, top):
+TILES = """
+def kernel(constants, left, top):
     constants = constants[:, :, None, None]
     step = torch.arange(TILE, dtype=torch.float64, device=left.device)
     x, y = torch.broadcast_tensors(left[:, None, None] + step, top[:, None, None] - step[:, None])
@@ -43,8 +44,12 @@ def levels(constants, left, top):
             total = level(constants, x + sub_x, y - sub_y) + total
     return rint(total / len(rays) ** 2).to(torch.uint8)
 """
-Kernel = Callable[[Tensor, Tensor, Tensor], Tensor]  # (C, K) constants, left and top of K tiles → (K, TILE, TILE) uint8
-_drawn: Counter[str] = Counter()  # pictures, by the source code of their kernel
+TEST = """
+def kernel(constants, x, y):
+    return level(constants[:, :, None, None], *torch.broadcast_tensors(x, y)) > 0.0
+"""
+Kernel = Callable[[Tensor, Tensor, Tensor], Tensor]
+_drawn: Counter[str] = Counter()  # pictures, by the source code of a kernel
 _ready: dict[str, Kernel | None] = {}
 _lock = threading.Lock()
 
@@ -52,15 +57,40 @@ _lock = threading.Lock()
 def tile_levels(scene: Scene, sampling: Sampling) -> Callable[[Tensor, Tensor, Tensor], Tensor] | None:
     """A function of row, left and top of K tiles, px, which gives their grey levels, (K, TILE, TILE) uint8.
 
-    None: array operations are to do it.
+    None, here and below: array operations are to do it.
+    """
+    if len(sampling.rays) ** 2 > MOST_RAYS:
+        return None
+    found = _kernel(scene, lambda: level_steps(scene, sampling), f"rays = {sampling.rays}\n", TILES, [(0,), (0,)])
+    if found is None:
+        return None
+    kernel, constants = found
+    return lambda row, left, top: kernel(constants[:, row], left, top)
+
+
+def tile_test(scene: Scene, sampling: Sampling) -> Callable[[Tensor, Tensor], Tensor] | None:
+    """A function of the middles of tiles, x: (B, 1, n) and y: (B, n, 1) px, which says which may be lit, (B, n, n)."""
+    found = _kernel(scene, lambda: test_steps(scene, sampling, TILE), "", TEST, [(0, 2), (0, 1)])
+    if found is None:
+        return None
+    kernel, constants = found
+    return lambda x, y: kernel(constants, x, y)
+
+
+def _kernel(
+    scene: Scene, steps_of: Callable[[], list[Step]], head: str, tail: str, sizes: list[tuple[int, ...]]
+) -> tuple[Kernel, Tensor] | None:
+    """The function `kernel` of the steps, and their constants, (C, B); None if there is none, or none yet.
+
+    sizes: the dimensions of each of its two arguments that change from call to call.
     """
     pictures = len(scene.source.extent(DARKEST))
-    if len(sampling.rays) ** 2 > MOST_RAYS or not pictures:
-        return None
-    steps = level_steps(scene, sampling)
     try:
-        source = f"rays = {sampling.rays}\n{_source(steps)}{KERNEL}"
+        steps = steps_of()
+        source = head + _source(steps) + tail
     except NotAFormula:
+        return None
+    if not pictures:
         return None
     constants = torch.stack([constant.expand(pictures) for step in steps for constant in step.constants()])
     with _lock:  # PyTorch compiles in one thread at a time
@@ -69,9 +99,9 @@ def tile_levels(scene: Scene, sampling: Sampling) -> Callable[[Tensor, Tensor, T
             mark = user_cache_path("droulette") / "torch" / f"{sha256(source.encode()).hexdigest()[:24]}.kept"
             if _drawn[source] < (PAYS_BACK_KEPT if mark.exists() else PAYS_BACK):
                 return None
-            _ready[source] = _compile(source, constants, mark)
+            _ready[source] = _compile(source, constants, sizes, mark)
     kernel = _ready[source]
-    return kernel and (lambda row, left, top: kernel(constants[:, row], left, top))
+    return kernel and (kernel, constants)
 
 
 def _source(steps: list[Step]) -> str:
@@ -98,24 +128,31 @@ def _where(condition: Tensor, a: Tensor | float, b: Tensor | float) -> Tensor:
     return torch.where(condition, a, b)
 
 
-def _compile(source: str, constants: Tensor, mark: Path) -> Kernel | None:
-    """The function `levels` of the source, compiled; None, and a warning, where there is no compiler."""
+def _compile(source: str, constants: Tensor, sizes: list[tuple[int, ...]], mark: Path) -> Kernel | None:
+    """The function `kernel` of the source, compiled; None, and a warning, where there is no compiler."""
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(mark.parent))
     LOG.info("loading a compiled kernel" if mark.exists() else "compiling a kernel, once on this machine")
     scope = {"torch": torch, "math": math, "where": _where, "rint": rint, "TILE": TILE}
     exec(source, scope)
-    example = constants[:, :2].contiguous() if constants.shape[1] > 1 else constants.repeat(1, 2)
-    places = [example[0] * 0.0, example[0] * 0.0 + 1.0]
+    # Another thread may be compiling a network: this one's kernels then run as they are written.
+    torch._dynamo.config.error_on_nested_fx_trace = False
     try:
-        kernel = torch.compile(scope["levels"], fullgraph=True, options=OPTIONS)
-        torch._dynamo.mark_dynamic(example, 1)  # the tiles' number alone changes from call to call
-        for place in places:
-            torch._dynamo.mark_dynamic(place, 0)
+        kernel = torch.compile(scope["kernel"], fullgraph=True, options=OPTIONS)
+        example = [constants[:, :1].repeat(1, 2), *_places(constants, sizes)]
+        for argument, dimensions in zip(example, [(1,), *sizes], strict=True):
+            for dimension in dimensions:
+                torch._dynamo.mark_dynamic(argument, dimension)
         with torch.no_grad():
-            kernel(example, *places)
+            kernel(*example)
     except Exception as error:  # each missing part of a compiler has an error of its own
         LOG.warning("pictures are drawn by array operations: no kernel can be compiled: %s", str(error)[:200])
         return None
     mark.parent.mkdir(parents=True, exist_ok=True)
     mark.touch()
     return kernel
+
+
+def _places(constants: Tensor, sizes: list[tuple[int, ...]]) -> list[Tensor]:
+    """Some points for two rows: 2 and 3 along the dimensions that change, 1 along the others."""
+    shapes = [[(2, 3, 3)[k] if k in dimensions else 1 for k in range(max(map(max, sizes)) + 1)] for dimensions in sizes]
+    return [torch.zeros(shape, dtype=torch.float64, device=constants.device) for shape in shapes]
