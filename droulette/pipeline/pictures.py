@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
+import psutil
 from PIL import Image
 
 from droulette.devices import cores
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 AT_ONCE = 256  # pictures looked at together; the last bits of their moments depend on it
 A_TASK = 32  # pictures that a thread decodes before it asks for more: asking takes longer than one
+MOST_OF_MEMORY = 0.25  # of what is available, for what is kept of the pictures; more goes into a temporary file
 PLAIN = re.compile(r"[\w-][\w.-]*", re.ASCII)  # leads nowhere else, whatever the folder
 GREY = {"L", "1", "P", "LA", "RGB", "RGBA"}  # what converts to 8-bit grey without a choice of range
 
@@ -69,7 +71,7 @@ def see_pictures(
     seen: called with the number of pictures just decoded.
 
     Returns:
-        (n, *eye.shape) for each eye, (n, N, N) uint8 for None; mapped from temporary files that end with the arrays.
+        (n, *eye.shape) for each eye, (n, N, N) uint8 for None.
 
     Raises:
         UserError: the first row whose picture is outside the directory, missing, no PNG, no 8-bit picture,
@@ -80,7 +82,7 @@ def see_pictures(
     directory = Path(directory)
     _check_directory(directory, table)
     kinds = [(eye.shape, eye.dtype) if eye else ((size, size), np.dtype(np.uint8)) for eye in eyes]
-    kept = [_mapped((len(filenames), *shape), dtype) for shape, dtype in kinds]
+    kept = [_room((len(filenames), *shape), dtype) for shape, dtype in kinds]
     source = reader(directory)
     order = source.order(filenames)
     batches = [order[start : start + AT_ONCE] for start in range(0, len(order), AT_ONCE)]
@@ -139,7 +141,10 @@ def _check_directory(directory: Path, table: str | Path) -> None:
         raise UserError(f"{directory}: no such folder, expected the pictures of {table}")
 
 
-def _mapped(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+def _room(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """An array in memory, or in a temporary file where it would take much of the memory: a slow disk is felt."""
+    if math.prod(shape) * dtype.itemsize < psutil.virtual_memory().available * MOST_OF_MEMORY:
+        return np.empty(shape, dtype)
     store = tempfile.TemporaryFile()  # noqa: SIM115  the map keeps it open
     if hasattr(os, "posix_fallocate"):  # so that a full disk is an error here, and not a crash later
         os.posix_fallocate(store.fileno(), 0, math.prod(shape) * dtype.itemsize)
