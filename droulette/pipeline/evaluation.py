@@ -22,10 +22,10 @@ from droulette.pipeline.pictures import read_pictures, see_pictures
 from droulette.pipeline.resimulate import resimulate
 from droulette.pipeline.scenes import AMPLITUDE, einstein_radii
 from droulette.pipeline.targets import read_targets
+from droulette.quantities import least
 
 Progress = Callable[[int, str], Callable[[int], object]]
 
-SMALLEST = {"sigma": 1e-2, "sigma2": 1e-2, "n_sersic": 0.2, "luminosity": 1e-6}
 PAIRS = ("predicted_true", "predicted_raytraced", "true_raytraced")
 BASELINES = ("baseline", "linear")  # always the training part's means; a linear model on moments of the picture
 # What matters first, by its short name in metrics/summary.json, and where it stands in a part's metrics.
@@ -247,9 +247,8 @@ def resimulate_part(
 def with_targets(table: pd.DataFrame, columns: Sequence[str], values: np.ndarray) -> pd.DataFrame:
     """A roulette table with other values, (n, C), in its target columns, such as can be drawn."""
     replaced = pd.DataFrame(values, columns=list(columns), index=table.index)
-    for column, least in SMALLEST.items():  # a source has a size, which a regression need not know
-        if column in columns:
-            replaced[column] = replaced[column].clip(lower=least)
+    for column, smallest in least(columns).items():  # a source has a size, which a regression need not know
+        replaced[column] = replaced[column].clip(lower=smallest)
     return table.assign(**replaced)
 
 

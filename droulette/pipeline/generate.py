@@ -13,7 +13,6 @@ import pandas as pd
 
 from droulette.devices import cores, stream_of
 from droulette.errors import UserError
-from droulette.physics import own
 from droulette.physics.amplitudes import amplitudes, orders
 from droulette.physics.arrays import Array, to_numpy
 from droulette.physics.batches import move, take
@@ -23,10 +22,10 @@ from droulette.physics.mappings import Mapping, Raytrace, Roulette, convergence_
 from droulette.physics.rendering import Scene, centre_of_light, render
 from droulette.physics.sources import Source
 from droulette.pipeline import png
-from droulette.pipeline.scenes import Kind, groups, lens_batch, normalise, source_batch
+from droulette.pipeline.scenes import Kind, groups, lens_batch, normalise, source_batch, source_columns
 from droulette.pipeline.storage import PngFolder, Writer
+from droulette.quantities import amplitude_columns
 
-SOURCE_COLUMNS = ("source", "image", "x", "y", "sigma", "sigma2", "theta", "n_sersic", "luminosity")
 CHUNK = 4096  # rows of a table that are in memory together, at most
 CHUNK_OF_A_THREAD = 512  # rows whose pictures keep a thread busy while the next chunk is prepared
 ROWS_AT_ONCE = 1024  # rows whose amplitudes are computed together: their series fit a core's cache
@@ -51,11 +50,6 @@ class Drawing:
     @property
     def size(self) -> int:
         return self.cropsize or self.imagesize
-
-
-def amplitude_columns(nterms: int) -> list[str]:
-    """`alpha[m][s]`, `beta[m][s]` for m = 0…nterms."""
-    return [f"{name}[{m}][{s}]" for m, s in orders(nterms) for name in ("alpha", "beta")]
 
 
 class Tables:
@@ -339,7 +333,7 @@ def check_filenames(frame: pd.DataFrame, name: str, seen: set[str]) -> None:
 
 
 def _roulette_table(frame: pd.DataFrame, drawing: Drawing, tables: Tables) -> pd.DataFrame:
-    named = ("filename", *SOURCE_COLUMNS, *own.columns("source", frame["source"].unique()))
+    named = ["filename", *source_columns(frame["source"].unique())]
     eta = np.stack([frame["x"], frame["y"]]).astype(np.float64)
     pairs = {
         "lens": 0.0 - tables.centre,
