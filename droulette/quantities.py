@@ -156,6 +156,7 @@ POSITIONS = (
 BUILT_IN = {quantity.column: quantity for quantity in (*LENS, CHI, *SOURCE, *POSITIONS)}
 BUILT_IN |= {quantity.older: quantity for quantity in LENS if quantity.older}
 OF_MODELS: dict[str, Quantity] = {}  # by column; kept by the registry of models
+REMEMBERED: dict[str, Quantity] = {}  # of networks that were read, where the lens or source itself is not defined
 
 
 # ---------------------------------------------------------------- look-up
@@ -165,7 +166,7 @@ def find(column: str) -> Quantity | None:
     """What a column of a table is; None where nothing is known of it."""
     if match := AMPLITUDE.fullmatch(column):
         return _amplitude(column, match[1], match[2], match[3])
-    return BUILT_IN.get(column) or OF_MODELS.get(column)
+    return BUILT_IN.get(column) or OF_MODELS.get(column) or REMEMBERED.get(column)
 
 
 def _amplitude(column: str, kind: str, m: str, s: str) -> Quantity:
@@ -206,6 +207,39 @@ def amplitude_columns(*ends: int) -> list[str]:
     first, last = ends if len(ends) == 2 else (0, *ends)
     orders = [(m, s) for m in range(first, last + 1) for s in range((m + 1) % 2, m + 2, 2)]
     return [f"{kind}[{m}][{s}]" for m, s in orders for kind in ("alpha", "beta")]
+
+
+# ---------------------------------------------------------------- in the file of a network
+
+
+def _behaviour(quantity: Quantity | None) -> list | None:
+    if quantity is None or quantity.spin is None:
+        return None
+    return [quantity.spin, quantity.partner, quantity.odd, quantity.length]
+
+
+def behaviours(columns: Iterable[str]) -> dict[str, list]:
+    """How the parameters of users' models among the columns follow the scene: spin, partner, odd and length."""
+    found = {c: _behaviour(find(c)) for c in columns if c in OF_MODELS or c in REMEMBERED}
+    return {column: behaviour for column, behaviour in found.items() if behaviour is not None}
+
+
+def remember(columns: Iterable[str], trained: dict[str, list]) -> None:
+    """Take over the `behaviours` that a network was trained with.
+
+    Raises:
+        ValueError: they are none, or a column's model says something else.
+    """
+    for column in columns:
+        behaviour = trained.get(column)
+        if column in OF_MODELS and _behaviour(OF_MODELS[column]) != behaviour:
+            raise ValueError(f"its column {column!r} follows the scene otherwise than that of the model defined here")
+        if behaviour is None or column in BUILT_IN or AMPLITUDE.fullmatch(column):
+            continue
+        spin, partner, odd, length = behaviour
+        if not (type(spin) is type(length) is int and 0 <= spin <= 99 and abs(length) <= 99):
+            raise ValueError(f"the behaviour of its column {column!r} is {behaviour}")
+        REMEMBERED[column] = Quantity(column, "", spin=spin, partner=str(partner), odd=bool(odd), length=length)
 
 
 # ---------------------------------------------------------------- parameters of a model
