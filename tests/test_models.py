@@ -141,7 +141,8 @@ def test_a_model_is_described_in_its_class_alone(folder):
     names = list(dataset)
     assert names[names.index("orientation") + 1 :][:4] == ["kernel", "field1", "field2", "source"]
     assert names[names.index("luminosity") + 1 :][:2] == ["hoop", "x"]
-    assert (dataset.lens == "CoreAndField").all() and dataset.kernel.between(2, 3).all() and dataset.hoop.between(5, 7).all()
+    assert (dataset.lens == "CoreAndField").all()
+    assert dataset.kernel.between(2, 3).all() and dataset.hoop.between(5, 7).all()
     assert (roulette.hoop == dataset.hoop).all() and "kernel" not in roulette
 
     # The picture is that of the formula, and the table alone draws it again.
@@ -166,9 +167,7 @@ def test_a_model_is_described_in_its_class_alone(folder):
     moved = laws.move(np.array([[6, 0.1, 0.02, 2]]), Motions(np.array([45.0]), np.array([True]), np.array([2.0])))
     np.testing.assert_allclose(moved, [[12, 0.02, 0.1, 4]], atol=1e-15)  # mirrored (0.1, −0.02), turned by 2 · 45°
 
-    assert (
-        quantities.symbol("kernel") == "s" and quantities.label("hoop") == "$a$" and quantities.label("field1") == "γ₁"
-    )
+    assert [quantities.symbol("kernel"), quantities.label("hoop"), quantities.label("field1")] == ["s", "$a$", "γ₁"]
     raised = with_targets(pd.DataFrame({"hoop": [6.0]}), ["hoop"], np.array([[-3.0]]))
     assert raised.hoop[0] == 0.05  # a hundredth of the way from 0 to 5
 
