@@ -16,6 +16,9 @@ from PIL import Image
 
 from droulette import datagen, parameters, quantities, registry, split
 from droulette.errors import UserError
+from droulette.learning import model_file
+from droulette.learning.backbones import build
+from droulette.learning.scaling import SCALINGS
 from droulette.learning.symmetry import Laws, Motions
 from droulette.parameters import extensions
 from droulette.parameters.reference import reference
@@ -297,6 +300,21 @@ def test_a_networks_file_says_how_its_columns_follow_the_scene():
         quantities.remember(columns, {})
     with pytest.raises(ValueError, match="behaviour of its column 'unknown'"):
         quantities.remember(columns, described | {"unknown": [1.5, "", False, 0]})
+
+
+def test_a_network_of_a_models_columns_is_read_where_the_model_is_not_defined(tmp_path):
+    define_lens()
+    columns = ("sigma", "field1", "field2")
+    scaling = SCALINGS["radial"].fit(np.random.default_rng(0).normal(size=(20, 3)), columns)
+    network = build("polar_tiny", columns, input_size=16).eval()
+    trained = model_file.Model(network, "polar_tiny", columns, scaling, "mse", 16, 4, torch.device("cpu"))
+    model_file.save(trained, tmp_path / "m.safetensors")
+    views = np.random.default_rng(1).random((2, *network.eye.shape), dtype=np.float32)
+    expected = trained.predict_scaled(views)
+    LENSES.classes.pop("CoreAndField")
+    quantities.OF_MODELS.clear()
+    found = model_file.load(tmp_path / "m.safetensors").predict_scaled(views)
+    np.testing.assert_array_equal(found, expected)
 
 
 # ---------------------------------------------------------------- numbers

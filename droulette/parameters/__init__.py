@@ -17,7 +17,7 @@ from droulette.parameters.reading import Layers, Table, key
 NEUTRAL = simulation.NEUTRAL | learning.NEUTRAL
 
 
-class Tables(Table):
+class Tables(Table, defer_build=True):
     """All tables of a TOML file; an absent one has its defaults, `problem` and `dataset` are None.
 
     `Parameters` is this with the keys in [lens] and [source] of the models that there are.
@@ -58,12 +58,17 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> type[Tables]:
     if name != "Parameters":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return _parameters(*simulation.own_parameters())
+    return _current()
+
+
+def _current() -> type[Tables]:
+    """The tables with the keys of the models that there are now."""
+    return _with_keys(*simulation.own_parameters())
 
 
 @lru_cache(maxsize=8)
-def _parameters(*own: tuple) -> type[Tables]:
-    """The tables with the keys of the models that have these parameters of their own."""
+def _with_keys(*own: tuple) -> type[Tables]:
+    """own: the parameters that decide the keys."""
     lens, source = simulation.lens_table(), simulation.source_table()
     return create_model(
         "Parameters", __base__=Tables, __doc__=Tables.__doc__,
@@ -105,10 +110,10 @@ def _build(layers: Layers) -> Parameters:
     code = [(name, {"extensions": tables["extensions"]} if "extensions" in tables else {}) for name, tables in layers]
     run_modules(reading.build(_Code, code).extensions.modules)
     try:
-        return reading.build(__getattr__("Parameters"), layers)
-    except UserError:
+        return reading.build(_current(), layers)
+    except UserError:  # unless an installed package knows the name or key
         simulation.read_installed()
-        return reading.build(__getattr__("Parameters"), layers)
+        return reading.build(_current(), layers)
 
 
 def _layer(path: str) -> tuple[str, dict[str, Any]]:
