@@ -38,7 +38,7 @@ from droulette.physics.rendering import centre_of_light, render
 from droulette.physics.scene import Scene
 from droulette.physics.series import sqrt
 from droulette.pipeline.fresh import FreshPictures
-from droulette.pipeline.generate import amplitude_columns
+from droulette.quantities import amplitude_columns
 
 PICTURES, REPEATS, COMPARED = 4096, 8, 256
 FIRST, PROFILED = 200, 40  # steps before the clock runs, and after it

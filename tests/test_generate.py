@@ -18,8 +18,9 @@ from droulette.physics.sampled import PotentialMap
 from droulette.pipeline import batching
 from droulette.pipeline import generate as module
 from droulette.pipeline.draw import draw_table
-from droulette.pipeline.generate import Drawing, amplitude_columns, generate, generate_chunks
+from droulette.pipeline.generate import Drawing, generate, generate_chunks
 from droulette.pipeline.resimulate import resimulate
+from droulette.quantities import amplitude_columns
 
 # All kinds of rows in one table, so that batches are ragged.
 MIXED = """

@@ -301,7 +301,7 @@ REFUSED = [
     ({"simulator": {"seed": -1}}, "simulator.seed: found -1, expected a whole number in [0, "),
     ({"source": {"sigma": 0}}, "source.sigma: found 0, expected a number in (0, "),
     ({"source": {"sigma": float("nan")}}, "source.sigma: found nan, expected a number"),
-    ({"source": {"n_sersic-min": -1}}, "source.n_sersic-min: found -1, expected a number in [0.2, 20]"),
+    ({"source": {"n_sersic-min": -1}}, "source.n_sersic-min: found -1, expected a number in (0.17, 100]"),
     ({"source": {"luminosity-lambda": -1}}, "source.luminosity-lambda: found -1, expected a number in [0, "),
     (
         {"source": {"mode": "Image"}},

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from droulette import __version__, files
+from droulette import __version__, files, quantities
 from droulette.devices import fabric_on
 from droulette.errors import UserError
 from droulette.learning import backbones, metrics
@@ -103,6 +103,8 @@ def save(model: Model, path: str | Path) -> None:
         "input_size": model.input_size,
         "symmetries": model.symmetries,
     }
+    if described := quantities.behaviours(model.columns):
+        about["quantities"] = described
     with files.atomic_write(path) as partial:
         try:
             # One key: safetensors writes several in an order of chance.
@@ -150,6 +152,7 @@ def _model(about: dict, opened, device: torch.device, precision: str) -> Model:
         raise ValueError(f"its number of symmetries is {symmetries}")
     if (loss := about["loss"]) not in metrics.LOSSES:
         raise ValueError(f"its loss is {loss!r}")
+    quantities.remember(columns, about.get("quantities", {}))
     backbones.check(about["backbone"])
     with torch.random.fork_rng():  # its first weights are random, but nobody else's numbers change
         network = backbones.build(about["backbone"], columns, "", size)

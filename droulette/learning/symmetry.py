@@ -7,25 +7,12 @@ sign of every β and of every position's y; enlarging it by λ, at the same brig
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-AMPLITUDE = re.compile(r"(alpha|beta)\[(\d{1,2})\]\[(\d{1,2})\]")
-POSITIONS = ("xi", "lens", "centre", "releta", "offset")
-# Columns that no turn changes, and the power of length in their unit; the luminosity grows like the area it fills.
-SCALARS = {
-    "sigma": 1,
-    "sigma2": 1,
-    "n_sersic": 0,
-    "luminosity": 2,
-    "einsteinradius": 1,
-    "einsteinR": 1,
-    "ellipseratio": 0,
-    "R": 1,
-}
+from droulette import quantities
 
 
 @dataclass(frozen=True)
@@ -115,16 +102,10 @@ class Laws:
 
 def _behaviour(column: str) -> tuple[int, bool, str, int]:
     """spin, whether the second component, name of the other one, and power of length; spin −1 if not known."""
-    if match := AMPLITUDE.fullmatch(column):
-        kind, m, s = match[1], match[2], match[3]
-        return int(s), kind == "beta", f"{'alpha' if kind == 'beta' else 'beta'}[{m}][{s}]", 1 - int(m)
-    if column in SCALARS:
-        return 0, False, "", SCALARS[column]
-    if column in ("x", "y"):
-        return 1, column == "y", "xy".replace(column, ""), 1
-    if column[:-1] in POSITIONS and column[-1] in "XY":
-        return 1, column[-1] == "Y", column[:-1] + "XY".replace(column[-1], ""), 1
-    return -1, False, "", 0
+    quantity = quantities.find(column)
+    if quantity is None or quantity.spin is None:
+        return -1, False, "", 0
+    return quantity.spin, quantity.odd, quantity.partner, quantity.length
 
 
 @dataclass(frozen=True)

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import model_validator
+from pydantic import create_model, model_validator
 
 from droulette.errors import UserError
 from droulette.parameters import learning, reading, simulation
-from droulette.parameters.reading import Table, key
+from droulette.parameters.extensions import Extensions, run_modules
+from droulette.parameters.reading import Layers, Table, key
 
 NEUTRAL = simulation.NEUTRAL | learning.NEUTRAL
 
 
-class Parameters(Table):
-    """All tables of a TOML file; an absent one has its defaults, `problem` and `dataset` are None."""
+class Tables(Table, defer_build=True):
+    """All tables of a TOML file; an absent one has its defaults, `problem` and `dataset` are None.
+
+    `Parameters` is this with the keys in [lens] and [source] of the models that there are.
+    """
 
     simulator: simulation.Simulator = key(simulation.Simulator(), "")
     lens: simulation.Lens = key(simulation.Lens(), "")
@@ -30,13 +35,45 @@ class Parameters(Table):
     training: learning.Training = key(learning.Training(), "")
     evaluation: learning.Evaluation = key(learning.Evaluation(), "")
     output: learning.Output = key(learning.Output(), "")
+    extensions: Extensions = key(Extensions(), "")
 
     @model_validator(mode="after")
-    def _together(self) -> Parameters:
+    def _together(self) -> Tables:
         simulation.check_together(self.simulator, self.lens, self.cluster, self.source, self.position)
         drawn = self.simulator if "size" in self.simulator.model_fields_set else None
         learning.check_together(self.problem, self.dataset, drawn and drawn.size, drawn and drawn.nterms)
         return self
+
+
+class _Code(Table):
+    """What is read before all else, since the code decides which names and keys the other tables may have."""
+
+    extensions: Extensions = key(Extensions(), "")
+
+
+if TYPE_CHECKING:
+    Parameters = Tables
+
+
+def __getattr__(name: str) -> type[Tables]:
+    if name != "Parameters":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _current()
+
+
+def _current() -> type[Tables]:
+    """The tables with the keys of the models that there are now."""
+    return _with_keys(*simulation.own_parameters())
+
+
+@lru_cache(maxsize=8)
+def _with_keys(*own: tuple) -> type[Tables]:
+    """own: the parameters that decide the keys."""
+    lens, source = simulation.lens_table(), simulation.source_table()
+    return create_model(
+        "Parameters", __base__=Tables, __doc__=Tables.__doc__,
+        lens=(lens, key(lens(), "")), source=(source, key(source(), "")),
+    )  # fmt: skip
 
 
 def load(path: str | Path | None, overrides: Mapping[str, Any] | None = None) -> Parameters:
@@ -61,12 +98,22 @@ def load(path: str | Path | None, overrides: Mapping[str, Any] | None = None) ->
                     layers.append(_layer(below))
                 except UserError as error:
                     raise UserError(f"{source}: {table}.{name}: {error}") from error
-    return reading.build(Parameters, layers)
+    return _build(layers)
 
 
 def parse(tables: Mapping[str, Any], source: str = "parameters") -> Parameters:
     """Check tables that were read already. Raises UserError."""
-    return reading.build(Parameters, [(source, _translate(dict(tables), source))])
+    return _build([(source, _translate(dict(tables), source))])
+
+
+def _build(layers: Layers) -> Parameters:
+    code = [(name, {"extensions": tables["extensions"]} if "extensions" in tables else {}) for name, tables in layers]
+    run_modules(reading.build(_Code, code).extensions.modules)
+    try:
+        return reading.build(_current(), layers)
+    except UserError:  # unless an installed package knows the name or key
+        simulation.read_installed()
+        return reading.build(_current(), layers)
 
 
 def _layer(path: str) -> tuple[str, dict[str, Any]]:
@@ -77,4 +124,4 @@ def _translate(tables: dict[str, Any], source: str) -> dict[str, Any]:
     return reading.translate(tables, source, simulation.MOVED, NEUTRAL)
 
 
-__all__ = ["Parameters", "load", "parse"]
+__all__ = ["Parameters", "Tables", "load", "parse"]

@@ -157,14 +157,27 @@ class Drawn(Kind):
 class Names(Kind):
     """A name or a list of names, of which one is drawn; `known` maps each spelling to the canonical name.
 
+    `known` may be a function that returns the mapping: it is asked at each use.
     `other` takes a string that is not known, and returns it or raises ValueError.
     """
 
     type = "string or list of strings"
 
-    def __init__(self, known: Mapping[str, str], other: Callable[[str], str] | None = None, more: str = ""):
-        self.known, self.other = known, other
-        self.expected = "one or a list of " + ", ".join(known) + more
+    def __init__(
+        self,
+        known: Mapping[str, str] | Callable[[], Mapping[str, str]],
+        other: Callable[[str], str] | None = None,
+        more: str = "",
+    ):
+        self._known, self.other, self.more = known, other, more
+
+    @property
+    def known(self) -> Mapping[str, str]:
+        return self._known() if callable(self._known) else self._known
+
+    @property
+    def expected(self) -> str:
+        return "one or a list of " + ", ".join(self.known) + self.more
 
     def parse(self, value: Any) -> tuple[str, ...]:
         names = value if isinstance(value, list | tuple) else [value]

@@ -8,7 +8,8 @@ from typing import Any
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from droulette.parameters import NEUTRAL, Parameters
+from droulette import parameters
+from droulette.parameters import NEUTRAL
 from droulette.parameters.reading import Drawn, Table, found, interval, keys, kind_of, spellings, table_of, words
 from droulette.parameters.simulation import CONFIGS, MOVED
 
@@ -32,7 +33,7 @@ def reference() -> str:
 
 def _tables() -> Iterator[str]:
     headings: dict[type[Table], list[str]] = {}
-    for name, table in _walk(Parameters, ""):
+    for name, table in _walk(parameters.Parameters, ""):
         headings.setdefault(table, []).append(f"`[{name}]`")
     for table, names in headings.items():
         yield f"\n## {', '.join(names)}\n\n{table.__doc__.strip()}\n"

@@ -17,21 +17,13 @@ from droulette.parameters.reading import (
     mismatch,
     number,
 )
-from droulette.physics import own
+from droulette.physics.lenses import LENSES
+from droulette.physics.sources import SOURCES
+from droulette.quantities import BUILT_IN, CHI, LENS, LONGEST, SOURCE, Quantity
+from droulette.registry import Models
+from droulette.registry import read_installed as read_installed
 
-LENSES = {"PM": "PM", "PointMass": "PM", "SIS": "SIS", "SIE": "SIE"} | {name: name for name in own.MODELS["lens"]}
 MODELS = {"Raytrace": "Raytrace", "Roulette": "Roulette"}
-SOURCES = {
-    "Spherical": "Spherical",
-    "s": "Spherical",
-    "Ellipsoid": "Ellipsoid",
-    "e": "Ellipsoid",
-    "SersicSphere": "SersicSphere",
-    "SersicEllipsoid": "SersicEllipsoid",
-    "Triangle": "Triangle",
-    "t": "Triangle",
-    "Image": "Image",
-} | {name: name for name in own.MODELS["source"]}
 # Name: simulation model, lens, sampled.
 CONFIGS = {
     "rs": ("Raytrace", "SIS", False),
@@ -47,7 +39,6 @@ CONFIGS = {
 }
 MAX_NTERMS = 20
 MAX_SEED = 2**32 - 1
-MAX_LENGTH = 100_000  # px; beyond it a rounding error of float64 shows in the pictures
 
 # Keys of CosmoSim 3.x that have another place here, and those that may only ask for what is done anyway.
 MOVED = {"management.mask": "simulator.mask", "r-relativemax": "position.r-relativemax"}
@@ -69,11 +60,22 @@ NEUTRAL: dict[str, tuple[Any, str]] = {
 }
 
 
+def names_of(models: Models) -> dict[str, str]:
+    """Each spelling of a model's name, and the usual one."""
+    return {name: model.names[0] for name, model in models.items()}
+
+
+def constellation_sources() -> list[str]:
+    """The sources that may be part of a constellation, whose text has a place for the quantities that all share."""
+    return [name for name, model in SOURCES.items() if {*model.parameters} <= {*SOURCE} and not model.not_numbers]
+
+
 def constellation(text: str) -> str:
     """Check `mode/x/y/sigma/sigma2/theta/n_sersic/luminosity;…`. Raises ValueError."""
+    known = constellation_sources()
     for part in text.split(";"):
         mode, *numbers = part.split("/")
-        if mode not in SOURCES or mode == "Image" or own.columns("source", [mode]) or len(numbers) != 7:
+        if mode not in known or len(numbers) != 2 + len(SOURCE):
             raise ValueError
         values = [number(float(x)) for x in numbers]
         if min(values[2:4]) <= 0:
@@ -86,7 +88,7 @@ def _radius(value: Any) -> float | str:
         if value == "einsteinR":
             return value
         raise ValueError
-    if not 0 <= number(value) <= MAX_LENGTH:
+    if not 0 <= number(value) <= LONGEST:
         raise ValueError
     return number(value)
 
@@ -98,20 +100,39 @@ def _radii(value: Any) -> tuple[float | str, ...]:
     return tuple(map(_radius, values))
 
 
-def _with_own(table: type[Table], kind: str) -> type[Table]:
-    """The table, with a key for each parameter of the models in physics/own."""
-    added = {
-        name: (Annotated[Distribution, Drawn(p.gt, p.ge, p.le)],
-               key(Distribution(*p.default), p.meaning, p.unit, alias=name))
-        for name, p in own.parameters(kind).items()
-    }  # fmt: skip
-    return create_model(table.__name__, __base__=table, __doc__=table.__doc__, **added) if added else table
+def _drawn(quantity: Quantity) -> tuple[Any, Any]:
+    """The type and the field of a key that draws a quantity."""
+    kind = Drawn(quantity.gt, quantity.ge, quantity.le, rate=quantity.rate > 0)
+    default = Distribution(*quantity.default, rate=quantity.rate)
+    field = key(default, quantity.meaning, quantity.unit, also=quantity.also, alias=quantity.key)
+    return Annotated[Distribution, kind], field
 
 
-Length = Annotated[Distribution, Drawn(gt=0, le=MAX_LENGTH)]
-Angle = Annotated[Distribution, Drawn(ge=-360, le=360)]
-Coordinate = Annotated[Distribution, Drawn(ge=-MAX_LENGTH, le=MAX_LENGTH)]
-_RADIUS = f'a number in [0, {MAX_LENGTH:_}] or "einsteinR"'
+def with_parameters(table: type[Table], models: Models, shared: tuple[Quantity, ...]) -> type[Table]:
+    """The table, with a key for each quantity that models share and for each parameter of their own."""
+    keys = {quantity.key: _drawn(quantity) for quantity in (*shared, *models.parameters())}
+    return create_model(table.__name__, __base__=table, __doc__=table.__doc__, **keys)
+
+
+def own_parameters() -> tuple[tuple[Quantity, ...], tuple[Quantity, ...]]:
+    """Those that single lens and source models have."""
+    return tuple(LENSES.parameters()), tuple(SOURCES.parameters())
+
+
+def lens_table() -> type[Lens]:
+    return with_parameters(Lens, LENSES, (*LENS, CHI))
+
+
+def source_table() -> type[Source]:
+    return with_parameters(Source, SOURCES, SOURCE)
+
+
+def _within(quantity: Quantity) -> Any:
+    return Annotated[Distribution, Drawn(quantity.gt, quantity.ge, quantity.le)]
+
+
+Coordinate, Direction = _within(BUILT_IN["x"]), _within(BUILT_IN["phi"])
+_RADIUS = f'a number in [0, {LONGEST:_}] or "einsteinR"'
 Radius = Annotated[float | str | None, Checked(_radius, "number or string", _RADIUS)]
 Radii = Annotated[tuple[float | str, ...] | None, Checked(_radii, "number, string or list", f"{_RADIUS}, or a list")]
 
@@ -153,22 +174,9 @@ class Simulator(Table):
 
 
 class Lens(Table):
-    """The lens, or each constituent of a cluster."""
+    """The lens, or each constituent of a cluster."""  # its other keys: `lens_table`
 
-    mode: Annotated[tuple[str, ...], Names(LENSES)] = key(("SIS",), "lens model", also=["modes"])
-    einstein: Length = key(Distribution(10, 50), "Einstein radius θ_E", "px", also=["einsteinradius"])
-    ellipseratio: Annotated[Distribution, Drawn(gt=0, le=1)] = key(
-        Distribution(0.3, 0.9), "axis ratio f; read by SIE, 1 is the SIS"
-    )
-    orientation: Angle = key(
-        Distribution(0, 180), "direction of the minor axis of the mass, counter-clockwise from x", "°"
-    )
-    chi: Annotated[Distribution, Drawn(ge=0, le=100)] = key(
-        Distribution(50, 50), "distance ratio; kept as a column, no effect: lengths are angles", "%"
-    )
-
-
-Lens = _with_own(Lens, "lens")
+    mode: Annotated[tuple[str, ...], Names(lambda: names_of(LENSES))] = key(("SIS",), "lens model", also=["modes"])
 
 
 class Cluster(Table):
@@ -189,24 +197,15 @@ class Cluster(Table):
 
 
 class Source(Table):
-    """The galaxy behind the lens."""
+    """The galaxy behind the lens."""  # its other keys: `source_table`
 
-    mode: Annotated[tuple[str, ...], Names(SOURCES, constellation, ", or mode/x/y/σ/σ₂/theta/n/L;…")] = key(
-        ("Ellipsoid",), "light profile, or a constellation of several", also=["modes"]
-    )
+    mode: Annotated[
+        tuple[str, ...], Names(lambda: names_of(SOURCES), constellation, ", or mode/x/y/σ/σ₂/theta/n/L;…")
+    ] = key(("Ellipsoid",), "light profile, or a constellation of several", also=["modes"])
     lightprofile: Literal["Gaussian", "Sersic"] | None = key(
         None, "CosmoSim's: turns the spheres and ellipsoids of `mode` into Gaussian or Sérsic ones"
     )
     image: OptionalFileName = key(None, "picture file of the source where `mode` is `Image`")
-    sigma: Length = key(Distribution(1, 60), "size: standard deviation, half-light radius or circumradius", "px")
-    sigma2: Length = key(Distribution(1, 40), "size along the second axis", "px")
-    theta: Angle = key(Distribution(0, 179), "rotation, counter-clockwise", "°")
-    n_sersic: Annotated[Distribution, Drawn(ge=0.2, le=20)] = key(Distribution(1, 5), "Sérsic index", alias="n_sersic")
-    luminosity: Annotated[Distribution, Drawn(gt=0, le=10**9, rate=True)] = key(
-        Distribution(1, 20, rate=2),
-        "luminosity of Sérsic profiles. `luminosity-lambda` λ (default 2) draws min + (max − min)·x with x "
-        "in [0, 1] of density λ e^(−λx) / (1 − e^(−λ)); 0 is uniform",
-    )
     position: Literal["cartesian", "polar", "relative", "critical"] = key(
         "cartesian", "how [position] places the source"
     )
@@ -227,15 +226,12 @@ class Source(Table):
         return tuple(turned.get(mode, mode) for mode in self.mode)
 
 
-Source = _with_own(Source, "source")
-
-
 class Position(Table):
     """Where the source is, by `source.position`."""
 
     x: Coordinate = key(Distribution(-100, 100), "`cartesian`: to the right", "px")
     y: Coordinate = key(Distribution(-100, 100), "`cartesian`: up", "px")
-    phi: Angle = key(Distribution(0, 360), "the others: direction from the origin, counter-clockwise from x", "°")
+    phi: Direction = key(Distribution(0, 360), "the others: direction from the origin, counter-clockwise from x", "°")
     r: Radii = key(None, "fixed distance from the origin, in place of `r-min` and `r-max`", "px")
     r_min: Radius = key(
         None,

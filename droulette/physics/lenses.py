@@ -1,8 +1,8 @@
 """Lens potentials. A lens is its potential ψ(x, y); whatever else is asked of it follows from that.
 
-Each is a frozen dataclass whose fields are (B,) arrays, in the order in which a cluster string lists them, with a
-`potential`, and stands in `LENSES`; the folder `own` is for yours. A closed `deflection` and a closed `curvature` bound
-are faster than those that follow from the potential; neither is needed.
+Each is a `model`: a frozen dataclass with a `potential`, whose fields are (B,) arrays, in the order in which a cluster
+string lists them. `quantities.LENS` describes fields that several share; any other is a `parameter`, described here.
+A closed `deflection` and a closed `curvature` bound are faster than those that follow from the potential.
 """
 
 from __future__ import annotations
@@ -14,12 +14,16 @@ from droulette.physics.arrays import Array
 from droulette.physics.elementary import atan_ratio, atanh_ratio, cosine_and_sine, where
 from droulette.physics.intervals import hessian_bound
 from droulette.physics.series import Series, asinh, atan, log, sqrt
+from droulette.registry import LENSES as LENSES
+from droulette.registry import model
 
 TINY = 1e-300  # px²: makes 0/0 at the centre of an isothermal lens 0, the mean over the directions of approach
 
 
 class Lens:
     """Base of all lenses. Coordinates are (B, …) arrays in pixels about the origin of the lens plane."""
+
+    kind, not_numbers = "lens", ()
 
     def potential(self, x, y):
         """ψ(x, y) in px², for arrays and for `Series`."""
@@ -34,6 +38,10 @@ class Lens:
     def curvature(self, x: Array, y: Array, distance: float) -> Array:
         """An upper bound of the norm of ∂²ψ within `distance` px of (x, y), here by interval arithmetic."""
         return hessian_bound(self.potential, x, y, distance)
+
+    def reach(self) -> Array:
+        """Radius in px within which the lens's critical curves lie where it is alone."""
+        return self.einstein_radius
 
     def parts(self) -> list[tuple[Lens, Array, Array]]:
         """The constituents that ψ is the sum of, each with the place (x, y) of its origin, (B,) px."""
@@ -52,10 +60,11 @@ class CentredLens(Lens):
         return [(self, zero, zero)]
 
 
-@dataclass(frozen=True)
+@model
 class PointMass(CentredLens):
     """ψ = θ_E² ln R."""
 
+    names = ("PM", "PointMass")
     einstein_radius: Array
 
     def potential(self, x, y):
@@ -71,7 +80,7 @@ class PointMass(CentredLens):
         return where(nearest > 0.0, self.einstein_radius**2 / (nearest * nearest), math.inf)
 
 
-@dataclass(frozen=True)
+@model
 class SIS(CentredLens):
     """Singular isothermal sphere: ψ = θ_E R."""
 
@@ -89,7 +98,7 @@ class SIS(CentredLens):
         return where(nearest > 0.0, self.einstein_radius / nearest, math.inf)
 
 
-@dataclass(frozen=True)
+@model
 class SIE(CentredLens):
     """Singular isothermal ellipsoid (Kormann, Schneider & Bartelmann 1994, A&A 284, 285).
 
@@ -132,6 +141,9 @@ class SIE(CentredLens):
         along_v = self.scale * atan_ratio(self.f_prime * v, q)
         return along_u * self.cos - along_v * self.sin, along_u * self.sin + along_v * self.cos
 
+    def reach(self) -> Array:
+        return self.einstein_radius / sqrt(self.axis_ratio)
+
     def curvature(self, x: Array, y: Array, distance: float) -> Array:
         # The eigenvalues of ∂²ψ are 0 and 2κ = θ_E √f / q, and q changes by at most a pixel per pixel.
         u, w = x * self.cos + y * self.sin, (y * self.cos - x * self.sin) * self.f
@@ -168,6 +180,3 @@ class Cluster(Lens):
         for lens, cx, cy in self.parts():
             total = lens.curvature(x - cx, y - cy, distance) + total
         return total
-
-
-LENSES: dict[str, type[Lens]] = {"PM": PointMass, "PointMass": PointMass, "SIS": SIS, "SIE": SIE}

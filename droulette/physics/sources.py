@@ -1,7 +1,8 @@
 """Source brightness in grey levels as a function of the offset (dx, dy) from the source centre, in px.
 
-Values are not clipped here: the renderer clips them to 0…255. Parameters are (B, …) arrays. A source is a
-frozen dataclass with `brightness` and `extent`, and stands in `SOURCES`; the folder `own` is for yours.
+Values are not clipped here: the renderer clips them to 0…255. Parameters are (B, …) arrays. A source is a `model`: a
+frozen dataclass with `brightness` and `extent`. `quantities.SOURCE` describes fields that several share; any other is
+a `parameter`, described here.
 """
 
 from __future__ import annotations
@@ -11,9 +12,13 @@ from dataclasses import dataclass, field
 
 from droulette.physics.arrays import Array, namespace
 from droulette.physics.elementary import cosine_and_sine, exp, log, log_gamma, sqrt, where
+from droulette.registry import SOURCES as SOURCES
+from droulette.registry import model
 
 
 class Source:
+    kind, not_numbers = "source", ()
+
     def parts(self) -> list[tuple[Source, Array | float, Array | float]]:
         """The sources that this one is the sum of, each with its place (x, y) about the common centre, (B,) px."""
         return [(self, 0.0, 0.0)]
@@ -32,10 +37,11 @@ def _derive(source: Source, **values: Array) -> None:
         object.__setattr__(source, name, value)
 
 
-@dataclass(frozen=True)
+@model
 class Spherical(Source):
     """255 exp(−r² / 2σ²)."""
 
+    names = ("Spherical", "s")
     sigma: Array
 
     def brightness(self, dx: Array, dy: Array) -> Array:
@@ -45,10 +51,11 @@ class Spherical(Source):
         return self.sigma * math.sqrt(2 * math.log(255 / threshold))
 
 
-@dataclass(frozen=True)
+@model
 class Ellipsoid(Source):
     """255 exp(−½(x′²/σ² + y′²/σ₂²)), axes rotated by theta."""
 
+    names = ("Ellipsoid", "e")
     sigma: Array
     sigma2: Array
     theta: Array
@@ -88,7 +95,7 @@ class _Sersic(Source):
         return where(above > 0.0, exp((0.5 / self.power) * (log(abs(above) + 1e-300) - self.bend)), 0.0)
 
 
-@dataclass(frozen=True)
+@model
 class SersicSphere(_Sersic):
     """Sérsic profile with half-light radius σ."""
 
@@ -109,7 +116,7 @@ class SersicSphere(_Sersic):
         return self.sigma * self._reach(threshold)
 
 
-@dataclass(frozen=True)
+@model
 class SersicEllipsoid(_Sersic):
     """Sérsic profile with half-light semi-axes σ along y′ and σ₂ along x′, rotated by theta."""
 
@@ -137,7 +144,7 @@ class SersicEllipsoid(_Sersic):
         return where(self.sigma > self.sigma2, self.sigma, self.sigma2) * self._reach(threshold)
 
 
-@dataclass(frozen=True)
+@model
 class Triangle(Source):
     """Outline of an equilateral triangle of circumradius σ, rotated by theta, in lines 3 px wide.
 
@@ -145,6 +152,7 @@ class Triangle(Source):
     blue as grey.
     """
 
+    names = ("Triangle", "t")
     sigma: Array
     theta: Array
     cos: Array = field(init=False, repr=False)
@@ -211,10 +219,11 @@ class Picture:
         return upper * (1 - b) + lower * b
 
 
-@dataclass(frozen=True)
+@model
 class Image(Source):
     """A user's picture, centred on the source position and rotated by theta."""
 
+    not_numbers = ("picture",)
     theta: Array
     picture: Picture
 
@@ -256,16 +265,3 @@ def clipped(level):
     """To 0…255; NaN stays."""
     level = where(level < 0.0, 0.0, level)
     return where(level > 255.0, 255.0, level)
-
-
-SOURCES: dict[str, type[Source]] = {
-    "Spherical": Spherical,
-    "s": Spherical,
-    "Ellipsoid": Ellipsoid,
-    "e": Ellipsoid,
-    "SersicSphere": SersicSphere,
-    "SersicEllipsoid": SersicEllipsoid,
-    "Triangle": Triangle,
-    "t": Triangle,
-    "Image": Image,
-}

@@ -14,8 +14,8 @@ from droulette.learning.model_file import Model
 from droulette.learning.moments import Moments
 from droulette.pipeline.pictures import read_pictures, see_pictures
 from droulette.pipeline.resimulate import resimulate
+from droulette.quantities import least
 
-SMALLEST = {"sigma": 1e-2, "sigma2": 1e-2, "n_sersic": 0.2, "luminosity": 1e-6}
 PAIRS = ("predicted_true", "predicted_raytraced", "true_raytraced")
 
 
@@ -98,9 +98,8 @@ def resimulate_split(
 def with_targets(table: pd.DataFrame, columns: Sequence[str], values: np.ndarray) -> pd.DataFrame:
     """A roulette table with other values, (n, C), in its target columns, such as can be drawn."""
     replaced = pd.DataFrame(values, columns=list(columns), index=table.index)
-    for column, least in SMALLEST.items():  # a source has a size, which a regression need not know
-        if column in columns:
-            replaced[column] = replaced[column].clip(lower=least)
+    for column, smallest in least(columns).items():  # a source has a size, which a regression need not know
+        replaced[column] = replaced[column].clip(lower=smallest)
     return table.assign(**replaced)
 
 

@@ -17,19 +17,19 @@ import pandas as pd
 from droulette.devices import cores, stream_of
 from droulette.errors import UserError
 from droulette.parameters.simulation import Simulator
-from droulette.physics import own
 from droulette.physics.amplitudes import amplitudes, orders
 from droulette.physics.arrays import Array, to_numpy
 from droulette.physics.batches import move
 from droulette.physics.lens_equation import apparent_position, residual
 from droulette.physics.mappings import Raytrace, Roulette, convergence_radius
 from droulette.physics.rendering import Scene, centre_of_light, render
+from droulette.physics.sources import SOURCES
 from droulette.pipeline import png
 from droulette.pipeline.batching import pictures_at_once, slices
-from droulette.pipeline.scenes import Kind, groups, lens_batch, normalise, source_batch
+from droulette.pipeline.scenes import Kind, groups, lens_batch, normalise, source_batch, source_columns
 from droulette.pipeline.storage import PngFolder, Writer
+from droulette.quantities import amplitude_columns
 
-SOURCE_COLUMNS = ("source", "image", "x", "y", "sigma", "sigma2", "theta", "n_sersic", "luminosity")
 CHUNK = 4096  # rows of a table that are in memory together
 CHUNK_DRAWN_HERE = 1024  # the same where the processor draws: enough to keep its threads busy
 CHUNKS_AT_ONCE = 3  # so that one is read, one drawn and one encoded
@@ -56,11 +56,6 @@ class Drawing:
     @property
     def size(self) -> int:
         return self.cropsize or self.imagesize
-
-
-def amplitude_columns(nterms: int) -> list[str]:
-    """`alpha[m][s]`, `beta[m][s]` for m = 0…nterms."""
-    return [f"{name}[{m}][{s}]" for m, s in orders(nterms) for name in ("alpha", "beta")]
 
 
 def chunk_rows(device: str, pictures: bool) -> int:
@@ -350,7 +345,7 @@ def check_finite(
 
 def _roulette_table(frame: pd.DataFrame, drawing: Drawing, results: _Results) -> pd.DataFrame:
     # A column must not hang on the sources in this chunk.
-    named = ("filename", *SOURCE_COLUMNS, *own.columns("source", own.MODELS["source"]))
+    named = ["filename", *source_columns(SOURCES)]
     eta = np.stack([frame["x"], frame["y"]]).astype(np.float64)
     pairs = {
         "lens": 0.0 - results.centre,

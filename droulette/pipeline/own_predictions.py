@@ -16,15 +16,15 @@ from droulette.errors import UserError
 from droulette.learning import model_file
 from droulette.learning.model_file import Model
 from droulette.physics.sources import SOURCES
-from droulette.pipeline.evaluated import SMALLEST, difference, prediction_table
+from droulette.pipeline.evaluated import difference, prediction_table
 from droulette.pipeline.own_pictures import Fit, prepare
 from droulette.pipeline.pictures import look
 from droulette.pipeline.resimulate import resimulate
 from droulette.pipeline.scenes import parameters_of
+from droulette.quantities import find, least
 
 NOVELTY = "novelty"
 SOURCE = "SersicSphere"
-FITTED = ("n_sersic", "luminosity")  # of a source; found by fit to the picture where a model does not predict them
 INDICES = (1.0, 2.0, 3.0, 4.0, 5.0)  # n_sersic that are tried
 LUMINOSITY = 20.0  # from which the light is scaled
 
@@ -103,9 +103,10 @@ def resimulate_as_seen(table: pd.DataFrame, seen: np.ndarray, source: str = SOUR
         UserError: amplitudes, or something else that this source needs, are not among the predictions.
     """
     columns = [column for column in (f.name for f in parameters_of(SOURCES[source])) if column not in table]
-    if missing := [column for column in columns if column not in FITTED]:
+    if missing := [column for column in columns if not find(column).fitted]:
         raise UserError(f"source {source}: found no predictions of {', '.join(missing)}, expected a source without")
-    rows = table.assign(source=source, **{c: table[c].clip(lower=low) for c, low in SMALLEST.items() if c in table})
+    possible = {column: table[column].clip(lower=smallest) for column, smallest in least(table).items()}
+    rows = table.assign(source=source, **possible)
     size, light = seen.shape[-1], seen.sum(axis=(1, 2), dtype=np.float64)
     best, fitted, errors = None, pd.DataFrame(index=rows.index), np.full(len(rows), np.inf)
     for index in INDICES if "n_sersic" in columns else (None,):

@@ -12,6 +12,7 @@ from droulette import files
 from droulette.learning.calibration import SHARES
 from droulette.learning.model_file import Model
 from droulette.pipeline.evaluated import EvaluatedSplit, picture_differences
+from droulette.quantities import label
 
 CLIP = 0.02  # share of the true values cut off at either end of an axis: a few tiny lenses would fill it all
 
@@ -141,15 +142,6 @@ def gallery(split: EvaluatedSplit, examples: int):
                 axes.set_ylabel(f"{split.table['filename'].iloc[row]}\nerror {error[row]:.4f}", fontsize=8)
     figure.suptitle("Testing part, from the best prediction to the worst", fontsize=11)
     return figure
-
-
-def label(column: str) -> str:
-    """A column's name as mathematics: alpha[2][1] is α²₁."""
-    import re
-
-    if match := re.fullmatch(r"(alpha|beta)\[(\d+)\]\[(\d+)\]", column):
-        return rf"$\{match[1]}^{{{match[2]}}}_{{{match[3]}}}$"
-    return {"sigma": r"$\sigma$", "xiX": r"$\xi_x$", "xiY": r"$\xi_y$"}.get(column, column)
 
 
 def _save(figure, path: Path) -> None:

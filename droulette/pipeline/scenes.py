@@ -5,46 +5,24 @@ Rows of one *kind* (the same simulation model, lens constituents and source) sha
 
 from __future__ import annotations
 
-import re
 import warnings
-from collections.abc import Collection, Iterator
-from dataclasses import Field, dataclass, fields, replace
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from droulette import files
+from droulette import files, quantities
 from droulette.errors import UserError
-from droulette.parameters.simulation import CONFIGS, MODELS
-from droulette.physics import own
+from droulette.parameters.simulation import CONFIGS, MODELS, constellation_sources
 from droulette.physics.amplitudes import critical_radius
 from droulette.physics.elementary import cosine_and_sine
 from droulette.physics.lenses import LENSES, Cluster, Lens
 from droulette.physics.sampled import Sampled
 from droulette.physics.sources import SOURCES, Constellation, Image, Picture, Source
-
-LENS_COLUMNS = {
-    "einstein_radius": "einsteinradius",
-    "axis_ratio": "ellipseratio",
-    "orientation": "orientation",
-}
-# name, lowest and highest value, lowest included
-RANGES = {
-    "einsteinradius": (0.0, 1e6, False),
-    "ellipseratio": (0.0, 1.0, False),
-    "orientation": (-1e6, 1e6, True),
-    "sigma": (0.0, 1e6, False),
-    "sigma2": (0.0, 1e6, False),
-    "theta": (-1e6, 1e6, True),
-    "n_sersic": (0.17, 100.0, False),  # below, b of the Sérsic profile is not positive
-    "luminosity": (0.0, 1e12, False),
-    "x": (-1e6, 1e6, True),
-    "y": (-1e6, 1e6, True),
-    "xiX": (-1e7, 1e7, True),
-    "xiY": (-1e7, 1e7, True),
-} | {name: p.range for kind in own.MODELS for name, p in own.parameters(kind).items()}
-
+from droulette.quantities import AMPLITUDE as AMPLITUDE
+from droulette.quantities import Quantity
 
 MOST_CONSTITUENTS = 1000  # of a cluster or a constellation
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP")  # of a source's picture: none that runs another program
@@ -62,14 +40,16 @@ class Kind:
     constellation: bool
 
 
-def parameters_of(kind: type) -> list[Field]:
-    """The fields of a lens or source that a table gives."""
-    return [field for field in fields(kind) if field.init]
+def parameters_of(kind: type[Lens] | type[Source]) -> tuple[Quantity, ...]:
+    """The parameters of a lens or source that a table gives, in the order of a cluster string."""
+    return kind.parameters
 
 
-def lens_columns(kind: type[Lens]) -> list[str]:
-    """The columns of a lens's parameters, in the order of a cluster string."""
-    return [LENS_COLUMNS.get(field.name, field.name) for field in parameters_of(kind)]
+def source_columns(names: Iterable[str]) -> list[str]:
+    """The columns of a roulette table that describe sources of those names or constellations."""
+    single = [name for name in names if "/" not in str(name)]
+    described = [*quantities.SOURCE, *SOURCES.parameters(single)]
+    return ["source", "image", "x", "y", *(quantity.column for quantity in described)]
 
 
 def normalise(
@@ -127,17 +107,22 @@ def _numbers(frame: pd.DataFrame, column: str, name: str) -> np.ndarray:
     if column not in frame:
         raise UserError(f"{name}: found no column {column!r}, expected it for {_needed_by(frame, column)}")
     values = files.numbers(frame[column])
-    low, high, closed = RANGES.get(column, (-np.inf, np.inf, True))
+    quantity = quantities.find(column)
+    fine = np.isfinite(values)
     with np.errstate(invalid="ignore"):
-        fine = np.isfinite(values) & (values <= high) & ((values >= low) if closed else (values > low))
+        fine &= quantity.allows(values) if quantity else True
     if not fine.all():
-        bracket = "[" if closed else "("
-        raise _row_error(name, ~fine, frame[column], column, f"a number in {bracket}{low:g}, {high:g}]")
+        expected = f"a number in {quantity.interval}" if quantity else "a finite number"
+        raise _row_error(name, ~fine, frame[column], column, expected)
     return values
 
 
 def _needed_by(frame: pd.DataFrame, column: str) -> str:
-    what = frame["lens"] if column in LENS_COLUMNS.values() and "lens" in frame else frame.get("source")
+    what = (
+        frame["lens"]
+        if column in [quantity.column for quantity in quantities.LENS] and "lens" in frame
+        else frame.get("source")
+    )
     return f"{what.iloc[0]}" if what is not None else "this table"
 
 
@@ -169,7 +154,7 @@ def _kind(cells: tuple, known: dict[tuple, Kind], where: str) -> Kind:
     key = (model, bool(sampled), lenses, has_cluster, sources, has_constellation)
     if key not in known:
         _check_names(lenses, LENSES, f"{where}, column {'cluster' if has_cluster else 'lens'}")
-        _check_names(sources, _CONSTELLATION if has_constellation else SOURCES, f"{where}, column source")
+        _check_names(sources, constellation_sources() if has_constellation else SOURCES, f"{where}, column source")
         known[key] = Kind(*key)
     return known[key]
 
@@ -204,25 +189,25 @@ def lens_batch(frame: pd.DataFrame, kind: Kind, name: str, canvas: int = 512) ->
         for lens_name, values in zip(kind.lenses, numbers, strict=True):
             for axis, column in zip("xy", values, strict=False):
                 _check_range(frame["cluster"], column, axis, "cluster", name)
-            for key, values_of_key in zip(lens_columns(LENSES[lens_name]), values[2:], strict=True):
-                _check_range(frame["cluster"], values_of_key, key, "cluster", name)
+            for quantity, column in zip(parameters_of(LENSES[lens_name]), values[2:], strict=True):
+                _check_range(frame["cluster"], column, quantity.column, "cluster", name)
             lenses.append(LENSES[lens_name](*values[2:]))
         lens: Lens = Cluster(tuple(lenses), tuple(v[0] for v in numbers), tuple(v[1] for v in numbers))
     else:
         kind_of_lens = LENSES[kind.lenses[0]]
-        lens = kind_of_lens(*(_numbers(frame, column, name) for column in lens_columns(kind_of_lens)))
+        lens = kind_of_lens(*(_numbers(frame, q.column, name) for q in parameters_of(kind_of_lens)))
     return Sampled.of(lens, len(frame), canvas) if kind.sampled else lens
 
 
 def _check_range(texts: pd.Series, values: np.ndarray, key: str, column: str, name: str) -> None:
-    low, high, closed = RANGES.get(key, (-np.inf, np.inf, True))
-    fine = (values <= high) & ((values >= low) if closed else (values > low))
+    quantity = quantities.find(key)
+    fine = quantity.allows(values)
     if not fine.all():
         position = int(np.flatnonzero(~fine)[0])
         raise UserError(
             f"{name}: row {texts.index[position] + 1}, column {column}: "
             f"found {key} {values[position]:g} in {texts.iloc[position][:80]!r}, "
-            f"expected a number in {'[' if closed else '('}{low:g}, {high:g}]"
+            f"expected a number in {quantity.interval}"
         )
 
 
@@ -255,28 +240,26 @@ def _exactly(part: list[str], count: int) -> list[str]:
     return part[:count]  # CosmoSim's constellations may carry numbers that their mode does not use
 
 
-CONSTELLATION_FIELDS = ("x", "y", "sigma", "sigma2", "theta", "n_sersic", "luminosity")
-_CONSTELLATION = [
-    name for name, kind in SOURCES.items() if {f.name for f in parameters_of(kind)} < {*CONSTELLATION_FIELDS}
-]
+CONSTELLATION = ("x", "y", *(quantity.name for quantity in quantities.SOURCE))
 
 
 def source_batch(frame: pd.DataFrame, kind: Kind, name: str) -> Source:
     """The sources of rows that all have `kind`, parameters (B,) float64 on the CPU."""
     if kind.constellation:
-        counts = [1 + max(CONSTELLATION_FIELDS.index(f.name) for f in parameters_of(SOURCES[n])) for n in kind.sources]
+        fields = [[quantity.name for quantity in parameters_of(SOURCES[n])] for n in kind.sources]
+        counts = [1 + max(map(CONSTELLATION.index, names)) for names in fields]
         numbers = _constituents(frame["source"], kind.sources, counts, "source", name)
         sources = []
-        for source_name, values in zip(kind.sources, numbers, strict=True):
-            named = dict(zip(CONSTELLATION_FIELDS, values, strict=False))
-            for field in ("x", "y", *(f.name for f in parameters_of(SOURCES[source_name]))):
+        for source_name, names, values in zip(kind.sources, fields, numbers, strict=True):
+            named = dict(zip(CONSTELLATION, values, strict=False))
+            for field in ("x", "y", *names):
                 _check_range(frame["source"], named[field], field, "source", name)
-            sources.append(SOURCES[source_name](**{f.name: named[f.name] for f in parameters_of(SOURCES[source_name])}))
+            sources.append(SOURCES[source_name](**{field: named[field] for field in names}))
         return Constellation(tuple(sources), tuple(v[0] for v in numbers), tuple(v[1] for v in numbers))
     kind_of_source = SOURCES[kind.sources[0]]
     if kind_of_source is Image:
         return Image(_numbers(frame, "theta", name), _picture(frame, name))
-    return kind_of_source(**{f.name: _numbers(frame, f.name, name) for f in parameters_of(kind_of_source)})
+    return kind_of_source(**{q.name: _numbers(frame, q.column, name) for q in parameters_of(kind_of_source)})
 
 
 def _picture(frame: pd.DataFrame, name: str) -> Picture:
@@ -304,9 +287,6 @@ def _resolves_below(path: Path) -> bool:
         return False
 
 
-AMPLITUDE = re.compile(r"(alpha|beta)\[(\d{1,2})\]\[(\d{1,2})\]")
-
-
 def einstein_radii(frame: pd.DataFrame, name: str = "dataset.csv") -> np.ndarray:
     """(n,) px: each row's Einstein radius; of a cluster, the sum of its constituents'."""
     frame = normalise(frame.assign(source="Spherical", sigma=1.0), name)
@@ -331,7 +311,7 @@ def critical_radii(frame: pd.DataFrame, phi: np.ndarray, name: str = "[lens]") -
         for part, (cx, cy) in zip(parts, lens.centres(), strict=True):
             distance = np.sqrt(cx**2 + cy**2)
             fallback = np.maximum(fallback, distance + part.einstein_radius)
-            reach = np.maximum(reach, distance + part.einstein_radius / np.sqrt(getattr(part, "axis_ratio", 1.0)))
+            reach = np.maximum(reach, distance + part.reach())
         total = sum(part.einstein_radius for part in parts)
         found = critical_radius(lens, np.asarray(phi, np.float64)[rows], 1.05 * (reach + 2 * total))
         radii[rows] = np.where(found > 0, found, fallback)

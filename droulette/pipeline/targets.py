@@ -11,15 +11,10 @@ import numpy as np
 
 from droulette import files
 from droulette.errors import UserError
+from droulette.quantities import amplitude_columns as amplitude_columns
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-def amplitude_columns(first: int, last: int) -> list[str]:
-    """`alpha[m][s]`, `beta[m][s]` for m = first..last, s = (m+1) mod 2, ..., m+1 in steps of 2."""
-    orders = [(m, s) for m in range(first, last + 1) for s in range((m + 1) % 2, m + 2, 2)]
-    return [f"{kind}[{m}][{s}]" for m, s in orders for kind in ("alpha", "beta")]
 
 
 def read_targets(path: str | Path, columns: Sequence[str] = ()) -> pd.DataFrame:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -12,6 +11,7 @@ from scipy.special import erf
 
 from droulette.learning.calibration import SHARES
 from droulette.pipeline.plots import CLIP
+from droulette.quantities import BUILT_IN, symbol
 from droulette.reporting.results import Results
 
 Curves = Mapping[str, pd.DataFrame]
@@ -19,15 +19,6 @@ Curves = Mapping[str, pd.DataFrame]
 GREY = "#888888"  # readable on white and on black
 BINS = 10  # with equally many rows of the testing part
 NUMBERS = {"loss": "loss", "r2_quantile": "R², quantile scale", "r2": "R², pixels", "mae": "mean absolute error"}
-PROPERTIES = {"einsteinradius": "Einstein radius, px", "ellipseratio": "axis ratio f", "sigma": "source size σ, px"}
-_UP, _DOWN = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"), str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
-
-
-def symbol(column: str) -> str:
-    """A column's name as the field writes it: alpha[2][1] is α²₁."""
-    if match := re.fullmatch(r"(alpha|beta)\[(\d+)\]\[(\d+)\]", column):
-        return {"alpha": "α", "beta": "β"}[match[1]] + match[2].translate(_UP) + match[3].translate(_DOWN)
-    return {"sigma": "σ", "xiX": "ξ₀ x", "xiY": "ξ₀ y"}.get(column, column)
 
 
 def curves(
@@ -73,7 +64,7 @@ def groups(results: Results) -> dict[str, go.Figure]:
     """R² on the quantile scale by order of the amplitudes, and by band of Einstein radius, beside the baselines."""
     tables = {"order of the amplitudes": (results.orders, lambda row: row["order"])}
     if results.bands is not None:
-        label = "Einstein radius, px"
+        label = BUILT_IN["einsteinradius"].caption
         tables[label] = (results.bands, lambda row: f"{row['from']:.3g}–{row['to']:.3g}")
     found = {}
     for title, (table, label) in tables.items():
@@ -202,13 +193,13 @@ def _relative(results: Results) -> np.ndarray:
 
 def _properties(results: Results) -> dict[str, np.ndarray]:
     """(n,) of each property that all rows have as a number."""
-    found = {PROPERTIES["einsteinradius"]: results.radii}
+    found = {BUILT_IN["einsteinradius"].caption: results.radii}
     for column, table in (("ellipseratio", results.lenses), ("sigma", results.roulette)):
         values = (
             pd.to_numeric(table[column], errors="coerce").to_numpy(float) if column in table else np.array([np.nan])
         )
         if np.isfinite(values).all():
-            found[PROPERTIES[column]] = values
+            found[BUILT_IN[column].caption] = values
     return found
 
 

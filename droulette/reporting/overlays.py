@@ -57,7 +57,7 @@ def critical_curves(lens: Lens) -> list[np.ndarray]:
     """The curves of one lens on which det A = (1 − κ)² − γ² vanishes, (M, 2) px about the origin of the lens plane."""
     parts = lens.lenses if isinstance(lens, Cluster) else (lens,)
     centres = np.array([(x[0], y[0]) for x, y in lens.centres()])
-    reach = 1.05 * sum(part.einstein_radius[0] / np.sqrt(getattr(part, "axis_ratio", [1.0])[0]) for part in parts)
+    reach = 1.05 * sum(part.reach()[0] for part in parts)
     low, high = centres.min(axis=0) - reach, centres.max(axis=0) + reach
     coarse = _zeros(lens, low, high, COARSE)
     if not coarse:

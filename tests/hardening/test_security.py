@@ -356,6 +356,15 @@ def test_paths_of_a_toml_are_taken_at_their_word(folder):
     assert Path("r.csv").read_text() == "filename,sigma\n" + rows
 
 
+def test_modules_of_a_toml_run_and_lie_below_the_folder(folder):
+    Path("mine.py").write_text("from pathlib import Path\nPath('was_run').touch()\n")
+    parameters.parse({"extensions": {"modules": ["mine.py"]}})
+    assert Path("was_run").exists()
+    Path("../theirs.py").write_text("raise SystemExit('it was run')\n")
+    with pytest.raises(UserError, match="files below the working folder"):
+        parameters.parse({"extensions": {"modules": ["../theirs.py"]}})
+
+
 # ---------------------------------------------------------------- DVC
 
 GUARDED = """
