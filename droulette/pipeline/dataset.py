@@ -14,8 +14,9 @@ import pandas as pd
 
 from droulette import files
 from droulette.devices import drawing_device
+from droulette.pipeline.checks import check_rows
 from droulette.pipeline.draw import draw_table
-from droulette.pipeline.generate import CHUNK, Drawing, check_rows, chunk_rows, generate_chunks
+from droulette.pipeline.generate import CHUNK, Drawing, chunk_rows, generate_chunks
 from droulette.pipeline.storage import writer
 from droulette.processes import Team, together
 

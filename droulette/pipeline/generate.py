@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 
 from droulette.devices import cores, stream_of
-from droulette.errors import UserError
 from droulette.parameters.simulation import Simulator
 from droulette.physics.amplitudes import amplitudes, orders
 from droulette.physics.arrays import Array, to_numpy
@@ -26,6 +25,7 @@ from droulette.physics.rendering import Scene, centre_of_light, render
 from droulette.physics.sources import SOURCES
 from droulette.pipeline import png
 from droulette.pipeline.batching import pictures_at_once, slices
+from droulette.pipeline.checks import check_finite, check_rows
 from droulette.pipeline.scenes import Kind, groups, lens_batch, normalise, source_batch, source_columns
 from droulette.pipeline.storage import PngFolder, Writer
 from droulette.quantities import amplitude_columns
@@ -286,61 +286,6 @@ class _Results:
         self.centre = np.zeros((2, count))
         self.alpha = np.zeros((len(orders(nterms)), count))
         self.beta = np.zeros((len(orders(nterms)), count))
-
-
-# ---------------------------------------------------------------- tables
-
-
-def check_rows(chunks: Iterable[pd.DataFrame], name: str, imagesize: int) -> int:
-    """Raise `UserError` for the first row that cannot be drawn, or whose file name is not a plain one of its own.
-
-    Returns: the number of rows.
-    """
-    seen: set[str] = set()
-    for chunk in chunks:
-        frame = normalise(chunk, name)
-        check_filenames(frame, name, seen)
-        for kind, rows in groups(frame, name):
-            part = frame.iloc[rows]
-            lens_batch(part, replace(kind, sampled=False), name, imagesize)
-            source_batch(part, kind, name)
-    return len(seen)
-
-
-def check_filenames(frame: pd.DataFrame, name: str, seen: set[str]) -> None:
-    """Raise unless every row names one plain .png file that is not among those `seen`, and add them."""
-    if "filename" not in frame:
-        raise UserError(f"{name}: found no column 'filename', expected it")
-    for label, filename in frame["filename"].items():
-        plain = isinstance(filename, str) and Path(filename).name == filename and "\\" not in filename
-        if not plain or not filename.lower().endswith(".png") or filename.startswith(".") or "\0" in filename:
-            raise UserError(
-                f"{name}: row {label + 1}, column filename: found {str(filename)[:80]!r}, "
-                "expected a plain name that ends in .png, without folders"
-            )
-        if filename in seen:
-            found = f"found {filename!r} a second time, expected each once"
-            raise UserError(f"{name}: row {label + 1}, column filename: {found}")
-        seen.add(filename)
-
-
-def check_finite(
-    frame: pd.DataFrame, name: str, xi: tuple[np.ndarray, np.ndarray], alpha: np.ndarray, beta: np.ndarray, nterms: int
-) -> None:
-    """Raise `UserError` for the first row whose reference point, or one of whose amplitudes, is not a finite number."""
-    solved = np.isfinite(xi).all(axis=0)
-    finite = solved & np.isfinite(alpha).all(axis=0) & np.isfinite(beta).all(axis=0)
-    if finite.all():
-        return
-    row = int(np.flatnonzero(~finite)[0])
-    where = f"{name}: row {frame.index[row] + 1}"
-    if not solved[row]:
-        source = f"({frame['x'].iloc[row]:g}, {frame['y'].iloc[row]:g})"
-        raise UserError(f"{where}: found no solution of the lens equation for the source at {source}, expected one")
-    values = np.stack([alpha[:, row], beta[:, row]], axis=1).ravel()
-    place = int(np.flatnonzero(~np.isfinite(values))[0])
-    column = amplitude_columns(nterms)[place]
-    raise UserError(f"{where}: found {column} = {values[place]:g}, expected a finite amplitude")
 
 
 def _roulette_table(frame: pd.DataFrame, drawing: Drawing, results: _Results) -> pd.DataFrame:
