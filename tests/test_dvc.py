@@ -459,3 +459,22 @@ def test_a_spoilt_object_of_the_cache_is_said_and_not_checked_out(tmp_path, link
     stored.write_text("b")
     clone.dvc("checkout")
     assert (tmp_path / "pictures" / "b").read_text() == "b"
+
+
+@pytest.mark.parametrize(
+    "change, name",
+    [
+        ("change_tree", "Tree.from_list"),
+        ("change_links", "Link.__call__"),
+        ("change_checkout", "_create_files"),
+        ("change_main", "main"),
+        ("change_parser", "to_path_overrides"),
+    ],
+)
+def test_a_dvc_without_what_is_protected_is_refused_by_name(change, name):
+    import types
+
+    import droulette_dvc
+
+    with pytest.raises(ImportError, match=rf"dvc_other\.{name}.*install dvc=="):
+        getattr(droulette_dvc, change)(types.ModuleType("dvc_other"))

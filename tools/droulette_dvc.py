@@ -49,29 +49,42 @@ class Finder:
         return spec
 
 
+def part_of(module, *names):
+    """What DVC calls so. Where this DVC has no such name the command ends: nothing is left unprotected.
+
+    Raises:
+        ImportError: one line, which DVC prints as its error.
+    """
+    found = module
+    for name in names:
+        if not hasattr(found, name):
+            missing = ".".join((module.__name__, *names))
+            raise ImportError(f"droulette protects DVC through {missing}, which this DVC lacks: install dvc==3.67.1")
+        found = getattr(found, name)
+    return found
+
+
 def change_tree(module):
-    if hasattr(module, "Tree") and hasattr(module.Tree, "from_list"):
-        from_list = module.Tree.from_list.__func__
+    from_list = part_of(module, "Tree", "from_list").__func__
+    load = part_of(module, "Tree", "load").__func__
+    error = part_of(module, "ObjectFormatError")
 
-        def from_list_below(cls, entries, *args, **options):
-            for entry in entries:
-                name = entry.get("relpath")
-                if not isinstance(name, str) or not below(name):
-                    raise module.ObjectFormatError(f"a folder's listing names {name!r}, expected a file below it")
-            return from_list(cls, entries, *args, **options)
+    def from_list_below(cls, entries, *args, **options):
+        for entry in entries:
+            name = entry.get("relpath")
+            if not isinstance(name, str) or not below(name):
+                raise error(f"a folder's listing names {name!r}, expected a file below it")
+        return from_list(cls, entries, *args, **options)
 
-        module.Tree.from_list = classmethod(from_list_below)
-    if hasattr(module, "Tree") and hasattr(module.Tree, "load"):
-        load = module.Tree.load.__func__
+    def load_sound(cls, odb, hash_info, *args, **options):
+        found = odb.get(hash_info.value)
+        of_remote = type(getattr(odb, "state", None)).__name__ == "StateNoop"  # DVC remembers its cache's files
+        if is_spoilt(found.path, remove=not of_remote) or (of_remote and is_spoilt_there(found.fs, found.path)):
+            raise FileNotFoundError(found.path)
+        return load(cls, odb, hash_info, *args, **options)
 
-        def load_sound(cls, odb, hash_info, *args, **options):
-            found = odb.get(hash_info.value)
-            of_remote = type(getattr(odb, "state", None)).__name__ == "StateNoop"  # DVC remembers its cache's files
-            if is_spoilt(found.path, remove=not of_remote) or (of_remote and is_spoilt_there(found.fs, found.path)):
-                raise FileNotFoundError(found.path)
-            return load(cls, odb, hash_info, *args, **options)
-
-        module.Tree.load = classmethod(load_sound)
+    module.Tree.from_list = classmethod(from_list_below)
+    module.Tree.load = classmethod(load_sound)
 
 
 def below(name):
@@ -81,35 +94,34 @@ def below(name):
 
 
 def change_links(module):
-    if hasattr(module, "Link"):
-        link = module.Link.__call__
+    link = part_of(module, "Link", "__call__")
+    error = part_of(module, "CheckoutError")
 
-        def link_sound(self, cache, from_path, to_fs, to_path):
-            if is_spoilt(from_path):
-                raise module.CheckoutError([to_path])
-            return link(self, cache, from_path, to_fs, to_path)
+    def link_sound(self, cache, from_path, to_fs, to_path):
+        if is_spoilt(from_path):
+            raise error([to_path])
+        return link(self, cache, from_path, to_fs, to_path)
 
-        module.Link.__call__ = link_sound
+    module.Link.__call__ = link_sound
 
 
 def change_checkout(module):
-    if hasattr(module, "_create_files"):
-        create = module._create_files
+    create = part_of(module, "_create_files")
 
-        def create_sound(entries, index, path, fs, *args, storage="cache", onerror=None, **options):
-            sound = []
-            for entry in entries:
-                try:
-                    source = getattr(index.storage_map[entry.key], storage).get(entry)[1]
-                except (AttributeError, KeyError, ValueError):  # DVC has its own words for these
-                    source = None
-                if source and is_spoilt(source, remove=storage == "cache"):
-                    onerror(source, fs.join(path, *entry.key), FileNotFoundError(source))
-                else:
-                    sound.append(entry)
-            return create(sound, index, path, fs, *args, storage=storage, onerror=onerror, **options)
+    def create_sound(entries, index, path, fs, *args, storage="cache", onerror=None, **options):
+        sound = []
+        for entry in entries:
+            try:
+                source = getattr(index.storage_map[entry.key], storage).get(entry)[1]
+            except (AttributeError, KeyError, ValueError):  # DVC has its own words for these
+                source = None
+            if source and is_spoilt(source, remove=storage == "cache"):
+                onerror(source, fs.join(path, *entry.key), FileNotFoundError(source))
+            else:
+                sound.append(entry)
+        return create(sound, index, path, fs, *args, storage=storage, onerror=onerror, **options)
 
-        module._create_files = create_sound
+    module._create_files = create_sound
 
 
 def is_spoilt(path, remove=True):
@@ -161,8 +173,7 @@ def warn(path, done):
 
 
 def change_main(module):
-    if hasattr(module, "main"):
-        module.main = with_broken_connections(module.main)
+    module.main = with_broken_connections(part_of(module, "main"))
 
 
 def with_broken_connections(main):
@@ -192,8 +203,7 @@ def with_broken_connections(main):
 
 
 def change_parser(module):
-    if hasattr(module, "to_path_overrides"):
-        module.to_path_overrides = with_params_toml(module.to_path_overrides)
+    module.to_path_overrides = with_params_toml(part_of(module, "to_path_overrides"))
 
 
 def with_params_toml(to_path_overrides):
