@@ -324,6 +324,7 @@ def test_plain_numbers_do_where_arrays_do():
     lens = SIE(30.0, 0.6, 20)
     arrays = SIE(np.array([30.0]), np.array([0.6]), np.array([20.0]))
     np.testing.assert_array_equal(lens.deflection(3.0, 4.0), arrays.deflection(3.0, 4.0))
+    np.testing.assert_allclose(SIS(10.0).deflection(3.0, 4.0), [[6], [8]])
     mixed = SIE(np.array([30.0, 40.0]), 0.6, orientation=np.float64(20))
     assert mixed.axis_ratio.tolist() == [0.6, 0.6] and mixed.cos.shape == (2,)
     assert SIS(np.array([3, 4])).einstein_radius.dtype == np.float64

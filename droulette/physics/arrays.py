@@ -32,7 +32,7 @@ def namespace(x: Array) -> Any:
         import array_api_compat.torch
 
         return array_api_compat.torch
-    return np if is_numpy(x) else x.__array_namespace__()
+    return np if is_numpy(x) or isinstance(x, int | float) else x.__array_namespace__()
 
 
 def like(x: Array) -> dict[str, Any]:
