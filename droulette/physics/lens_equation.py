@@ -97,8 +97,9 @@ def _settle(lens: Lens, x: Array, y: Array, eta_x: Array, eta_y: Array) -> tuple
     return x, y
 
 
-def _polish(lens: Lens, x: Array, y: Array, eta_x: Array, eta_y: Array) -> tuple[Array, Array]:
-    """Newton's method with A = 1 − ∂²ψ; a step that does not lessen the residual is halved."""
+def _polish(lens: Lens, x: Array, y: Array, eta_x: Array, eta_y: Array, newton=None) -> tuple[Array, Array]:
+    """Newton's method; a step that does not lessen the residual is halved. newton: what gives −1 times the step."""
+    newton = newton or _newton
     rx, ry = residual(lens, x, y, eta_x, eta_y)
     size, step = abs(rx) + abs(ry), x * 0.0 + 1.0
     for _ in range(60):
@@ -107,11 +108,7 @@ def _polish(lens: Lens, x: Array, y: Array, eta_x: Array, eta_y: Array) -> tuple
             break
         lens_now = take(lens, active)
         ax, ay = x[active], y[active]
-        kappa, gamma1, gamma2 = convergence_and_shear(lens_now, ax, ay)
-        determinant = (1 - kappa) ** 2 - gamma1**2 - gamma2**2
-        fx, fy = rx[active], ry[active]
-        dx = ((1 - kappa + gamma1) * fx + gamma2 * fy) / determinant
-        dy = ((1 - kappa - gamma1) * fy + gamma2 * fx) / determinant
+        dx, dy = newton(lens_now, ax, ay, rx[active], ry[active])
         nx, ny = ax - step[active] * dx, ay - step[active] * dy
         sx, sy = residual(lens_now, nx, ny, eta_x[active], eta_y[active])
         better = abs(sx) + abs(sy) < size[active]
@@ -122,24 +119,50 @@ def _polish(lens: Lens, x: Array, y: Array, eta_x: Array, eta_y: Array) -> tuple
     return x, y
 
 
+def _newton(lens: Lens, x: Array, y: Array, rx: Array, ry: Array) -> tuple[Array, Array]:
+    """A⁻¹ r with A = 1 − ∂²ψ."""
+    kappa, gamma1, gamma2 = convergence_and_shear(lens, x, y)
+    determinant = (1 - kappa) ** 2 - gamma1**2 - gamma2**2
+    dx = ((1 - kappa + gamma1) * rx + gamma2 * ry) / determinant
+    dy = ((1 - kappa - gamma1) * ry + gamma2 * rx) / determinant
+    return dx, dy
+
+
+def _newton_by_differences(lens: Lens, x: Array, y: Array, rx: Array, ry: Array) -> tuple[Array, Array]:
+    """The same with differences of the deflection: that of a sampled lens is not exactly the gradient of its ψ."""
+    zero, width = x * 0.0, 1e-6
+    xx, yx = residual(lens, x + width, y, zero, zero)
+    xy, yy = residual(lens, x, y + width, zero, zero)
+    here_x, here_y = residual(lens, x, y, zero, zero)
+    xx, yx = (xx - here_x) / width, (yx - here_y) / width
+    xy, yy = (xy - here_x) / width, (yy - here_y) / width
+    determinant = xx * yy - xy * yx
+    return (yy * rx - xy * ry) / determinant, (xx * ry - yx * rx) / determinant
+
+
 # ---------------------------------------------------------------- rows in which the iteration does not arrive
 
 
 def _search(lens: Lens, x: Array, y: Array, eta_x: Array, eta_y: Array) -> tuple[Array, Array]:
     """Descend from where the iteration stopped, and then from outside in each of DIRECTIONS; NaN where all fail."""
     xp = namespace(x)
-    found_x, found_y = x * 0.0 + xp.nan, x * 0.0 + xp.nan
-    remaining = xp.arange(len(x), **like(x))
+    rx, ry = residual(lens, x, y, eta_x, eta_y)
+    (settled,) = xp.nonzero(abs(rx) + abs(ry) < 10 * SETTLED)
+    place = x[settled], y[settled], eta_x[settled], eta_y[settled]
+    x[settled], y[settled] = _polish(take(lens, settled), *place, _newton_by_differences)
+    found_x, found_y = x + 0.0, y + 0.0
+    (remaining,) = xp.nonzero(~solved(lens, x, y, eta_x, eta_y))
     for turn in (None, *DIRECTIONS):
+        if not len(remaining):
+            break
         lens_now = take(lens, remaining)
         eta = eta_x[remaining], eta_y[remaining]
         start = (x[remaining], y[remaining]) if turn is None else _outside(lens_now, *eta, turn)
         end = _polish(lens_now, *_descend(lens_now, *start, *eta), *eta)
+        end = _polish(lens_now, *end, *eta, _newton_by_differences)
         arrived = solved(lens_now, *end, *eta)
         found_x[remaining[arrived]], found_y[remaining[arrived]] = end[0][arrived], end[1][arrived]
         remaining = remaining[~arrived]
-        if not len(remaining):
-            break
     return found_x, found_y
 
 
