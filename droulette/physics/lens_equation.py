@@ -214,13 +214,37 @@ def _descend(lens: Lens, x: Array, y: Array, eta_x: Array, eta_y: Array) -> tupl
         length = sqrt(dx * dx + dy * dy)
         shorter = where(length > limit, limit / length, 1.0)
         dx, dy = shorter * dx, shorter * dy
-        sx, sy = residual(lens_now, ax + dx, ay + dy, eta_x[active], eta_y[active])
-        fine = dx * sx + dy * sy <= -0.5 * (dx * fx + dy * fy)
+        nx, ny, tx, ty = _along_the_ring(ax, ay, eta_x[active], eta_y[active], dx, dy)
+        sx, sy = residual(lens_now, nx, ny, eta_x[active], eta_y[active])
+        fine = tx * sx + ty * sy <= -0.5 * (dx * fx + dy * fy)
         taken = active[fine]
-        x[taken], y[taken] = (ax + dx)[fine], (ay + dy)[fine]
+        x[taken], y[taken] = nx[fine], ny[fine]
         rx[taken], ry[taken] = sx[fine], sy[fine]
         reach[active] = where(fine, 2.0 * limit, 0.5 * where(length < limit, length, limit))
     return x, y
+
+
+def _along_the_ring(
+    x: Array, y: Array, eta_x: Array, eta_y: Array, dx: Array, dy: Array
+) -> tuple[Array, Array, Array, Array]:
+    """A step (dx, dy) in polar coordinates about η: where it ends, and its direction there times its length.
+
+    An image near the Einstein ring lies in a valley that is bent like the ring, and straight steps would have to be
+    10,000 times shorter than the way.
+    """
+    px, py = x - eta_x, y - eta_y
+    distance = sqrt(px * px + py * py)
+    at_eta = distance == 0.0
+    distance = where(at_eta, 1.0, distance)
+    ux, uy = where(at_eta, 1.0, px / distance), py / distance
+    outwards, around = dx * ux + dy * uy, dy * ux - dx * uy
+    half = where(at_eta, 0.0, 0.5 * around / distance)  # the tangent of half the angle
+    cos, sin = (1.0 - half * half) / (1.0 + half * half), 2.0 * half / (1.0 + half * half)
+    radius = where(at_eta, 0.0, distance) + outwards
+    end_x = eta_x + radius * (ux * cos - uy * sin)
+    end_y = eta_y + radius * (uy * cos + ux * sin)
+    end_x, end_y = where(at_eta, x + dx, end_x), where(at_eta, y + dy, end_y)
+    return end_x, end_y, dx * cos - dy * sin, dy * cos + dx * sin
 
 
 def _newton_downhill(kappa: Array, gamma1: Array, gamma2: Array, rx: Array, ry: Array) -> tuple[Array, Array]:
