@@ -26,6 +26,7 @@ def residual(lens: Lens, xi_x: Array, xi_y: Array, eta_x: Array, eta_y: Array) -
     return xi_x - dx - eta_x, xi_y - dy - eta_y
 
 
+@np.errstate(all="ignore")
 def solved(lens: Lens, xi_x: Array, xi_y: Array, eta_x: Array, eta_y: Array) -> Array:
     """Whether ξ is a reference point of η: (B,) bool.
 
@@ -60,7 +61,7 @@ def apparent_position(lens: Lens, eta_x: Array, eta_y: Array) -> tuple[Array, Ar
         eta_x, eta_y: (B,) actual positions of the sources, px.
 
     Returns:
-        xi_x, xi_y: (B,) px. Both are NaN in rows where no solution was found, in the sense of `solved`.
+        xi_x, xi_y: (B,) px. In a row without a solution, which `solved` tells, where the iteration stopped, or NaN.
     """
     start = _off_centre(lens, eta_x, eta_y)
     with np.errstate(all="ignore"):
@@ -144,7 +145,7 @@ def _newton_by_differences(lens: Lens, x: Array, y: Array, rx: Array, ry: Array)
 
 
 def _search(lens: Lens, x: Array, y: Array, eta_x: Array, eta_y: Array) -> tuple[Array, Array]:
-    """Descend from where the iteration stopped, and then from outside in each of DIRECTIONS; NaN where all fail."""
+    """Descend from where the iteration stopped, and then from outside in each of DIRECTIONS. In place."""
     xp = namespace(x)
     rx, ry = residual(lens, x, y, eta_x, eta_y)
     (settled,) = xp.nonzero(abs(rx) + abs(ry) < 10 * SETTLED)
