@@ -88,19 +88,20 @@ def critical_radius(lens: Lens, phi: Array, reach: Array, steps: int = 512) -> A
     xp = namespace(phi)
     cos, sin = cosine_and_sine(phi)
 
-    def determinant(radius: Array) -> Array:
+    def is_inside(radius: Array) -> Array:
         kappa, gamma1, gamma2 = convergence_and_shear(lens, radius * cos, radius * sin)
-        return (1 - kappa) ** 2 - gamma1**2 - gamma2**2
+        determinant = (1 - kappa) ** 2 - gamma1**2 - gamma2**2
+        return ~(determinant >= 0)  # NaN at a singular centre, which lies inside its critical curve
 
     low, high, found = reach * 0.0, reach, xp.zeros_like(reach, dtype=xp.bool)
     for step in range(steps - 1, 0, -1):  # from outside inwards: the first change of sign is the outermost
         radius = reach * (step / steps)
-        crossed = ~found & (determinant(radius) < 0)
+        crossed = ~found & is_inside(radius)
         low = where(crossed, radius, low)
         found = found | crossed
         high = where(found, high, radius)
     for _ in range(60):
         middle = 0.5 * (low + high)
-        inside = determinant(middle) < 0
+        inside = is_inside(middle)
         low, high = where(inside, middle, low), where(inside, high, middle)
     return where(found, 0.5 * (low + high), 0.0)

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from droulette.physics.amplitudes import convergence_and_shear
 from droulette.physics.arrays import Array, is_numpy, like, namespace
 from droulette.physics.batches import take
-from droulette.physics.elementary import sqrt, where
+from droulette.physics.elementary import cosine_and_sine, sqrt, where
 from droulette.physics.engines import compiled
 from droulette.physics.lenses import Lens
 
 ITERATIONS = 20_000
 SETTLED = 1e-7  # px a step, where Newton's method takes over
-RESIDUAL = 1e-11  # px, below which a solution is not improved any more
-SOLVED = 1e-9  # px, above which it is none
-HALF_STEPS = 2000
-ALONG_RING = 30  # Newton's steps, each brought back to the ring of an almost round lens by half steps
-# Where further attempts begin: Einstein radii from the nearest centre, and degrees from the direction of the source.
-TOWARDS_SOURCE = [(1.0, 0), (2.0, 0), (0.5, 0), (4.0, 0)]
-BESIDE = [(radii, turn) for turn in (10, -10, 30, -30, 60, -60, 90, -90, 135, -135, 180) for radii in (1.0, 1.3, 0.8)]
+RESIDUAL = 1e-11  # px, what is aimed at
+TOLERANCE = 1e-9  # px, the largest residual of a row that counts as solved
+ROUNDING = 2.0**-50  # 4 units in the last place: coordinates beyond 10⁶ px have no residual below TOLERANCE
+DESCENT = 500  # steps
+DIRECTIONS = (0.0, 45.0, -45.0, 90.0, -90.0, 135.0, -135.0, 180.0)  # degrees
+NEAREST, FURTHEST = -60, 60  # powers of 2 in px, between which an image is looked for
 
 
 def residual(lens: Lens, xi_x: Array, xi_y: Array, eta_x: Array, eta_y: Array) -> tuple[Array, Array]:
@@ -30,70 +27,50 @@ def residual(lens: Lens, xi_x: Array, xi_y: Array, eta_x: Array, eta_y: Array) -
     return xi_x - dx - eta_x, xi_y - dy - eta_y
 
 
+@np.errstate(all="ignore")
+def solved(lens: Lens, xi_x: Array, xi_y: Array, eta_x: Array, eta_y: Array) -> Array:
+    """Whether ξ is a reference point of η: (B,) bool.
+
+    Its residual is below TOLERANCE, or below the rounding of the coordinates where these are larger than 10⁶ px;
+    and it is no singular centre, where the formulas give a deflection of 0 that means nothing.
+    """
+    rx, ry = residual(lens, xi_x, xi_y, eta_x, eta_y)
+    rounding = ROUNDING * (abs(xi_x) + abs(xi_y) + abs(eta_x) + abs(eta_y))
+    fine = sqrt(rx * rx + ry * ry) < where(rounding > TOLERANCE, rounding, TOLERANCE)
+    for cx, cy in lens.centres():
+        (rows,) = namespace(xi_x).nonzero(fine & (abs(xi_x - cx) + abs(xi_y - cy) < 1e-12))
+        if len(rows):
+            kappa, gamma1, gamma2 = convergence_and_shear(take(lens, rows), xi_x[rows], xi_y[rows])
+            fine[rows] = abs(kappa) + abs(gamma1) + abs(gamma2) < 1e6
+    return fine
+
+
 def apparent_position(lens: Lens, eta_x: Array, eta_y: Array) -> tuple[Array, Array]:
     """The solution that the fixed-point iteration ξ ← η + ∇ψ(ξ), started at ξ = η, reaches.
 
-    Where η is a lens centre the start has no direction, and +x is taken. Beside a point mass the iteration leaps so far
-    that rounding errors decide where it goes. Beside a caustic it may all but stand still where there is no
-    solution. Such rows are iterated again in half steps, from the Einstein radius of the nearest constituent on, in the
-    direction of the source, where the iteration would lead; then by Newton's method, in others.
+    Where η is a lens centre the start has no direction, and +x is taken.
+
+    The iteration cannot be followed to its end everywhere. A point mass throws a source 1e-9 px beside it to
+    10¹² px, and near a caustic more steps are needed than there is time for. But each step of it is a step downhill
+    on the arrival time ½|ξ − η|² − ψ(ξ), whose gradient is the residual: the solution that it reaches is a minimum,
+    and one always exists. In rows where the iteration has not arrived, a descent by shorter steps goes on from
+    where it stopped, and then, until one arrives, from outside the Einstein radius: first in the direction of η
+    from the lens centre nearest to it, to which the iteration's first step goes too.
 
     Args:
         lens: B lenses.
         eta_x, eta_y: (B,) actual positions of the sources, px.
 
     Returns:
-        xi_x, xi_y: (B,) px; NaN where no solution was found.
+        xi_x, xi_y: (B,) px. In a row without a solution, which `solved` tells, where the iteration stopped, or NaN.
     """
-    start_x, start_y = _off_centre(lens, eta_x, eta_y)
+    start = _off_centre(lens, eta_x, eta_y)
     with np.errstate(all="ignore"):
-        x, y = _polish(lens, *_settle(lens, start_x, start_y, eta_x, eta_y), eta_x, eta_y)
-        for radii, degrees in TOWARDS_SOURCE + BESIDE:
-            (rows,) = namespace(x).nonzero(~_is_solved(lens, x, y, eta_x, eta_y))
-            if not len(rows):
-                return x, y
-            lens_now, of_rows = take(lens, rows), (eta_x[rows], eta_y[rows])
-            start = _beside_nearest(lens_now, start_x[rows], start_y[rows], radii, degrees)
-            if degrees == 0:
-                start = _half_steps(lens_now, *start, *of_rows, HALF_STEPS)
-            for _ in range(ALONG_RING if degrees else 0):
-                size = 0.2 * sqrt(start[0] ** 2 + start[1] ** 2)
-                dx, dy = _newton_step(lens_now, *start, *residual(lens_now, *start, *of_rows))
-                shorter = size / where(abs(dx) + abs(dy) > size, abs(dx) + abs(dy), size)
-                start = _half_steps(lens_now, start[0] - shorter * dx, start[1] - shorter * dy, *of_rows, 20)
-            x[rows], y[rows] = _polish(lens_now, *start, *of_rows)
-        solved = _is_solved(lens, x, y, eta_x, eta_y)
-        return where(solved, x, math.nan), where(solved, y, math.nan)
-
-
-def _is_solved(lens: Lens, x: Array, y: Array, eta_x: Array, eta_y: Array) -> Array:
-    rx, ry = residual(lens, x, y, eta_x, eta_y)
-    return abs(rx) + abs(ry) < SOLVED
-
-
-def _beside_nearest(lens: Lens, x: Array, y: Array, radii: float, degrees: float) -> tuple[Array, Array]:
-    """So many Einstein radii from the nearest constituent's centre, and so far from the direction of (x, y)."""
-    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    least, start_x, start_y = math.inf, x, y
-    for part, cx, cy in lens.parts():
-        dx, dy = x - cx, y - cy
-        distance = sqrt(dx * dx + dy * dy)
-        nearer = distance < least
-        scale = radii * part.einstein_radius / where(distance > 0.0, distance, 1.0)
-        start_x = where(nearer, cx + scale * (dx * cos - dy * sin), start_x)
-        start_y = where(nearer, cy + scale * (dy * cos + dx * sin), start_y)
-        least = where(nearer, distance, least)
-    return start_x, start_y
-
-
-def _half_steps(lens: Lens, x: Array, y: Array, eta_x: Array, eta_y: Array, most: int) -> tuple[Array, Array]:
-    """At most so many half steps of the iteration, until all rows have settled."""
-    for _ in range(most):
-        rx, ry = residual(lens, x, y, eta_x, eta_y)
-        x, y = x - 0.5 * rx, y - 0.5 * ry
-        if not (abs(rx) + abs(ry) > SETTLED).any():
-            break
-    return x, y
+        x, y = _polish(lens, *_settle(lens, *start, eta_x, eta_y), eta_x, eta_y)
+        (rows,) = namespace(x).nonzero(~solved(lens, x, y, eta_x, eta_y))
+        if len(rows):
+            x[rows], y[rows] = _search(take(lens, rows), x[rows], y[rows], eta_x[rows], eta_y[rows])
+        return x, y
 
 
 def _off_centre(lens: Lens, x: Array, y: Array) -> tuple[Array, Array]:
@@ -121,8 +98,9 @@ def _settle(lens: Lens, x: Array, y: Array, eta_x: Array, eta_y: Array) -> tuple
     return x, y
 
 
-def _polish(lens: Lens, x: Array, y: Array, eta_x: Array, eta_y: Array) -> tuple[Array, Array]:
-    """Newton's method with A = 1 − ∂²ψ; a step that does not lessen the residual is halved."""
+def _polish(lens: Lens, x: Array, y: Array, eta_x: Array, eta_y: Array, newton=None) -> tuple[Array, Array]:
+    """Newton's method; a step that does not lessen the residual is halved. newton: what gives −1 times the step."""
+    newton = newton or _newton
     rx, ry = residual(lens, x, y, eta_x, eta_y)
     size, step = abs(rx) + abs(ry), x * 0.0 + 1.0
     for _ in range(60):
@@ -131,7 +109,7 @@ def _polish(lens: Lens, x: Array, y: Array, eta_x: Array, eta_y: Array) -> tuple
             break
         lens_now = take(lens, active)
         ax, ay = x[active], y[active]
-        dx, dy = _newton_step(lens_now, ax, ay, rx[active], ry[active])
+        dx, dy = newton(lens_now, ax, ay, rx[active], ry[active])
         nx, ny = ax - step[active] * dx, ay - step[active] * dy
         sx, sy = residual(lens_now, nx, ny, eta_x[active], eta_y[active])
         better = abs(sx) + abs(sy) < size[active]
@@ -142,9 +120,141 @@ def _polish(lens: Lens, x: Array, y: Array, eta_x: Array, eta_y: Array) -> tuple
     return x, y
 
 
-def _newton_step(lens: Lens, x: Array, y: Array, rx: Array, ry: Array) -> tuple[Array, Array]:
-    """A⁻¹ times the residual, A = 1 − ∂²ψ."""
+def _newton(lens: Lens, x: Array, y: Array, rx: Array, ry: Array) -> tuple[Array, Array]:
+    """A⁻¹ r with A = 1 − ∂²ψ."""
     kappa, gamma1, gamma2 = convergence_and_shear(lens, x, y)
     determinant = (1 - kappa) ** 2 - gamma1**2 - gamma2**2
     dx = ((1 - kappa + gamma1) * rx + gamma2 * ry) / determinant
-    return dx, ((1 - kappa - gamma1) * ry + gamma2 * rx) / determinant
+    dy = ((1 - kappa - gamma1) * ry + gamma2 * rx) / determinant
+    return dx, dy
+
+
+def _newton_by_differences(lens: Lens, x: Array, y: Array, rx: Array, ry: Array) -> tuple[Array, Array]:
+    """The same with differences of the deflection: that of a sampled lens is not exactly the gradient of its ψ."""
+    zero, width = x * 0.0, 1e-6
+    xx, yx = residual(lens, x + width, y, zero, zero)
+    xy, yy = residual(lens, x, y + width, zero, zero)
+    here_x, here_y = residual(lens, x, y, zero, zero)
+    xx, yx = (xx - here_x) / width, (yx - here_y) / width
+    xy, yy = (xy - here_x) / width, (yy - here_y) / width
+    determinant = xx * yy - xy * yx
+    return (yy * rx - xy * ry) / determinant, (xx * ry - yx * rx) / determinant
+
+
+# ---------------------------------------------------------------- rows in which the iteration does not arrive
+
+
+def _search(lens: Lens, x: Array, y: Array, eta_x: Array, eta_y: Array) -> tuple[Array, Array]:
+    """Descend from where the iteration stopped, and then from outside in each of DIRECTIONS. In place."""
+    xp = namespace(x)
+    rx, ry = residual(lens, x, y, eta_x, eta_y)
+    (settled,) = xp.nonzero(abs(rx) + abs(ry) < 10 * SETTLED)
+    place = x[settled], y[settled], eta_x[settled], eta_y[settled]
+    x[settled], y[settled] = _polish(take(lens, settled), *place, _newton_by_differences)
+    found_x, found_y = x + 0.0, y + 0.0
+    (remaining,) = xp.nonzero(~solved(lens, x, y, eta_x, eta_y))
+    for turn in (None, *DIRECTIONS):
+        if not len(remaining):
+            break
+        lens_now = take(lens, remaining)
+        eta = eta_x[remaining], eta_y[remaining]
+        start = (x[remaining], y[remaining]) if turn is None else _outside(lens_now, *eta, turn)
+        end = _polish(lens_now, *_descend(lens_now, *start, *eta), *eta)
+        end = _polish(lens_now, *end, *eta, _newton_by_differences)
+        arrived = solved(lens_now, *end, *eta)
+        found_x[remaining[arrived]], found_y[remaining[arrived]] = end[0][arrived], end[1][arrived]
+        remaining = remaining[~arrived]
+    return found_x, found_y
+
+
+def _outside(lens: Lens, eta_x: Array, eta_y: Array, turn: float) -> tuple[Array, Array]:
+    """A point beyond the outermost image on a ray from the lens centre nearest to η.
+
+    The ray goes through η, or along +x where η is the centre, and is turned by `turn` degrees.
+    """
+    xp = namespace(eta_x)
+    centre_x, centre_y = lens.centres()[0]
+    distance = abs(eta_x - centre_x) + abs(eta_y - centre_y)
+    for cx, cy in lens.centres()[1:]:
+        other = abs(eta_x - cx) + abs(eta_y - cy)
+        centre_x, centre_y = where(other < distance, cx, centre_x), where(other < distance, cy, centre_y)
+        distance = where(other < distance, other, distance)
+    behind = distance == 0.0
+    distance = where(behind, 1.0, distance)  # the squares of 1e-200 px would be 0
+    along_x = where(behind, 1.0, (eta_x - centre_x) / distance)
+    along_y = where(behind, 0.0, (eta_y - centre_y) / distance)
+    length = sqrt(along_x * along_x + along_y * along_y)
+    cos, sin = cosine_and_sine(xp.asarray(turn, dtype=xp.float64, **like(eta_x)))
+    ray_x = (along_x * cos - along_y * sin) / length
+    ray_y = (along_x * sin + along_y * cos) / length
+    radius = eta_x * 0.0 + 2.0**NEAREST
+    for power in range(NEAREST, FURTHEST):
+        rx, ry = residual(lens, centre_x + 2.0**power * ray_x, centre_y + 2.0**power * ray_y, eta_x, eta_y)
+        radius = where(rx * ray_x + ry * ray_y < 0.0, 2.0 ** (power + 1), radius)
+    return centre_x + radius * ray_x, centre_y + radius * ray_y
+
+
+def _descend(lens: Lens, x: Array, y: Array, eta_x: Array, eta_y: Array) -> tuple[Array, Array]:
+    """Go down on the arrival time, by Newton's steps with each curvature made positive, and no longer than `reach`.
+
+    A step which ends where the way rises again is too long, and `reach` is halved; otherwise it is doubled.
+    """
+    xp = namespace(x)
+    x, y = x + 0.0, y + 0.0
+    rx, ry = residual(lens, x, y, eta_x, eta_y)
+    reach = 0.5 * (abs(x - eta_x) + abs(y - eta_y)) + 1e-3
+    for _ in range(DESCENT):
+        (active,) = xp.nonzero((abs(rx) + abs(ry) > RESIDUAL) & (reach > 1e-15))
+        if not len(active):
+            break
+        lens_now = take(lens, active)
+        ax, ay = x[active], y[active]
+        fx, fy = rx[active], ry[active]
+        limit = reach[active]
+        dx, dy = _newton_downhill(*convergence_and_shear(lens_now, ax, ay), fx, fy)
+        length = sqrt(dx * dx + dy * dy)
+        shorter = where(length > limit, limit / length, 1.0)
+        dx, dy = shorter * dx, shorter * dy
+        nx, ny, tx, ty = _along_the_ring(ax, ay, eta_x[active], eta_y[active], dx, dy)
+        sx, sy = residual(lens_now, nx, ny, eta_x[active], eta_y[active])
+        fine = tx * sx + ty * sy <= -0.5 * (dx * fx + dy * fy)
+        taken = active[fine]
+        x[taken], y[taken] = nx[fine], ny[fine]
+        rx[taken], ry[taken] = sx[fine], sy[fine]
+        reach[active] = where(fine, 2.0 * limit, 0.5 * where(length < limit, length, limit))
+    return x, y
+
+
+def _along_the_ring(
+    x: Array, y: Array, eta_x: Array, eta_y: Array, dx: Array, dy: Array
+) -> tuple[Array, Array, Array, Array]:
+    """A step (dx, dy) in polar coordinates about η: where it ends, and its direction there times its length.
+
+    An image near the Einstein ring lies in a valley that is bent like the ring, and straight steps would have to be
+    10,000 times shorter than the way.
+    """
+    px, py = x - eta_x, y - eta_y
+    distance = sqrt(px * px + py * py)
+    at_eta = distance == 0.0
+    distance = where(at_eta, 1.0, distance)
+    ux, uy = where(at_eta, 1.0, px / distance), py / distance
+    outwards, around = dx * ux + dy * uy, dy * ux - dx * uy
+    half = where(at_eta, 0.0, 0.5 * around / distance)  # the tangent of half the angle
+    cos, sin = (1.0 - half * half) / (1.0 + half * half), 2.0 * half / (1.0 + half * half)
+    radius = where(at_eta, 0.0, distance) + outwards
+    end_x = eta_x + radius * (ux * cos - uy * sin)
+    end_y = eta_y + radius * (uy * cos + ux * sin)
+    end_x, end_y = where(at_eta, x + dx, end_x), where(at_eta, y + dy, end_y)
+    return end_x, end_y, dx * cos - dy * sin, dy * cos + dx * sin
+
+
+def _newton_downhill(kappa: Array, gamma1: Array, gamma2: Array, rx: Array, ry: Array) -> tuple[Array, Array]:
+    """−|A|⁻¹ r, where |A| has the eigenvectors of A = 1 − ∂²ψ and the sizes of its eigenvalues 1 − κ ± γ."""
+    gamma = sqrt(gamma1 * gamma1 + gamma2 * gamma2)
+    low, high = abs(1.0 - kappa - gamma), abs(1.0 - kappa + gamma)
+    low, high = 1.0 / where(low < 1e-15, 1e-15, low), 1.0 / where(high < 1e-15, 1e-15, high)
+    mean, half = 0.5 * (low + high), where(gamma > 0.0, 0.5 * (high - low) / gamma, 0.0)
+    dx = -(mean - half * gamma1) * rx + half * gamma2 * ry
+    dy = -(mean + half * gamma1) * ry + half * gamma2 * rx
+    known = (dx - dx == 0.0) & (dy - dy == 0.0)  # not so at a lens centre
+    return where(known, dx, -rx), where(known, dy, -ry)

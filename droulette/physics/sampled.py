@@ -28,7 +28,11 @@ class PotentialMap:
         # A singular lens has its centre on a pixel of the grid; its potential is finite, its formula 0/0.
         x = np.where((x == 0) & (y == 0), 1e-9, x)
         self.size = size
-        self.psi = lens.potential(x, y.copy())
+        with np.errstate(all="ignore"):
+            psi = lens.potential(x, y.copy())
+        if not np.isfinite(psi).all():  # a constituent of a cluster has its centre on another pixel
+            psi = np.where(np.isfinite(psi), psi, lens.potential(x + 1e-9, y.copy()))
+        self.psi = psi
         self.psi_x = _differentiate(self.psi, 2)
         self.psi_y = -_differentiate(self.psi, 1)
 

@@ -47,20 +47,23 @@ def check_filenames(frame: pd.DataFrame, name: str, seen: set[str]) -> None:
         seen.add(filename)
 
 
-def check_finite(
-    frame: pd.DataFrame, name: str, xi: tuple[np.ndarray, np.ndarray], alpha: np.ndarray, beta: np.ndarray, nterms: int
-) -> None:
-    """Raise `UserError` for the first row whose reference point, or one of whose amplitudes, is not a finite number."""
-    solved = np.isfinite(xi).all(axis=0)
-    finite = solved & np.isfinite(alpha).all(axis=0) & np.isfinite(beta).all(axis=0)
+def check_solved(frame: pd.DataFrame, name: str, solved: np.ndarray) -> None:
+    """Raise `UserError` for the first row whose reference point was not found."""
+    if solved.all():
+        return
+    row = int(np.flatnonzero(~solved)[0])
+    source = f"({frame['x'].iloc[row]:g}, {frame['y'].iloc[row]:g})"
+    where = f"{name}: row {frame.index[row] + 1}"
+    raise UserError(f"{where}: found no solution of the lens equation for the source at {source}, expected one")
+
+
+def check_finite(frame: pd.DataFrame, name: str, alpha: np.ndarray, beta: np.ndarray, nterms: int) -> None:
+    """Raise `UserError` for the first row one of whose amplitudes is not a finite number."""
+    finite = np.isfinite(alpha).all(axis=0) & np.isfinite(beta).all(axis=0)
     if finite.all():
         return
     row = int(np.flatnonzero(~finite)[0])
-    where = f"{name}: row {frame.index[row] + 1}"
-    if not solved[row]:
-        source = f"({frame['x'].iloc[row]:g}, {frame['y'].iloc[row]:g})"
-        raise UserError(f"{where}: found no solution of the lens equation for the source at {source}, expected one")
     values = np.stack([alpha[:, row], beta[:, row]], axis=1).ravel()
     place = int(np.flatnonzero(~np.isfinite(values))[0])
-    column = amplitude_columns(nterms)[place]
-    raise UserError(f"{where}: found {column} = {values[place]:g}, expected a finite amplitude")
+    found = f"found {amplitude_columns(nterms)[place]} = {values[place]:g}"
+    raise UserError(f"{name}: row {frame.index[row] + 1}: {found}, expected a finite amplitude")

@@ -19,13 +19,13 @@ from droulette.parameters.simulation import Simulator
 from droulette.physics.amplitudes import amplitudes, orders
 from droulette.physics.arrays import Array, to_numpy
 from droulette.physics.batches import move
-from droulette.physics.lens_equation import apparent_position, residual
+from droulette.physics.lens_equation import apparent_position, residual, solved
 from droulette.physics.mappings import Raytrace, Roulette, convergence_radius
 from droulette.physics.rendering import Scene, centre_of_light, render
 from droulette.physics.sources import SOURCES
 from droulette.pipeline import png
 from droulette.pipeline.batching import pictures_at_once, slices
-from droulette.pipeline.checks import check_finite, check_rows
+from droulette.pipeline.checks import check_finite, check_rows, check_solved
 from droulette.pipeline.scenes import Kind, groups, lens_batch, normalise, source_batch, source_columns
 from droulette.pipeline.storage import PngFolder, Writer
 from droulette.quantities import amplitude_columns
@@ -225,8 +225,9 @@ class _Chunk:
         eta = part["x"].to_numpy(np.float64, copy=True), part["y"].to_numpy(np.float64, copy=True)
 
         xi = apparent_position(lens, *eta)
+        check_solved(part, self.name, solved(lens, *xi, *eta))
         alpha, beta = amplitudes(lens, *xi, self.drawing.nterms)
-        check_finite(part, self.name, xi, alpha, beta, self.drawing.nterms)
+        check_finite(part, self.name, alpha, beta, self.drawing.nterms)
         results.xi[:, rows] = xi
         results.offset[:, rows] = residual(lens, *xi, *eta)
         results.alpha[:, rows] = alpha

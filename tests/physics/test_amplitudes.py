@@ -198,6 +198,11 @@ def test_critical_radius_is_the_closed_one_of_pm_sis_and_sie():
         np.testing.assert_allclose(critical_radius(lens, phi, reach), radius, rtol=1e-9, atol=1e-9)
 
 
+def test_critical_radius_is_found_where_the_search_falls_on_a_singular_centre():
+    small = Cluster((SIS(numbers(0.1)),), (numbers(64.0),), (numbers(0.0),))
+    assert critical_radius(small, numbers(0.0), numbers(128.0)).item() == pytest.approx(64.1, abs=1e-9)
+
+
 def test_critical_radius_is_0_where_the_ray_crosses_no_critical_curve():
     aside = Cluster((SIS(numbers(3.0)),), (numbers(50.0),), (numbers(0.0),))
     assert critical_radius(aside, numbers(90.0), numbers(100.0)).item() == 0
