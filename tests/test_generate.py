@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from droulette import files, parameters
+from droulette import files, parameters, quantities, registry
 from droulette.parameters.simulation import CONFIGS
-from droulette.physics import own, rendering
+from droulette.physics import rendering
 from droulette.physics.sampled import PotentialMap
+from droulette.physics.sources import SOURCES, Source
 from droulette.pipeline import batching
 from droulette.pipeline import generate as module
 from droulette.pipeline.draw import draw_table
@@ -183,7 +184,14 @@ def test_a_row_of_the_csv_alone_redraws_its_picture(reference, tmp_path):
 
 def test_columns_do_not_hang_on_the_sources_of_a_chunk(reference, monkeypatch):
     frame, expected, _ = reference
-    monkeypatch.setitem(own.MODELS["source"], "Ring", {"width": None})
+    monkeypatch.setattr(SOURCES, "classes", dict(SOURCES))
+    monkeypatch.setattr(quantities, "OF_MODELS", dict(quantities.OF_MODELS))
+
+    @registry.model
+    class Ring(Source):
+        sigma: np.ndarray
+        width: np.ndarray = quantities.parameter(1, 3, "width", "px", gt=0)
+
     (result,) = generate_chunks([frame.assign(width=2.0)], SMALL, None)
     assert "Ring" not in set(frame["source"])
     pd.testing.assert_frame_equal(result.drop(columns="width"), expected, check_exact=True)
