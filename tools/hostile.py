@@ -566,6 +566,6 @@ def checks(folder: Folder) -> dict[str, tuple[st.SearchStrategy[bytes], Callable
         "model": Path("m.safetensors").read_bytes(),
         "Parquet shard": whole_shard(),
     }.items():
-        with WATCH.off():  # compiled kernels come from Numba's cache, a pickle of its own
+        with WATCH.off():  # formulas may be compiled and kept in the user's cache
             assert found[name][1](whole) == "taken", name
     return found

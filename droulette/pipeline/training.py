@@ -11,7 +11,7 @@ import numpy as np
 
 from droulette.devices import choose_device, choose_precision, fabric_on
 from droulette.errors import UserError
-from droulette.learning import backbones, fit, memory, metrics, model_file
+from droulette.learning import backbones, fit, metrics, model_file
 from droulette.learning.calibration import Calibration
 from droulette.learning.checkpoint import Checkpoint, code, fingerprint
 from droulette.learning.limits import Limit
@@ -73,7 +73,7 @@ def train(
     fabric = fabric_on(device, precision)
     if not fabric.is_global_zero:
         progress, say = (lambda total, doing: lambda done: None), (lambda text: None)
-    with fit.reproducible(settings.seed), memory.kept():
+    with fit.reproducible(settings.seed):
         network = backbones.build(settings.model, columns, settings.weights, size).to(device)
         group = Group.of(laws, 1)
         if training.augmentation:
