@@ -31,11 +31,7 @@ params = parameters.load(sys.argv[2], json.loads(sys.argv[3]))
 ends = []
 def progress(total, doing):
     return (lambda done: ends.append((time.perf_counter(), done))) if doing == "training" else (lambda done: None)
-names = {"settings": "model device precision seed", "hyperparameters": "learning_rate batch_size weight_decay",
-         "training": "num_epochs patience schedule loss scaling augmentation symmetries"}
-values = {name: getattr(getattr(params, table), name) for table in names for name in names[table].split()}
-training.train(sys.argv[4], "validation.csv", "images", "model.safetensors", progress=progress, say=lambda text: None,
-               **values)
+training.train(params, "model.safetensors", progress=progress, say=lambda text: None)
 os.remove("model.safetensors")
 seconds = ends[-1][0] - ends[0][0]
 print(json.dumps({"seconds": seconds, "pictures": sum(done for _, done in ends[1:])}))
@@ -84,11 +80,16 @@ def main() -> None:
         draw(Path(top), {"few": args.steps * BATCH, "many": args.recipe_steps * batch})
 
         def ours(model: str | None) -> Run:
-            once = {"training.num-epochs": 1, "settings.device": "cpu"}
+            changes = {
+                "training.num-epochs": 1,
+                "settings.device": "cpu",
+                "dataset.directory": "images",
+                "dataset.training.filename": "few.csv" if model else "many.csv",
+                "dataset.validation.filename": "validation.csv",
+            }
             if model:
-                changes = {"settings.model": model, "hyperparameters.batch-size": BATCH, "training.symmetries": 1}
-                return run(OURS, top, str(recipe), dumps(once | changes), "few.csv")
-            return run(OURS, top, str(recipe), dumps(once), "many.csv")
+                changes |= {"settings.model": model, "hyperparameters.batch-size": BATCH, "training.symmetries": 1}
+            return run(OURS, top, str(recipe), dumps(changes))
 
         def peer(model: str) -> Run:
             return run(PEER, top, model, "few.csv", environment={"PYTHONPATH": str(PEERS)})

@@ -1,4 +1,4 @@
-"""Which device does the work: never quietly another one than was asked for."""
+"""Device selection. Another device than was asked for is never taken silently."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def drawing_device(name: str) -> str:
 def _nvidia_devices() -> int:
     """The number of devices that NVIDIA's driver has for this process; 0 where there is no driver."""
     try:
-        driver = ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+        driver = ctypes.CDLL("libcuda.so.1")
     except OSError:
         return 0
     count = ctypes.c_int(0)

@@ -7,6 +7,7 @@ tells it from what another run is writing.
 from __future__ import annotations
 
 import csv
+import fcntl
 import io
 import itertools
 import os
@@ -19,11 +20,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from droulette.errors import UserError
-
-try:
-    import fcntl
-except ImportError:  # not Unix: nothing is locked, and what was left stays
-    fcntl = None
 
 if TYPE_CHECKING:
     import numpy as np
@@ -108,7 +104,7 @@ def _lock(path: Path, *, wait: bool = True) -> Iterator[bool]:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
         fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         locked = True
-    except (OSError, AttributeError):  # locked by another, or no locks here
+    except OSError:  # locked by another, or a file system without locks
         pass
     try:
         yield locked

@@ -29,7 +29,7 @@ from droulette.physics.lenses import LENSES, SIE, SIS, CentredLens, PointMass
 from droulette.physics.own import model, parameter
 from droulette.physics.series import sqrt
 from droulette.physics.sources import SOURCES, Ellipsoid, SersicSphere, Source, Spherical
-from droulette.pipeline.evaluation import with_targets
+from droulette.pipeline.evaluated import with_targets
 
 EXTENSION = """
 from droulette.physics.lenses import Array, CentredLens

@@ -155,9 +155,9 @@ def preload() -> None:
     for stage in OUTPUTS:
         importlib.import_module(f"stages.{stage}")
     for name in (
-        "train",
+        "logs",
         "split",
-        "datagen",
+        "pipeline.dataset",
         "pipeline.evaluation",
         "pipeline.training",
         "pipeline.generate",
