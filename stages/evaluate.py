@@ -1,7 +1,9 @@
 """Stage evaluate: predictions of the three splits, and how good they are."""
 
+import sys
+
 from droulette.commands import bar, dataset_of, stage
-from droulette.errors import cli, leave
+from droulette.errors import cli
 from droulette.metrics import table
 
 
@@ -24,4 +26,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    leave(main())
+    sys.exit(main())

@@ -1,9 +1,10 @@
 """Stage generate: the tables [simulator], [lens], [cluster], [source] and [position] become pictures and labels."""
 
+import sys
 from pathlib import Path
 
 from droulette.commands import progress_bar, stage
-from droulette.errors import cli, leave
+from droulette.errors import cli
 
 
 @cli
@@ -23,4 +24,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    leave(main())
+    sys.exit(main())

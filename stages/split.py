@@ -1,7 +1,9 @@
 """Stage split: the rows shared out as the tables [problem] and [dataset] say."""
 
+import sys
+
 from droulette.commands import stage
-from droulette.errors import cli, leave
+from droulette.errors import cli
 
 
 @cli
@@ -13,4 +15,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    leave(main())
+    sys.exit(main())

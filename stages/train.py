@@ -1,7 +1,9 @@
 """Stage train: a network trained as the tables [settings], [hyperparameters] and [training] say."""
 
+import sys
+
 from droulette.commands import bar, dataset_of, stage
-from droulette.errors import cli, leave
+from droulette.errors import cli
 
 
 @cli
@@ -16,4 +18,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    leave(main())
+    sys.exit(main())
