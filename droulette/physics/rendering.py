@@ -12,7 +12,7 @@ import numpy as np
 from droulette.physics.arrays import Array, is_numpy
 from droulette.physics.batches import leaves, take
 from droulette.physics.elementary import where
-from droulette.physics.engines import arrays, compiled
+from droulette.physics.engines import arrays, compiled, programs
 from droulette.physics.scene import Sampling, Scene
 
 
@@ -38,7 +38,7 @@ def render(
         (B, size, size) uint8.
     """
     how = Sampling(sampling, supersampling, canvas or size)
-    if is_numpy(centre_x) and (program := scene.program(how)):
+    if is_numpy(centre_x) and (program := programs.of_scene(scene, how)):
         numbers = _numbers(rows, len(program.constants))
         if len(numbers) != len(centre_x):
             raise ValueError(f"{len(centre_x)} centres for {len(numbers)} scenes")
@@ -57,7 +57,7 @@ def centre_of_light(
         x, y: (B,) px; (0, 0) for a black picture.
     """
     how = Sampling(sampling, supersampling, size)
-    if is_numpy(next(leaves(scene))) and (program := scene.program(how)):
+    if is_numpy(next(leaves(scene))) and (program := programs.of_scene(scene, how)):
         light, light_x, light_y = compiled.sums_of_light(program, how, size, _numbers(rows, len(program.constants)))
     else:
         light, light_x, light_y = arrays.sums_of_light(take(scene, rows), how, size)

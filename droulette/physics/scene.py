@@ -7,16 +7,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING
 
 from droulette.physics.arrays import Array, namespace
 from droulette.physics.elementary import rint, sqrt, where
 from droulette.physics.mappings import Mapping
 from droulette.physics.sources import Source, clipped
-
-if TYPE_CHECKING:
-    from droulette.physics.engines.programs import Program
 
 TILE = 16  # px: the side of the squares of a picture that are drawn, or found to be black, together
 SQUARE = TILE // 2  # px: what is left of a tile is tested once more in quarters
@@ -29,18 +24,6 @@ class Scene:
 
     mapping: Mapping
     source: Source
-
-    def program(self, sampling: Sampling) -> Program | None:
-        """What compiled loops run for these scenes; None where a formula of theirs cannot be compiled."""
-        from droulette.physics.engines import programs
-
-        if sampling not in self._programs:
-            self._programs[sampling] = programs.of_scene(self, sampling)
-        return self._programs[sampling]
-
-    @cached_property
-    def _programs(self) -> dict[Sampling, Program | None]:
-        return {}
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ def test_pictures_are_the_same_bytes_in_every_engine(lens, model, sampling, rays
     lit = 0
     for k, source in enumerate(COMPILED):
         scene = random_scene(lens, source, model, 40 + k, mask=k % 2 == 1)
-        assert scene.program(Sampling(sampling, rays, 150)) is not None
+        assert programs.of_scene(scene, Sampling(sampling, rays, 150)) is not None
         expected = draw(scene, sampling, rays)
         assert_same_bytes(draw_by_arrays(scene, sampling, rays), expected)
         assert_same_bytes(draw(move(scene, "cpu"), sampling, rays), expected)
@@ -104,7 +104,7 @@ def test_pictures_are_the_same_bytes_in_every_engine(lens, model, sampling, rays
 @pytest.mark.parametrize("sampling, rays", WAYS)
 def test_models_of_a_users_are_compiled_to_the_same_bytes(sampling, rays):
     scene = own_scene()
-    assert scene.program(Sampling(sampling, rays, 150)) is not None
+    assert programs.of_scene(scene, Sampling(sampling, rays, 150)) is not None
     expected = draw(scene, sampling, rays)
     assert (expected[2] > 0).sum() > 3000
     assert_same_bytes(draw_by_arrays(scene, sampling, rays), expected)
@@ -192,7 +192,7 @@ def test_what_is_not_compiled_is_the_same_in_torch_and_is_said(source, caplog):
     scene = random_scene("SIE", "Image" if source == "Image" else "Spherical", "Raytrace", 3)
     if source != "Image":
         scene = sampled(scene)
-    assert scene.program(Sampling()) is None
+    assert programs.of_scene(scene, Sampling()) is None
     assert "array operations" in caplog.text
     found = draw(move(scene, "cpu"), "exact", 1)
     assert isinstance(found[2], torch.Tensor)

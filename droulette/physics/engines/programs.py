@@ -192,7 +192,14 @@ def _shown(about, x, y, level):
 
 
 def of_scene(scene: Scene, sampling: Sampling) -> Program | None:
-    """The program of the scenes; None, and a warning, where a formula of theirs cannot be compiled."""
+    """The program of the scenes, made once; None, and a warning, where a formula of theirs cannot be compiled."""
+    made = scene.__dict__.setdefault("_programs", {})
+    if sampling not in made:
+        made[sampling] = _of_scene(scene, sampling)
+    return made[sampling]
+
+
+def _of_scene(scene: Scene, sampling: Sampling) -> Program | None:
     tests = [test_steps(scene, sampling, side) for side in (TILE, SQUARE)]
     return _compiled(len(scene.source.extent(DARKEST)), *tests, level_steps(scene, sampling))
 
