@@ -30,6 +30,7 @@ from droulette.physics.own import model, parameter
 from droulette.physics.series import sqrt
 from droulette.physics.sources import SOURCES, Ellipsoid, SersicSphere, Source, Spherical
 from droulette.pipeline.evaluated import with_targets
+from droulette.pipeline.scenes import critical_radii
 
 EXTENSION = """
 from droulette.physics.lenses import Array, CentredLens
@@ -339,3 +340,9 @@ def test_the_reach_of_a_lens_holds_its_critical_curves():
     assert SIS(30.0).reach() == PointMass(30.0).reach() == 30
     np.testing.assert_allclose(SIE(30.0, 0.25, 0.0).reach(), 60)
     assert define_lens()(30.0, 2.0, 0.0, 0.0).reach() == 60
+
+
+def test_critical_curves_are_looked_for_as_far_as_the_lens_reaches():
+    flat = {"lens": "SIE", "einsteinradius": 30.0, "ellipseratio": 0.05, "orientation": 0.0, "x": 5.0, "y": 2.0}
+    found = critical_radii(pd.DataFrame([flat]), np.array([90.0]))
+    np.testing.assert_allclose(found, 30 / np.sqrt(0.05), rtol=1e-3)
