@@ -245,6 +245,7 @@ def test_a_toml_names_modules_which_are_run_once(folder, caplog):
         ("none.py", "", "none.py: cannot be read: No such file"),
         ("bend.py", "x = 1\ny = nothing\n", "bend.py: line 2: NameError: name 'nothing' is not defined"),
         ("bend.py", "x = (\n", "bend.py: line 1: SyntaxError"),
+        ("bend.py", "raise SystemExit(0)\n", "bend.py: line 1: SystemExit: 0"),
         ("bend.py", EXTENSION.replace("FromAFile", "SIS"), "ValueError: SIS: there is a lens model of that name"),
     ],
 )

@@ -53,7 +53,7 @@ def run_modules(modules: tuple[str, ...]) -> None:
         sys.modules[module.__name__] = module  # dataclasses look there for the names in annotations
         try:
             exec(compile(text, name, "exec"), module.__dict__)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a module that ends the process would leave no word
             raise UserError(f"{name}:{_line(error, name)} {type(error).__name__}: {error}") from error
         _run[path] = text
 
