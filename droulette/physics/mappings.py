@@ -53,6 +53,17 @@ class Raytrace(Mapping):
 
 
 @dataclass(frozen=True)
+class Unlensed(Mapping):
+    """Straight on, to a source at the origin."""
+
+    def offset(self, x: Array, y: Array) -> tuple[Array, Array]:
+        return x, y
+
+    def stretch(self, x: Array, y: Array, distance: float) -> Array:
+        return 1.0
+
+
+@dataclass(frozen=True)
 class Roulette(Mapping):
     """r + ∇Σ_{m ≥ 1} r^{m+1}/(m+1)! Σ_s [α^m_s cos sφ + β^m_s sin sφ], with r about ξ₀.
 

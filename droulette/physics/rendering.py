@@ -35,14 +35,14 @@ def render(
         sampling, supersampling, canvas: see `Sampling`; canvas is by default `size`.
 
     Returns:
-        (B, size, size) uint8.
+        (B, size, size) uint8, or float64 where the scene is not of whole grey levels.
     """
     how = Sampling(sampling, supersampling, canvas or size)
     if is_numpy(centre_x) and (program := programs.of_scene(scene, how)):
         numbers = _numbers(rows, len(program.constants))
         if len(numbers) != len(centre_x):
             raise ValueError(f"{len(centre_x)} centres for {len(numbers)} scenes")
-        return compiled.render(program, how, size, np.stack([centre_x, centre_y]), numbers)
+        return compiled.render(program, how, size, np.stack([centre_x, centre_y]), numbers, scene.whole)
     return arrays.render(take(scene, rows), how, size, centre_x, centre_y)
 
 

@@ -16,14 +16,33 @@ from droulette.physics.sources import Source, clipped
 TILE = 16  # px: the side of the squares of a picture that are drawn, or found to be black, together
 SQUARE = TILE // 2  # px: what is left of a tile is tested once more in quarters
 DARKEST = 0.5  # grey level that still rounds to 1
+FAINT_LEVELS = tuple(2.0**k for k in range(-14, 1))  # what `Scene.faintest` may be: extents are known of these
 
 
 @dataclass(frozen=True)
 class Scene:
-    """B pictures to draw: where each point of the picture meets the source, and the source."""
+    """B pictures to draw: where each point of the picture meets the source, and the source.
+
+    faintest: None for whole grey levels 0…255. For unrounded and unclipped ones, (B,), of FAINT_LEVELS: light fainter
+    than that is 0, so that dark tiles can be skipped.
+    """
 
     mapping: Mapping
     source: Source
+    faintest: Array | None = None
+
+    @property
+    def whole(self) -> bool:
+        return self.faintest is None
+
+    def extent(self) -> Array:
+        """(B,) px: the distance from the source's centre beyond which it is dark."""
+        if self.faintest is None:
+            return self.source.extent(DARKEST)
+        extent = self.source.extent(FAINT_LEVELS[0])
+        for level in FAINT_LEVELS[1:]:
+            extent = where(self.faintest >= level, self.source.extent(level), extent)
+        return extent
 
 
 @dataclass(frozen=True)
@@ -79,6 +98,11 @@ def grey(levels: Array) -> Array:
     """0…255, not rounded. Rays that leave every number behind, NaN, are dark."""
     levels = clipped(levels)
     return where(levels == levels, levels, 0.0)
+
+
+def light(levels: Array, faintest: Array) -> Array:
+    """Unclipped grey levels; 0 where they are too faint, and of rays that leave every number behind, NaN."""
+    return where(levels >= faintest, levels, 0.0)
 
 
 def grey_of_hits(levels: Array, hit: Array) -> Array:

@@ -30,6 +30,10 @@ class Source:
         """Radius in px beyond which the brightness is below `threshold`."""
         raise NotImplementedError
 
+    def flux(self) -> Array | None:
+        """The integral of the brightness over the plane, grey levels × px²; None where no formula is known."""
+        return None
+
 
 def _derive(source: Source, **values: Array) -> None:
     """Set the fields of a frozen source that follow from the others."""
@@ -49,6 +53,9 @@ class Spherical(Source):
 
     def extent(self, threshold: float) -> Array:
         return self.sigma * math.sqrt(2 * math.log(255 / threshold))
+
+    def flux(self) -> Array:
+        return 255 * 2 * math.pi * self.sigma**2
 
 
 @model
@@ -73,6 +80,9 @@ class Ellipsoid(Source):
     def extent(self, threshold: float) -> Array:
         return where(self.sigma > self.sigma2, self.sigma, self.sigma2) * math.sqrt(2 * math.log(255 / threshold))
 
+    def flux(self) -> Array:
+        return 255 * 2 * math.pi * self.sigma * self.sigma2
+
 
 class _Sersic(Source):
     """I_e exp(−b((r/σ)^{1/n} − 1)), b = 1.992 n − 0.3271, I_e = 1000 L b^{2n} / (2π σσ₂ n e^b Γ(2n)).
@@ -93,6 +103,9 @@ class _Sersic(Source):
         """The ρ beyond which the brightness is below threshold."""
         above = self.peak - math.log(threshold)
         return where(above > 0.0, exp((0.5 / self.power) * (log(abs(above) + 1e-300) - self.bend)), 0.0)
+
+    def flux(self) -> Array:
+        return 1000 * self.luminosity
 
 
 @model
@@ -251,6 +264,15 @@ class Constellation(Source):
         total = 0.0
         for source, cx, cy in self.parts():
             total = clipped(source.brightness(dx - cx, dy - cy)) + total
+        return total
+
+    def flux(self) -> Array | None:
+        total = 0.0
+        for source in self.sources:
+            flux = source.flux()
+            if flux is None:
+                return None
+            total = total + flux
         return total
 
     def extent(self, threshold: float) -> Array:

@@ -14,7 +14,18 @@ import numpy as np
 from droulette.physics.arrays import Array, like, namespace, on_a_card
 from droulette.physics.batches import take, taker
 from droulette.physics.elementary import rint
-from droulette.physics.scene import DARKEST, TILE, Sampling, Scene, grey, grey_of_hits, may_be_lit, reach, source_pixel
+from droulette.physics.scene import (
+    TILE,
+    Sampling,
+    Scene,
+    grey,
+    grey_of_hits,
+    light,
+    may_be_lit,
+    reach,
+    source_pixel,
+)
+from droulette.physics.sources import Source
 
 TILES_AT_ONCE = 192  # fewer cost more in calls than they save in cache
 TILES_ON_A_CARD = 16384  # fewer take it less time than their call takes Python
@@ -22,18 +33,19 @@ TILES_OF_A_KERNEL = 1 << 18
 
 
 def render(scene: Scene, sampling: Sampling, size: int, centre_x: Array, centre_y: Array) -> Array:
-    """(B, size, size) uint8."""
+    """(B, size, size) uint8, or float64 where the scene is not of whole grey levels."""
     count, xp = math.ceil(size / TILE), namespace(centre_x)
     shape = (len(centre_x), count, TILE, count, TILE)
-    picture = xp.zeros(shape, dtype=xp.uint8, **like(centre_x))
+    kind = xp.uint8 if scene.whole else xp.float64
+    picture = xp.zeros(shape, dtype=kind, **like(centre_x))
     for row, down, across, levels in _tiles(scene, sampling, size, centre_x, centre_y):
-        picture[row, down, :, across, :] = xp.astype(levels, xp.uint8)
+        picture[row, down, :, across, :] = xp.astype(levels, kind)
     return picture.reshape(len(centre_x), count * TILE, count * TILE)[:, :size, :size]
 
 
 def sums_of_light(scene: Scene, sampling: Sampling, size: int) -> tuple[Array, Array, Array]:
     """(B,) each: the grey levels' sum over the picture, and their sums times column and row of the pixel."""
-    zero = scene.source.extent(DARKEST) * 0.0
+    zero = scene.extent() * 0.0
     xp = namespace(zero)
     totals = [zero, zero, zero]
     step = xp.arange(TILE, dtype=xp.float64, **like(zero))
@@ -87,25 +99,36 @@ def lit_tiles(scene: Scene, sampling: Sampling, size: int, centre_x: Array, cent
         return test(x, y)
     scene, distance = take(scene, slice(None), trailing=2), reach(TILE)
     dx, dy = scene.mapping.offset(x, y)
-    extent = scene.source.extent(DARKEST) + sampling.margin
+    extent = scene.extent() + sampling.margin
     return may_be_lit(dx, dy, scene.mapping.stretch(x, y, distance), extent, distance)
 
 
 def mean_levels(scene: Scene, sampling: Sampling, x: Array, y: Array) -> Array:
-    """Whole grey levels of pixels whose middles are (x, y): the mean of their rays."""
+    """Grey levels of pixels whose middles are (x, y): the mean of their rays."""
     total = 0.0
     for sub_y in sampling.rays:
         for sub_x in sampling.rays:
             total = levels_at(scene, sampling, x + sub_x, y - sub_y) + total
-    return rint(total / sampling.supersampling**2)
+    mean = total / sampling.supersampling**2
+    return rint(mean) if scene.whole else mean
 
 
 def levels_at(scene: Scene, sampling: Sampling, x: Array, y: Array) -> Array:
-    """Grey levels 0…255, not rounded but for "nearest", at the points (x, y)."""
+    """Grey levels, not rounded but for "nearest", at the points (x, y)."""
     dx, dy = scene.mapping.offset(x, y)
+    if not scene.whole:
+        return scene.mapping.shown(light(unclipped(scene.source, dx, dy), scene.faintest), x, y)
     if not sampling.nearest:
         return scene.mapping.shown(grey(scene.source.brightness(dx, dy)), x, y)
     dx, dy, hit = source_pixel(dx, dy, sampling.canvas)
     for cx, cy in scene.mapping.singular_points():  # CosmoSim draws a lens centre black
         hit = hit & ~((x == cx) & (y == cy))
     return scene.mapping.shown(grey_of_hits(scene.source.brightness(dx, dy), hit), x, y)
+
+
+def unclipped(source: Source, dx: Array, dy: Array) -> Array:
+    """The sum of the brightness of a source's parts."""
+    total = dx * 0.0
+    for part, cx, cy in source.parts():
+        total = total + part.brightness(dx - cx, dy - cy)
+    return total

@@ -11,9 +11,11 @@ from droulette.physics.lenses import Lens
 from droulette.physics.scene import SQUARE, TILE, Sampling
 
 
-def render(program: Program, sampling: Sampling, size: int, centres: np.ndarray, rows: range) -> np.ndarray:
-    """(B, size, size) uint8 of those rows of the scenes. centres: (2, B) px."""
-    pictures = np.zeros((len(rows), size, size), np.uint8)
+def render(
+    program: Program, sampling: Sampling, size: int, centres: np.ndarray, rows: range, whole: bool = True
+) -> np.ndarray:
+    """(B, size, size) of those rows of the scenes, see `arrays.render`. centres: (2, B) px."""
+    pictures = np.zeros((len(rows), size, size), np.uint8 if whole else np.float64)
     _draw(program, sampling, size, centres, rows, pictures, np.empty((0, 3)))
     return pictures
 
@@ -36,7 +38,7 @@ def _draw(program, sampling, size, centres, rows, pictures, sums) -> None:
         *(word for steps in (program.tile_test, program.square_test, program.levels)
           for word in (steps.ctypes.data, len(steps))),
         rays.ctypes.data, len(rays), size, centres.ctypes.data, 0 if pictures is None else pictures.ctypes.data,
-        sums.ctypes.data, squares.ctypes.data, most_squares, work.ctypes.data, program.rows,
+        int(pictures is None or pictures.dtype == np.uint8), sums.ctypes.data, squares.ctypes.data, most_squares, work.ctypes.data, program.rows,
     )  # fmt: skip
 
 
@@ -62,3 +64,24 @@ def settle(lens: Lens, xi: np.ndarray, eta: np.ndarray, iterations: int, settled
         iterations, np.float64(settled).view(np.int64).item(), work.ctypes.data, program.rows,
     )  # fmt: skip
     return xi
+
+
+def blur(pictures: np.ndarray, kernels: np.ndarray, radii: np.ndarray, size: int) -> np.ndarray:
+    """See `convolution.blur`."""
+    most = kernels.shape[1] - 1
+    blurred, lines = np.empty((len(pictures), size, size)), np.empty((size + 2 * most, size))
+    machine.function("blur")(
+        pictures.ctypes.data, len(pictures), size, kernels.ctypes.data, most, radii.ctypes.data,
+        blurred.ctypes.data, lines.ctypes.data,
+    )  # fmt: skip
+    return blurred
+
+
+def expose(program: Program, pictures: np.ndarray) -> None:
+    """Run the `levels` of a program on pairs of pixels, in place. pictures: (B, N, N) float64."""
+    work = _buffer(program.rows)
+    machine.function("expose")(
+        program.constants.ctypes.data, program.constants.shape[1], len(pictures),
+        program.levels.ctypes.data, len(program.levels), pictures.ctypes.data, pictures[0].size,
+        work.ctypes.data, program.rows,
+    )  # fmt: skip

@@ -24,7 +24,7 @@ from torch import Tensor
 from droulette.physics.elementary import rint
 from droulette.physics.engines.formulas import DX, DY, HIT, LEVEL, STRETCH, NotAFormula, X, Y
 from droulette.physics.engines.programs import Step, level_steps, test_steps
-from droulette.physics.scene import DARKEST, TILE, Sampling, Scene
+from droulette.physics.scene import TILE, Sampling, Scene
 
 LOG = logging.getLogger("droulette")
 PAYS_BACK = 20_000  # pictures of one kind: the array operations draw 3,000 a second, and compiling takes 20 s
@@ -42,7 +42,7 @@ def kernel(constants, left, top):
     for sub_y in rays:
         for sub_x in rays:
             total = level(constants, x + sub_x, y - sub_y) + total
-    return rint(total / len(rays) ** 2).to(torch.uint8)
+    return RESULT
 """
 TEST = """
 def kernel(constants, x, y):
@@ -55,13 +55,15 @@ _lock = threading.Lock()
 
 
 def tile_levels(scene: Scene, sampling: Sampling) -> Callable[[Tensor, Tensor, Tensor], Tensor] | None:
-    """A function of row, left and top of K tiles, px, which gives their grey levels, (K, TILE, TILE) uint8.
+    """A function of row, left and top of K tiles, px, which gives their grey levels, (K, TILE, TILE).
 
     None, here and below: array operations are to do it.
     """
     if len(sampling.rays) ** 2 > MOST_RAYS:
         return None
-    found = _kernel(scene, lambda: level_steps(scene, sampling), f"rays = {sampling.rays}\n", TILES, [(0,), (0,)])
+    mean = "total / len(rays) ** 2"
+    tiles = TILES.replace("RESULT", f"rint({mean}).to(torch.uint8)" if scene.whole else mean)
+    found = _kernel(scene, lambda: level_steps(scene, sampling), f"rays = {sampling.rays}\n", tiles, [(0,), (0,)])
     if found is None:
         return None
     kernel, constants = found
@@ -84,7 +86,7 @@ def _kernel(
 
     sizes: the dimensions of each of its two arguments that change from call to call.
     """
-    pictures = len(scene.source.extent(DARKEST))
+    pictures = len(scene.extent())
     try:
         steps = steps_of()
         source = head + _source(steps) + tail

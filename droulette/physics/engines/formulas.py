@@ -81,7 +81,7 @@ def _binary(sign: str, of: type | None, reflected: bool = False) -> Callable[[Sy
 
 for _name, _sign, _kind in (
     *(("add", "+", None), ("sub", "-", None), ("mul", "*", None), ("truediv", "/", None)),
-    *(("lshift", "<<", None), ("rshift", ">>", None), ("and", "&", None), ("or", "|", None)),
+    *(("lshift", "<<", None), ("rshift", ">>", None), ("and", "&", None), ("or", "|", None), ("xor", "^", None)),
     *(("lt", "<", bool), ("le", "<=", bool), ("gt", ">", bool), ("ge", ">=", bool), ("eq", "==", bool)),
 ):
     setattr(Symbol, f"__{_name}__", _binary(_sign, _kind))

@@ -111,8 +111,8 @@ def _keep_lit(steps, constants, work, rows, corner_x, corner_y, side, squares, s
 
 
 @_inline
-def _paint(steps, constants, work, rows, corner_x, corner_y, squares, first, last, rays):
-    """Whole grey levels of BATCH squares, into the row TOTAL. In place of those that there are not is the last one."""
+def _paint(steps, constants, work, rows, corner_x, corner_y, squares, first, last, rays, whole):
+    """Grey levels of BATCH squares, into the row TOTAL. In place of those that there are not is the last one."""
     pixels = numbers(work, rows, WIDTH)
     for i in range(WIDTH):
         pixels[TOTAL, i] = 0.0
@@ -131,7 +131,10 @@ def _paint(steps, constants, work, rows, corner_x, corner_y, squares, first, las
                 pixels[TOTAL, i] += pixels[LEVEL, i]
     many = float(len(rays) ** 2)
     for i in range(WIDTH):
-        pixels[TOTAL, i] = (pixels[TOTAL, i] / many + MAGIC) - MAGIC
+        pixels[TOTAL, i] = pixels[TOTAL, i] / many
+    if whole:
+        for i in range(WIDTH):
+            pixels[TOTAL, i] = (pixels[TOTAL, i] + MAGIC) - MAGIC
 
 
 @_inline
@@ -146,6 +149,20 @@ def _put(levels, column, line, picture):
         else:
             for j in range(columns):
                 picture[line + i, column + j] = np.uint8(levels[i * SQUARE + j])
+
+
+@_inline
+def _put_light(levels, column, line, picture):
+    """The same of levels that are not whole."""
+    size = len(picture)
+    columns, lines = min(SQUARE, size - column), min(SQUARE, size - line)
+    for i in range(lines):
+        if columns == SQUARE:
+            for j in range(SQUARE):
+                picture[line + i, column + j] = levels[i * SQUARE + j]
+        else:
+            for j in range(columns):
+                picture[line + i, column + j] = levels[i * SQUARE + j]
 
 
 @_inline
@@ -166,13 +183,13 @@ def _add_light(levels, column, line, size, sums):
 
 def draw(
     constants, width, first_row, count, tile_test, tile_steps, square_test, square_steps, levels, level_steps,
-    rays, ray_count, size, centres, pictures, sums, squares, most_squares, work, rows,
+    rays, ray_count, size, centres, pictures, whole, sums, squares, most_squares, work, rows,
 ):  # fmt: skip
     """Draw `count` pictures; or, where `pictures` is 0, add up the light of each.
 
     constants: (n, width) float64, from whose `first_row` on are the scenes. tile_test, square_test, levels: the
     program, (…_steps, 2) int64. rays: (ray_count,) float64. centres: (2, count) float64.
-    pictures: (count, size, size) uint8. sums: (count, 3) float64. squares: (2, most_squares) int64.
+    pictures: (count, size, size), uint8 where `whole` is 1, else float64. sums: (count, 3) float64. squares: (2, most_squares) int64.
     work: (rows, WIDTH) float64.
     """
     tile_program = numba.carray(_wholes(tile_test), (tile_steps, 2))
@@ -207,11 +224,14 @@ def draw(
             last_band = top + band >= across
             first = 0
             while waiting - first >= BATCH or (last_band and waiting > first):
-                _paint(level_program, row, work, rows, corner_x, corner_y, found, first, waiting - 1, ray_places)
+                _paint(level_program, row, work, rows, corner_x, corner_y, found, first, waiting - 1, ray_places, whole)
                 for k in range(min(BATCH, waiting - first)):
                     square = pixels[TOTAL, k * AREA : (k + 1) * AREA]
                     column, line = found[0, first + k], found[1, first + k]
-                    if pictures:
+                    if pictures and not whole:
+                        unrounded = numbers(pictures + 8 * number * size * size, size, size)
+                        _put_light(square, column, line, unrounded)
+                    elif pictures:
                         picture = numba.carray(_bytes(pictures + number * size * size), (size, size))
                         _put(square, column, line, picture)
                     else:
@@ -245,12 +265,104 @@ def settle(constants, width, count, deflection, steps, eta, xi, iterations, sett
                 break
 
 
+# ---------------------------------------------------------------- what an instrument does to pictures
+
+
+@_inline
+def _lit_lines(picture):
+    """The first lit line of a picture, and the one after the last."""
+    first, end = len(picture), 0
+    for i in range(len(picture)):
+        lit = False
+        for j in range(picture.shape[1]):
+            lit |= picture[i, j] != 0.0
+        if lit:
+            first, end = min(first, i), i + 1
+    return first, end
+
+
+@_inline
+def _start_sum(weight, line, total):
+    for j in range(len(total)):
+        total[j] = weight * line[j]
+
+
+@_inline
+def _add_pair(weight, left, right, total):
+    for j in range(len(total)):
+        total[j] += weight * (left[j] + right[j])
+
+
+@_inline
+def _add_single(weight, line, total):
+    for j in range(len(total)):
+        total[j] += weight * line[j]
+
+
+def blur(pictures, count, size, kernels, most, radii, blurred, lines):
+    """Convolve each picture with its symmetric kernel, along the lines and then across.
+
+    pictures: (count, n, n) float64, n = size + 2 most. kernels: (count, most + 1) float64, from the middle on.
+    radii: (count,) int64, at most `most`. blurred: (count, size, size) float64. lines: (n, size) float64, for the work.
+    """
+    whole = size + 2 * most
+    weights, reach = numbers(kernels, count, most + 1), numba.carray(_wholes(radii), count)
+    between = numbers(lines, whole, size)
+    for number in range(count):
+        picture = numbers(pictures + 8 * number * whole * whole, whole, whole)
+        result = numbers(blurred + 8 * number * size * size, size, size)
+        radius = reach[number]
+        first, end = _lit_lines(picture)
+        for i in range(first, end):
+            line, total = picture[i], between[i]
+            _start_sum(weights[number, 0], line[most : most + size], total)
+            for k in range(1, radius + 1):
+                left, right = line[most - k : most - k + size], line[most + k : most + k + size]
+                _add_pair(weights[number, k], left, right, total)
+        for i in range(size):
+            middle, total = i + most, result[i]
+            if first <= middle < end:
+                _start_sum(weights[number, 0], between[middle], total)
+            else:
+                total[:] = 0.0
+            for k in range(1, radius + 1):
+                above, below = middle - k, middle + k
+                has_above, has_below = first <= above < end, first <= below < end
+                if has_above and has_below:
+                    _add_pair(weights[number, k], between[above], between[below], total)
+                elif has_above or has_below:
+                    _add_single(weights[number, k], between[above if has_above else below], total)
+
+
+def expose(constants, width, count, program, steps, pictures, area, work, rows):
+    """Run a program on pairs of pixels of each picture, in place: pixel k, in DX, and k + half of them, in DY.
+
+    constants, program: see `draw`; X is k. pictures: (count, area) float64.
+    """
+    formulas = numba.carray(_wholes(program), (steps, 2))
+    levels, pixels = numbers(pictures, count, area), numbers(work, rows, WIDTH)
+    half = (area + 1) // 2
+    for number in range(count):
+        for first in range(0, half, WIDTH):
+            pairs = min(WIDTH, half - first)
+            singles = min(WIDTH, area - half - first)
+            for k in range(WIDTH):
+                pixels[X, k] = first + k
+                pixels[DX, k] = levels[number, first + k] if k < pairs else 0.0
+                pixels[DY, k] = levels[number, half + first + k] if k < singles else 0.0
+            _run(formulas, constants + 8 * width * number, work)
+            for k in range(pairs):
+                levels[number, first + k] = pixels[DX, k]
+            for k in range(singles):
+                levels[number, half + first + k] = pixels[DY, k]
+
+
 # ---------------------------------------------------------------- compilation
 
 
 def compile_loop(name: str) -> str:
-    """LLVM's text of `draw` or `settle`."""
-    function = {"draw": draw, "settle": settle}[name]
+    """LLVM's text of one of these."""
+    function = {"draw": draw, "settle": settle, "blur": blur, "expose": expose}[name]
     return _text(name, function, function.__code__.co_argcount)
 
 

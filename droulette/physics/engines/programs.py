@@ -15,15 +15,16 @@ from droulette.physics.elementary import where
 from droulette.physics.engines import machine
 from droulette.physics.engines.formulas import DX, DY, HIT, LEVEL, STRETCH, WIDTH, Formula, NotAFormula, X, Y, record
 from droulette.physics.lenses import Lens
-from droulette.physics.mappings import Mapping, Raytrace
+from droulette.physics.mappings import Mapping, Raytrace, Unlensed
+from droulette.physics.noise import Noise
 from droulette.physics.scene import (
-    DARKEST,
     SQUARE,
     TILE,
     Sampling,
     Scene,
     grey,
     grey_of_hits,
+    light,
     may_be_lit,
     reach,
     source_pixel,
@@ -95,6 +96,8 @@ def _deflection_steps(lens: Lens) -> list[Step]:
 
 def _stretch_steps(mapping: Mapping, distance: Array) -> list[Step]:
     """STRETCH, which begins at 1."""
+    if isinstance(mapping, Unlensed):
+        return []
     if not isinstance(mapping, Raytrace):
         return [Step(_stretch, (mapping, distance), (X, Y), (STRETCH,))]
     return [Step(_add_curvature, (*part, distance), (X, Y, STRETCH), (STRETCH,)) for part in mapping.lens.parts()]
@@ -102,7 +105,7 @@ def _stretch_steps(mapping: Mapping, distance: Array) -> list[Step]:
 
 def test_steps(scene: Scene, sampling: Sampling, side: int) -> list[Step]:
     """LEVEL: 1 where a square of `side` pixels about (X, Y) may be lit, else 0."""
-    extent = scene.source.extent(DARKEST) + sampling.margin
+    extent = scene.extent() + sampling.margin
     distance = extent[:1] * 0.0 + reach(side)
     test = Step(_test, (extent, distance), (DX, DY, STRETCH), (LEVEL,))
     return [*_offset_steps(scene.mapping), *_stretch_steps(scene.mapping, distance), test]
@@ -115,14 +118,16 @@ def level_steps(scene: Scene, sampling: Sampling) -> list[Step]:
 
 def _light_steps(scene: Scene, sampling: Sampling) -> list[Step]:
     """LEVEL: grey levels at (DX, DY)."""
-    light = [Step(_add_light, part, (DX, DY, LEVEL), (LEVEL,)) for part in scene.source.parts()]
+    add = _add_light if scene.whole else _add_unclipped_light
+    parts = [Step(add, part, (DX, DY, LEVEL), (LEVEL,)) for part in scene.source.parts()]
     shown = [] if isinstance(scene.mapping, Raytrace) else [Step(_shown, (scene.mapping,), (X, Y, LEVEL), (LEVEL,))]
     if not sampling.nearest:
-        return [*light, Step(_grey, (), (LEVEL,), (LEVEL,)), *shown]
-    canvas = scene.source.extent(DARKEST)[:1] * 0.0 + float(sampling.canvas)
+        end = Step(_grey, (), (LEVEL,), (LEVEL,)) if scene.whole else Step(_light, (scene.faintest,), (LEVEL,), (LEVEL,))
+        return [*parts, end, *shown]
+    canvas = scene.extent()[:1] * 0.0 + float(sampling.canvas)
     pixel = Step(_source_pixel, (canvas,), (DX, DY), (DX, DY, HIT))
     holes = [Step(_not_at, centre, (X, Y, HIT), (HIT,)) for centre in scene.mapping.singular_points()]
-    return [pixel, *holes, *light, Step(_grey_of_hits, (), (LEVEL, HIT), (LEVEL,)), *shown]
+    return [pixel, *holes, *parts, Step(_grey_of_hits, (), (LEVEL, HIT), (LEVEL,)), *shown]
 
 
 # ---------------------------------------------------------------- formulas of one pixel
@@ -175,6 +180,16 @@ def _add_light(about, dx, dy, level):
     return (level + clipped(source.brightness(dx - cx, dy - cy)),)
 
 
+def _add_unclipped_light(about, dx, dy, level):
+    source, cx, cy = about
+    return (level + source.brightness(dx - cx, dy - cy),)
+
+
+def _light(about, level):
+    (faintest,) = about
+    return (light(level, faintest),)
+
+
 def _grey(about, level):
     return (grey(level),)
 
@@ -201,7 +216,22 @@ def of_scene(scene: Scene, sampling: Sampling) -> Program | None:
 
 def _of_scene(scene: Scene, sampling: Sampling) -> Program | None:
     tests = [test_steps(scene, sampling, side) for side in (TILE, SQUARE)]
-    return _compiled(len(scene.source.extent(DARKEST)), *tests, level_steps(scene, sampling))
+    return _compiled(len(scene.extent()), *tests, level_steps(scene, sampling))
+
+
+def of_noise(noise: Noise, kinds: tuple[Callable, ...]) -> Program | None:
+    """The program that adds these kinds of noise to pairs of pixels, as `levels`."""
+    steps = [Step(_add_noise_of(kind), (noise,), (X, DX, DY), (DX, DY)) for kind in kinds]
+    return _compiled(len(noise.row), [], [], steps)
+
+
+@lru_cache
+def _add_noise_of(kind: Callable) -> Callable:
+    def add(about, number, first, second):
+        (noise,) = about
+        return kind(noise, number, first, second)
+
+    return add
 
 
 def of_lens(lens: Lens, count: int) -> Program | None:

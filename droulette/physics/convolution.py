@@ -1,0 +1,130 @@
+"""Pictures convolved with the point spread function of an instrument, to the same bits on every device.
+
+A Gaussian is applied along the lines and then across, its taps in one order. Any other kernel goes through the fast
+Fourier transform on whole numbers: picture and kernel are rounded to so many bits that the transform's rounding errors
+stay below one half, and so the sums are exact, whatever library or device makes them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import scipy.fft
+from scipy.fft import next_fast_len
+
+from droulette.physics.arrays import Array, is_numpy, like, namespace
+from droulette.physics.elementary import exp, log, rint
+from droulette.physics.engines import compiled
+
+FWHM = 2 * math.sqrt(2 * math.log(2))  # of a Gaussian, in standard deviations
+REACH = 6.0  # standard deviations, beyond which a Gaussian is 0: it holds all but 1e-8 of the light
+PICTURE_BITS = 22
+KERNEL_BITS = 14, 12  # of its larger and its smaller part
+
+
+def gaussian_kernels(fwhm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Gaussians of B full widths at half maximum, px, sampled at the pixels and normalised; 0 leaves the picture.
+
+    Returns:
+        (B, most + 1) weights of the middle pixel and those on one side of it, and (B,) int64 radii.
+    """
+    sigma = np.asarray(fwhm, np.float64) / FWHM
+    radii = np.ceil(REACH * sigma).astype(np.int64)
+    k = np.arange(radii.max(initial=0) + 1.0)
+    weights = exp(k**2 * (-0.5 / np.maximum(sigma, 1e-9)[:, None] ** 2))
+    weights = np.where(k <= radii[:, None], weights, 0.0)
+    total = np.zeros(len(weights))
+    for column in weights[:, :0:-1].T:  # the smallest first
+        total = total + column
+    weights = weights / (weights[:, 0] + 2 * total)[:, None]
+    return np.ascontiguousarray(weights), radii
+
+
+def moffat_kernel(fwhm: float, beta: float, radius: int) -> np.ndarray:
+    """(1 + (r/α)²)^−β with the width `fwhm` px, sampled at (2 radius + 1)² pixels, of sum 1 (Moffat 1969, A&A 3, 455)."""
+    k = np.arange(-radius, radius + 1.0)
+    r2 = k**2 + (k**2)[:, None]
+    inverse = (exp(log(np.array([2.0])) / beta) - 1.0) * 4 / fwhm**2
+    kernel = exp(-beta * log(1.0 + r2 * inverse))
+    return kernel / math.fsum(kernel.ravel())
+
+
+def blur(pictures: Array, kernels: np.ndarray, radii: np.ndarray, size: int) -> Array:
+    """Convolve pictures with the kernels of `gaussian_kernels`.
+
+    pictures: (B, n, n) float64, n = size + 2 most: what lies around the result.
+
+    Returns:
+        (B, size, size).
+    """
+    if is_numpy(pictures):
+        return compiled.blur(np.ascontiguousarray(pictures), kernels, radii, size)
+    xp, most = namespace(pictures), kernels.shape[1] - 1
+    weights = xp.asarray(kernels, **like(pictures))[:, :, None, None]
+    lines = weights[:, 0] * pictures[:, :, most : most + size]
+    for k in range(1, most + 1):
+        pairs = pictures[:, :, most - k : most - k + size] + pictures[:, :, most + k : most + k + size]
+        lines = lines + weights[:, k] * pairs
+    blurred = weights[:, 0] * lines[:, most : most + size]
+    for k in range(1, most + 1):
+        pairs = lines[:, most - k : most - k + size] + lines[:, most + k : most + k + size]
+        blurred = blurred + weights[:, k] * pairs
+    return blurred
+
+
+def convolve(pictures: Array, kernel: np.ndarray, size: int) -> Array:
+    """Convolve pictures with any kernel, (h, h), or one each, (B, h, h), h odd, of sum 1; see `blur`, most = (h − 1) / 2.
+
+    Exact sums of a picture rounded to 2⁻²² of its maximum and a kernel rounded to 2⁻²⁶.
+    """
+    xp = namespace(pictures)
+    kernels = kernel if kernel.ndim == 3 else kernel[None]
+    width = kernels.shape[1]
+    most = (width - 1) // 2
+    side = next_fast_len(pictures.shape[1], real=True)
+    forth, back = _transforms(pictures, side)
+    above = xp.max(pictures.reshape(len(pictures), -1), axis=1)
+    scale = _powers_of_two(to_host(above))
+    scale = xp.asarray(scale, **like(pictures))[:, None, None]
+    whole = rint(pictures * scale)
+    fourier = forth(whole)
+    total = 0.0
+    for part, unit in _parts(kernels):
+        # Pixel (most, most) of the picture is the result's first: what wraps around falls beyond the result.
+        filtered = forth(xp.asarray(part, **like(pictures))) * fourier
+        sums = rint(back(filtered)[:, width - 1 : width - 1 + size, width - 1 : width - 1 + size])
+        total = sums * unit + total
+    return total / scale
+
+
+def _transforms(pictures: Array, side: int) -> tuple[Callable, Callable]:
+    """The real Fourier transform of pictures continued by 0 to side², and back."""
+    if is_numpy(pictures):
+        module, shape = scipy.fft, {"s": (side, side), "axes": (1, 2)}
+    else:
+        import torch
+
+        module, shape = torch.fft, {"s": (side, side), "dim": (1, 2)}
+    return (lambda x: module.rfft2(x, **shape)), (lambda x: module.irfft2(x, **shape))
+
+
+def to_host(x: Array) -> np.ndarray:
+    return x if is_numpy(x) else x.cpu().numpy()
+
+
+def _powers_of_two(above: np.ndarray) -> np.ndarray:
+    """What brings each maximum to less than 2²², (B,)."""
+    _, exponent = np.frexp(above)
+    return np.where(above > 0, np.ldexp(1.0, PICTURE_BITS - exponent), 1.0)
+
+
+def _parts(kernel: np.ndarray) -> list[tuple[np.ndarray, float]]:
+    """Kernels (K, h, h) as two whole-numbered ones, each with its unit; together their sum is 1 exactly."""
+    fine, bits = 2.0 ** sum(KERNEL_BITS), KERNEL_BITS[1]
+    whole = np.rint(kernel * fine)
+    middle = kernel.shape[1] // 2
+    whole[:, middle, middle] += fine - whole.sum(axis=(1, 2))
+    high = np.rint(whole / 2**bits)
+    return [(high, 2.0**bits / fine), (whole - high * 2**bits, 1 / fine)]

@@ -1,0 +1,188 @@
+"""Pictures as an instrument takes them: light, point spread function, background and noise, in this order.
+
+A picture's unit is a count a second, or any other in which the noise is given. The brightness of the source is in grey
+levels first, of which each is worth `factor` counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from droulette.physics import convolution, noise
+from droulette.physics.arrays import Array, is_numpy, like, namespace
+from droulette.physics.elementary import rint, sqrt, where
+from droulette.physics.engines import compiled, programs
+from droulette.physics.mappings import Unlensed
+from droulette.physics.noise import FEW, Noise
+from droulette.physics.rendering import render
+from droulette.physics.scene import FAINT_LEVELS, Scene
+from droulette.physics.sources import SersicEllipsoid
+
+FAINT = 0.02  # standard deviations of the background's noise, below which the source's light is left out
+FAINT_WITHOUT_NOISE = 2.0**-6  # grey levels
+FINEST_FRAME = 2.0**-20  # px, of which a frame's middle is a multiple, so that coordinates are exact however it is cut
+LIGHT_CORE = 0.25  # px: radius within which lens light is smoothed; the pixels could not follow its cusp
+SHARPEST = 2.0**-6  # grey levels, in which light is counted for a signal-to-noise ratio
+
+
+class LensLight(SersicEllipsoid):
+    """The lens galaxy's own light: a Sérsic ellipsoid at the origin."""
+
+    def brightness(self, dx: Array, dy: Array) -> Array:
+        u = (dx * self.cos + dy * self.sin) * (1.0 / self.sigma2)
+        v = (dy * self.cos - dx * self.sin) * (1.0 / self.sigma)
+        return self._light(u * u + v * v + LIGHT_CORE**2 / (self.sigma * self.sigma2))
+
+
+class Kernel:
+    """A point spread function on the pixels, shared by all rows: (h, h), h odd, of sum 1."""
+
+    def __init__(self, values: np.ndarray) -> None:
+        self.values = values
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """What takes B pictures; all arrays (B,) float64.
+
+    psf: full width of a Gaussian point spread function at half its maximum, px, 0 for none; or a kernel for all rows;
+    or one for each row, (B, h, h).
+    background: counts a second in each pixel. pedestal: what of it is left in the picture.
+    noise: see `Noise`; its normal part holds all that is not Poisson.
+    counts: of the unlensed source in all, a second. signal_to_noise: √Σ (source / background's deviation)², to which
+    the source's brightness is brought. None, both: a grey level is a count.
+    light: of the lens, brightness in grey levels. share: of it, that is left in the picture.
+    """
+
+    psf: Array | Kernel
+    background: Array
+    pedestal: Array
+    noise: Noise
+    counts: Array | None = None
+    signal_to_noise: Array | None = None
+    light: LensLight | None = None
+    share: Array | None = None
+
+    def deviation(self) -> Array:
+        """(B,): the standard deviation of the background's noise."""
+        return deviation(self.noise, self.background)
+
+    def faintest(self, factor: Array | None) -> Array:
+        """(B,) of FAINT_LEVELS: what source light is left out. factor: counts of a grey level; None: not known yet."""
+        if factor is None:
+            return self.background * 0.0 + FAINT_WITHOUT_NOISE
+        wanted = FAINT * self.deviation() / factor
+        wanted = where(wanted > 0.0, wanted, FAINT_WITHOUT_NOISE)
+        faintest = wanted * 0.0 + FAINT_LEVELS[0]
+        for level in FAINT_LEVELS[1:]:
+            faintest = where(wanted >= level, level, faintest)
+        return faintest
+
+
+def deviation(noise: Noise, background: Array) -> Array:
+    poisson = where(noise.electrons > 0.0, background / where(noise.electrons > 0.0, noise.electrons, 1.0), 0.0)
+    return sqrt(noise.deviation * noise.deviation + poisson)
+
+
+def frame(middle: Array) -> Array:
+    """The middle of a frame, px, as it is drawn."""
+    return rint(middle / FINEST_FRAME) * FINEST_FRAME
+
+
+def take(
+    scene: Scene,
+    instrument: Instrument,
+    size: int,
+    centre_x: Array,
+    centre_y: Array,
+    *,
+    canvas: int | None = None,
+    supersampling: int = 1,
+    noisy: bool = True,
+) -> tuple[Array, Array]:
+    """B pictures of size × size pixels about the given centres, which are multiples of FINEST_FRAME.
+
+    canvas: side of what is lit, px: light from outside the picture comes in, and from outside the canvas none.
+
+    Returns:
+        (B, size, size) float64 in counts a second, and (B,) the counts of a grey level.
+    """
+    factor = None
+    if instrument.signal_to_noise is None:
+        factor = centre_x * 0.0 + 1.0
+        if instrument.counts is not None:
+            factor = instrument.counts / scene.source.flux()
+    faintest = instrument.faintest(factor)
+    where_to = (size, centre_x, centre_y, canvas or size, supersampling)
+    picture = _seen(replace(scene, faintest=faintest), instrument.psf, *where_to)
+    if factor is None:
+        light = rint(picture / SHARPEST)
+        squares = namespace(light).sum((light * light).reshape(len(light), -1), axis=1)
+        deviation = instrument.deviation()
+        factor = instrument.signal_to_noise * deviation / (sqrt(squares) * SHARPEST + 1e-300)
+        factor = where(squares > 0.0, factor, 1.0)
+    wide = factor[:, None, None]
+    picture = wide * picture
+    hidden = None
+    if instrument.light is not None:
+        light = wide * _seen(Scene(Unlensed(), instrument.light, faintest), instrument.psf, *where_to)
+        picture = picture + light
+        hidden = (1.0 - instrument.share)[:, None, None] * light
+    picture = picture + instrument.background[:, None, None]
+    if noisy:
+        picture = _noisy(picture, instrument)
+    picture = picture - (instrument.background - instrument.pedestal)[:, None, None]
+    return (picture if hidden is None else picture - hidden), factor
+
+
+def _seen(
+    scene: Scene, psf: Array | Kernel, size: int, centre_x: Array, centre_y: Array, canvas: int, supersampling: int
+) -> Array:
+    """The scene's light through the point spread function."""
+    kernels = radii = None
+    if isinstance(psf, Kernel):
+        most = len(psf.values) // 2
+    elif psf.ndim == 3:
+        most = psf.shape[1] // 2
+    else:
+        kernels, radii = convolution.gaussian_kernels(convolution.to_host(psf))
+        most = kernels.shape[1] - 1
+    around = size + 2 * most
+    side = min(around, max(size, canvas - (canvas - size) % 2))
+    picture = render(scene, side, centre_x, centre_y, supersampling=supersampling, canvas=canvas)
+    if side < around:
+        xp, pad = namespace(picture), (around - side) // 2
+        padded = xp.zeros((len(picture), around, around), dtype=xp.float64, **like(picture))
+        padded[:, pad : pad + side, pad : pad + side] = picture
+        picture = padded
+    if kernels is not None:
+        return convolution.blur(picture, kernels, radii, size)
+    return convolution.convolve(picture, psf.values if isinstance(psf, Kernel) else convolution.to_host(psf), size)
+
+
+def _noisy(picture: Array, instrument: Instrument) -> Array:
+    """With the noise of a detector, pairs of pixels sharing their random numbers."""
+    kinds = []
+    if (instrument.noise.electrons > 0.0).any():
+        fewest = float((instrument.background * instrument.noise.electrons).min())
+        kinds.append(noise.add_photons if fewest < FEW else noise.add_many_photons)
+    if (instrument.noise.deviation > 0.0).any():
+        kinds.append(noise.add_noise)
+    if not kinds:
+        return picture
+    if is_numpy(picture) and (program := programs.of_noise(instrument.noise, tuple(kinds))):
+        compiled.expose(program, picture)
+        return picture
+    xp, shape = namespace(picture), picture.shape
+    flat = picture.reshape(shape[0], -1)
+    half = (flat.shape[1] + 1) // 2
+    number = xp.arange(half, dtype=xp.float64, **like(flat))[None]
+    first, second = flat[:, :half], xp.zeros((shape[0], half), dtype=xp.float64, **like(flat))
+    second[:, : flat.shape[1] - half] = flat[:, half:]
+    wide = Noise(*(value[:, None] for value in vars(instrument.noise).values()))
+    with np.errstate(all="ignore"):
+        for kind in kinds:
+            first, second = kind(wide, number, first, second)
+    return xp.concat([first, second[:, : flat.shape[1] - half]], axis=1).reshape(shape)
