@@ -153,7 +153,67 @@ POSITIONS = (
     Quantity("phi", "direction of the source, counter-clockwise from x", "°", ge=-WIDEST, le=WIDEST),
 )
 
-BUILT_IN = {quantity.column: quantity for quantity in (*LENS, CHI, *SOURCE, *POSITIONS)}
+# Of an instrument, as [instrument] gives them …
+PIXEL_SCALE = Quantity(
+    "pixel_scale", "size of a pixel on the sky", "″", gt=0, le=1000, key="pixel-scale", column="pixelscale"
+)
+INSTRUMENT = (
+    PIXEL_SCALE,
+    Quantity("psf_fwhm", "full width of the point spread function at half its maximum; 0: none", "", ge=0, le=1000,
+             key="psf-fwhm", column="psffwhm"),
+    Quantity("moffat_beta", "exponent β of a Moffat profile", "", gt=1, le=100, key="moffat-beta", column="moffatbeta"),
+    Quantity("background", "sky background in a pixel", "counts/s", ge=0, le=10**12),
+    Quantity("sky_brightness", "the same as a surface brightness; needs zero-point and pixel-scale", "mag/″²",
+             ge=-50, le=50, key="sky-brightness"),
+    Quantity("noise", "standard deviation of normal noise in a pixel", "counts/s", ge=0, le=10**12),
+    Quantity("exposure", "time of an exposure; left out: no Poisson noise", "s", gt=0, le=10**9),
+    Quantity("exposures", "number of exposures that are added up", "", gt=0, le=10**6),
+    Quantity("gain", "electrons of a count", "", gt=0, le=10**6),
+    Quantity("read_noise", "read noise of an exposure", "electrons", ge=0, le=10**6, key="read-noise"),
+    Quantity("zero_point", "magnitude of one count a second", "mag", ge=-50, le=100, key="zero-point"),
+    Quantity("magnitude", "of the whole source, not lensed; needs zero-point. Left out: a grey level is a count", "mag",
+             ge=-50, le=100),
+    Quantity("signal_to_noise", "√Σ (lensed source / standard deviation of the background's noise)², to which the "
+             "source's brightness is brought", "", gt=0, le=10**9, key="signal-to-noise"),
+    Quantity("centring_error", "standard deviation by which the middle of the picture misses the centre of light, along "
+             "each axis", "px", ge=0, le=1000, key="centring-error"),
+)  # fmt: skip
+LENS_LIGHT = (
+    Quantity("flux_ratio", "light of the lens over that of the lensed source", "", ge=0, le=10**6, key="flux-ratio"),
+    Quantity("radius", "half-light radius over the Einstein radius", "θ_E", gt=0, le=1000),
+    Quantity("n_sersic", "Sérsic index", "", gt=0.17, le=100, key="n-sersic"),
+    Quantity("axis_ratio_scatter", "standard deviation of the light's axis ratio about the mass's", "", ge=0, le=1,
+             key="axis-ratio-scatter"),
+    Quantity("orientation_scatter", "standard deviation of the light's orientation about the mass's", "°", ge=0, le=90,
+             key="orientation-scatter"),
+    Quantity("share", "of the light that is left in the picture; what is subtracted leaves its noise", "", ge=0, le=1),
+)  # fmt: skip
+# … and as a row of dataset.csv gives them.
+INSTRUMENT_COLUMNS = (
+    PIXEL_SCALE,
+    Quantity("psffwhm", "full width of the point spread function at half its maximum", "px", ge=0, le=1000),
+    Quantity("moffatbeta", "exponent β of a Moffat profile", gt=1, le=100),
+    Quantity("background", "sky background in a pixel", "counts/s", ge=0, le=10**12),
+    Quantity("pedestal", "background that is left in the picture", "counts/s", ge=0, le=10**12),
+    Quantity("noise", "standard deviation of the normal noise", "counts/s", ge=0, le=10**12),
+    Quantity("electrons", "electrons of one count a second in all exposures; 0: no Poisson noise", ge=0, le=10**18),
+    Quantity("counts", "counts a second of the source, not lensed", "counts/s", gt=0, le=10**18),
+    Quantity("signaltonoise", "signal-to-noise ratio of the lensed source", gt=0, le=10**9),
+    Quantity("centringX", "from the centre of light to the middle of the picture, x", "px", ge=-10**5, le=10**5),
+    Quantity("centringY", "from the centre of light to the middle of the picture, y", "px", ge=-10**5, le=10**5),
+    Quantity("noiseseed", "seed of the noise", ge=0, le=2**32 - 1),
+    Quantity("index", "row of the dataset, of which the noise is", ge=0, le=2**32 - 1),
+    Quantity("lightratio", "light of the lens over that of the lensed source", ge=0, le=10**6),
+    Quantity("lightflux", "light of the lens in all", "grey levels", ge=0, le=10**18),
+    Quantity("lightradius", "half-light radius of the lens's light", "px", gt=0, le=LONGEST),
+    Quantity("lightaxisratio", "axis ratio of the lens's light", gt=0, le=1),
+    Quantity("lightorientation", "orientation of the lens's light", "°", ge=-WIDEST, le=WIDEST),
+    Quantity("lightsersic", "Sérsic index of the lens's light", gt=0.17, le=100),
+    Quantity("lightshare", "of the lens's light that is left in the picture", ge=0, le=1),
+    Quantity("brightness", "counts a second of a grey level", "counts/s", gt=0, le=10**18),
+)  # fmt: skip
+
+BUILT_IN = {quantity.column: quantity for quantity in (*LENS, CHI, *SOURCE, *POSITIONS, *INSTRUMENT_COLUMNS)}
 BUILT_IN |= {quantity.older: quantity for quantity in LENS if quantity.older}
 OF_MODELS: dict[str, Quantity] = {}  # by column; kept by the registry of models
 REMEMBERED: dict[str, Quantity] = {}  # of networks that were read, where the lens or source itself is not defined

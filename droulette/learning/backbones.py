@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from droulette.errors import UserError
 from droulette.learning import own
+from droulette.learning.observed import ObservedPicture
 from droulette.learning.polar import Polar
 from droulette.learning.seeing import WholePicture
 from droulette.learning.symmetry import Laws
@@ -44,11 +45,14 @@ def check(name: str) -> None:
         )
 
 
-def build(name: str, columns: Sequence[str], weights: str = "", input_size: int = 256) -> nn.Module:
+def build(
+    name: str, columns: Sequence[str], weights: str = "", input_size: int = 256, observed: bool = False
+) -> nn.Module:
     """A network that takes views, as its `eye` has them, of pictures (B, N, N), N = `input_size`.
 
     It gives (B, 2C): the C columns on the trained scale, and the logarithms of their variances.
 
+    observed: the pictures are an instrument's, with noise; see `observed`.
     weights: "" random (from torch's generator), "pretrained" torchvision's own, or a .safetensors or .pth
     file of a network that differs in its head at most.
 
@@ -61,9 +65,9 @@ def build(name: str, columns: Sequence[str], weights: str = "", input_size: int 
     if name in OWN:
         if weights == "pretrained":
             raise UserError(f"settings.weights: found 'pretrained', expected '' or a file for model {name!r}")
-        network = Polar(Laws.of(columns), input_size, **OWN[name])
+        network = Polar(Laws.of(columns), input_size, observed=observed, **OWN[name])
     else:
-        network = Torchvision(name, len(columns), input_size, pretrained=weights == "pretrained")
+        network = Torchvision(name, len(columns), input_size, pretrained=weights == "pretrained", observed=observed)
     if weights not in ("", "pretrained"):
         _load(network, Path(weights))
     return network
@@ -72,9 +76,10 @@ def build(name: str, columns: Sequence[str], weights: str = "", input_size: int 
 class Torchvision(nn.Module):
     """A torchvision classification model behind the pictures it expects, with a linear regression head."""
 
-    def __init__(self, name: str, outputs: int, input_size: int, *, pretrained: bool = False):
+    def __init__(self, name: str, outputs: int, input_size: int, *, pretrained: bool = False, observed: bool = False):
         super().__init__()
-        self.eye = WholePicture(input_size)
+        self.eye = (ObservedPicture if observed else WholePicture)(input_size)
+        self.observed = observed
         size = FIXED_INPUT.get(name, max(input_size, LEAST_INPUT.get(name, 32)))
         self.resize_to = size if size != input_size else None
         self.model = _classifier(name, pretrained)
@@ -82,10 +87,12 @@ class Torchvision(nn.Module):
         self.head_name = "model." + _replace_head(self.model, name, outputs)
 
     def forward(self, views: torch.Tensor) -> torch.Tensor:
-        pictures = views[:, None].float() / 255
+        pictures = views.float() if self.observed else views[:, None].float() / 255
         if self.resize_to:
             shape = (self.resize_to, self.resize_to)
             pictures = functional.interpolate(pictures, shape, mode="bilinear", antialias=True)
+        if self.observed:  # three channels of the order of 1
+            return self.model(pictures.contiguous(memory_format=torch.channels_last)).float()
         mean, deviation = pictures.new_tensor([IMAGENET_MEAN, IMAGENET_DEVIATION])[..., None, None]
         pictures = (pictures - mean) / deviation  # which also makes one channel three
         return self.model(pictures.contiguous(memory_format=torch.channels_last)).float()

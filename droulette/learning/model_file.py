@@ -19,6 +19,7 @@ from droulette.learning import backbones, metrics
 from droulette.learning.calibration import Calibration
 from droulette.learning.limits import Limit
 from droulette.learning.novelty import Novelty
+from droulette.learning.observed import Known
 from droulette.learning.parallel import by_rows
 from droulette.learning.prediction import predict_scaled
 from droulette.learning.scaling import SCALINGS, Scaling, arrays, spread
@@ -36,7 +37,7 @@ class Model:
 
     columns: names of its C outputs. input_size: N of the pictures (N, N) that it was trained on. symmetries: under
     how many turns each picture is looked at. precision: Fabric's name of the arithmetic. calibration, novelty,
-    limit: None before they are known.
+    limit: None before they are known. known: of pictures with noise, what noise and PSF those trained on had.
     """
 
     network: nn.Module
@@ -51,6 +52,7 @@ class Model:
     calibration: Calibration | None = None
     novelty: Novelty | None = None
     limit: Limit | None = None
+    known: Known | None = None
 
     def predict(
         self, views: np.ndarray, seen: Callable[[int], object] = lambda pictures: None
@@ -91,6 +93,8 @@ def save(model: Model, path: str | Path) -> None:
         tensors["calibration.widths"] = torch.from_numpy(np.array(model.calibration.widths, order="C"))
     if model.limit:
         tensors["limit.most"] = torch.from_numpy(np.array(model.limit.most, np.float64))
+    if model.known:
+        tensors |= {f"known.{k}": torch.from_numpy(np.array(v, order="C")) for k, v in arrays(model.known).items()}
     if model.novelty:
         tensors |= {f"novelty.{k}": torch.from_numpy(np.array(v, order="C")) for k, v in arrays(model.novelty).items()}
     about = {
@@ -103,6 +107,8 @@ def save(model: Model, path: str | Path) -> None:
         "input_size": model.input_size,
         "symmetries": model.symmetries,
     }
+    if model.known:
+        about["observed"] = True
     if described := quantities.behaviours(model.columns):
         about["quantities"] = described
     with files.atomic_write(path) as partial:
@@ -155,7 +161,7 @@ def _model(about: dict, opened, device: torch.device, precision: str) -> Model:
     quantities.remember(columns, about.get("quantities", {}))
     backbones.check(about["backbone"])
     with torch.random.fork_rng():  # its first weights are random, but nobody else's numbers change
-        network = backbones.build(about["backbone"], columns, "", size)
+        network = backbones.build(about["backbone"], columns, "", size, about.get("observed") is True)
     state = network.state_dict()
     network.load_state_dict(_under("network.", opened, {name: tuple(own.shape) for name, own in state.items()}))
     scaling = SCALINGS[about["scaling"]](**_under("scaling.", opened, None))
@@ -170,10 +176,15 @@ def _model(about: dict, opened, device: torch.device, precision: str) -> Model:
     novelty = Novelty(**found) if (found := _under("novelty.", opened, None)) else None
     if novelty:
         novelty.check()
+    known = Known(**found) if (found := _under("known.", opened, None)) else None
+    if known:
+        known.check()
+    if (known is None) == (about.get("observed") is True):
+        raise ValueError("it does not say what noise it knows")
     network = network.to(device, memory_format=torch.channels_last).eval()
     calibration = Calibration(widths) if widths is not None else None
     about_it = (about["backbone"], columns, scaling, loss, size, symmetries, device, precision)
-    return Model(network, *about_it, calibration, novelty, limit)
+    return Model(network, *about_it, calibration, novelty, limit, known)
 
 
 def _check_scaling(scaling: Scaling, columns: tuple[str, ...]) -> None:

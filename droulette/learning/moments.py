@@ -8,10 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from droulette.learning.observed import in_units_of_noise
 from droulette.learning.scaling import Scaling
 
 SPINS = 6  # angular orders 0…5
 POWERS = (1, 2)
+SIGNIFICANT = 2.0  # standard deviations of the noise
 
 
 class Moments:
@@ -31,8 +33,11 @@ class Moments:
         self.kernels = torch.stack([torch.ones_like(radius), *kernels]).flatten(1).T.float()
         self.shape = (2 * self.kernels.shape[1],)
 
-    def see(self, pictures: Tensor) -> Tensor:
-        light = pictures.flatten(1).float() / 255
+    def see(self, pictures: Tensor, facts: Tensor | None = None) -> Tensor:
+        if facts is None:
+            light = pictures.flatten(1).float() / 255
+        else:  # what stands out of the noise
+            light = (in_units_of_noise(pictures, facts)[0].flatten(1) - SIGNIFICANT).clamp_min(0)
         found = []
         for weight in (light, light.sqrt()):
             sums = (weight @ self.kernels.to(light.device)).double()

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from droulette.learning.observed import ObservedPolar
 from droulette.learning.seeing import LogPolar
 from droulette.learning.symmetry import Laws
 
@@ -179,7 +180,7 @@ class SpinHead(nn.Module):
 
 
 class Polar(nn.Module):
-    """views: (B, 1, rows, columns) of `LogPolar` → (B, 2C): the columns, scaled, and their log variances."""
+    """views: (B, 1, rows, columns) of `LogPolar`, or (B, 3, rows, columns) of `ObservedPolar` → (B, 2C): the columns, scaled, and their log variances."""
 
     head_name = "head"
 
@@ -193,11 +194,12 @@ class Polar(nn.Module):
         columns: int = COLUMNS,
         hidden: int = 256,
         maps: int = 16,
+        observed: bool = False,
     ):
         super().__init__()
-        self.eye = LogPolar(input_size, rows, columns)
+        self.eye = (ObservedPolar if observed else LogPolar)(input_size, rows, columns)
         self.register_buffer("radius", torch.linspace(-1, 1, rows)[None, None, :, None], persistent=False)
-        layers = [Convolution(2, widths[0], (2, 2)), Norm(widths[0]), nn.ReLU()]
+        layers = [Convolution(self.eye.shape[0] + 1, widths[0], (2, 2)), Norm(widths[0]), nn.ReLU()]
         inputs, rows, columns = widths[0], rows // 2, columns // 2
         fewest = 16 if laws.spin.max(initial=0) < 8 else 64  # columns that still resolve the highest spin
         for k, width in enumerate(widths):

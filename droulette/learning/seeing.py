@@ -28,8 +28,8 @@ class Eye(Protocol):
     shape: tuple[int, ...]
     dtype: np.dtype
 
-    def see(self, pictures: Tensor) -> Tensor:
-        """pictures: (B, N, N) uint8 → views: (B, *shape)."""
+    def see(self, pictures: Tensor, facts: Tensor | None = None) -> Tensor:
+        """pictures: (B, N, N), uint8, or float32 with facts (B, 6), see `observed` → views: (B, *shape)."""
 
     def move(self, views: Tensor, motions: Motions) -> Tensor:
         """Views of the moved scenes, one motion each."""
@@ -45,7 +45,7 @@ class WholePicture:
     def __init__(self, size: int) -> None:
         self.shape = (size, size)
 
-    def see(self, pictures: Tensor) -> Tensor:
+    def see(self, pictures: Tensor, facts: Tensor | None = None) -> Tensor:
         return pictures
 
     def move(self, views: Tensor, motions: Motions) -> Tensor:
@@ -55,7 +55,7 @@ class WholePicture:
             rows = torch.from_numpy(np.flatnonzero(kinds == kind)).to(views.device)
             some = _mirror(views[rows]) if kind % 2 else views[rows]
             for _ in range(kind // 2):
-                some = _mirror(some.transpose(1, 2))  # (x, y) → (−y, −x) → (−y, x)
+                some = _mirror(some.transpose(-2, -1))  # (x, y) → (−y, −x) → (−y, x)
             turned[rows] = some
         return turned
 
@@ -65,7 +65,7 @@ def _mirror(pictures: Tensor) -> Tensor:
 
     The row y = N/2 has no partner inside the picture; it takes the place of its own image.
     """
-    return torch.cat([pictures[:, :1], pictures[:, 1:].flip(1)], 1)
+    return torch.cat([pictures[..., :1, :], pictures[..., 1:, :].flip(-2)], -2)
 
 
 class LogPolar:
@@ -96,8 +96,12 @@ class LogPolar:
         level = apart.clamp_min(1).log2().clamp_max(self.LEVELS - 1)
         self.weights = [(1 - (level - k).abs()).clamp_min(0).float() for k in range(self.LEVELS)]
 
-    def see(self, pictures: Tensor) -> Tensor:
-        picture, total = pictures[:, None].float() / 255, 0.0
+    def see(self, pictures: Tensor, facts: Tensor | None = None) -> Tensor:
+        return self.sample(pictures[:, None].float() / 255).clamp_min(0).sqrt().half()
+
+    def sample(self, pictures: Tensor) -> Tensor:
+        """The values at the points, (B, 1, rows, columns), of pictures (B, 1, N, N)."""
+        picture, total = pictures, 0.0
         grid = self.grid.to(picture.device).expand(len(picture), -1, -1, -1)
         for k, weight in enumerate(self.weights):
             if k:
@@ -106,7 +110,7 @@ class LogPolar:
             scale = picture.shape[-1] * 2**k / pictures.shape[-1]  # an odd side was padded, to the right and below
             seen = functional.grid_sample(picture, (grid + 1) / scale - 1, padding_mode="zeros", align_corners=False)
             total = total + seen * weight.to(picture.device)
-        return total.clamp_min(0).sqrt().half()
+        return total
 
     def move(self, views: Tensor, motions: Motions) -> Tensor:
         turns, device = self.turns, views.device

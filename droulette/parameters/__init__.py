@@ -28,6 +28,8 @@ class Tables(Table, defer_build=True):
     cluster: simulation.Cluster = key(simulation.Cluster(), "")
     source: simulation.Source = key(simulation.Source(), "")
     position: simulation.Position = key(simulation.Position(), "")
+    instrument: simulation.Instrument = key(simulation.Instrument(), "")
+    lens_light: simulation.LensLight = key(simulation.LensLight(), "", alias="lens_light")
     problem: learning.Problem | None = key(None, "")
     dataset: learning.Dataset | None = key(None, "")
     settings: learning.Settings = key(learning.Settings(), "")
@@ -40,6 +42,8 @@ class Tables(Table, defer_build=True):
     @model_validator(mode="after")
     def _together(self) -> Tables:
         simulation.check_together(self.simulator, self.lens, self.cluster, self.source, self.position)
+        described = (self.simulator, self.lens, self.cluster, self.source)
+        simulation.check_observed(self.instrument, self.lens_light, *described)
         drawn = self.simulator if "size" in self.simulator.model_fields_set else None
         learning.check_together(self.problem, self.dataset, drawn and drawn.size, drawn and drawn.nterms)
         return self

@@ -96,7 +96,7 @@ class Given:
     """The values that the file gives for one drawn number, by suffix, and the default of the rest."""
 
     values: Mapping[str, Any]
-    default: Distribution
+    default: Distribution | None
 
 
 class Drawn(Kind):
@@ -110,6 +110,8 @@ class Drawn(Kind):
 
     def parse(self, given: Given) -> Distribution:
         values, default = given.values, given.default
+        if default is None:
+            default = self._without_default(values)
         rate = self._rate(values["-lambda"]) if "-lambda" in values else default.rate
         if "" in values:
             value = values[""]
@@ -129,6 +131,13 @@ class Drawn(Kind):
                 raise mismatch(found(values["-min"]), expected, suffix="-min")
             raise mismatch(found(values["-max"]), f"at least {low:g}, the default minimum", suffix="-max")
         return Distribution(low, high, rate=rate, whole=self.whole)
+
+    def _without_default(self, values: Mapping[str, Any]) -> Distribution:
+        """A stand-in. Raises `mismatch` unless the values are whole by themselves."""
+        for given, missing in (("-min", "-max"), ("-max", "-min")):
+            if given in values and missing not in values:
+                raise mismatch("no such key", f"one beside that with {given}", suffix=missing)
+        return Distribution(0.0, 0.0)
 
     def _number(self, value: Any, suffix: str) -> float:
         try:

@@ -19,7 +19,7 @@ from droulette.parameters.reading import (
 )
 from droulette.physics.lenses import LENSES
 from droulette.physics.sources import SOURCES
-from droulette.quantities import BUILT_IN, CHI, LENS, LONGEST, SOURCE, Quantity
+from droulette.quantities import BUILT_IN, CHI, INSTRUMENT, LENS, LENS_LIGHT, LONGEST, SOURCE, Quantity
 from droulette.registry import Models
 from droulette.registry import read_installed as read_installed
 
@@ -255,6 +255,158 @@ class Position(Table):
         if isinstance(self.r_min, float) and isinstance(self.r_max, float) and self.r_min > self.r_max:
             raise mismatch(f"{self.r_min:g}", f"at most r-max = {self.r_max:g}", key="r-min")
         return self
+
+
+PSFS = ("none", "gaussian", "moffat")
+
+
+def _drawn_if_given(quantity: Quantity) -> tuple[Any, Any]:
+    """The type and the field of a key that may be left out."""
+    kind = Drawn(quantity.gt, quantity.ge, quantity.le)
+    return Annotated[Distribution | None, kind], key(None, quantity.meaning, quantity.unit, alias=quantity.key)
+
+
+class _Instrument(Table):
+    """What takes the pictures: point spread function, background, noise. Left out: a drawing in 8-bit grey."""
+
+    preset: str | None = key(None, "name of a telescope's instrument, docs/instruments.md, for all keys left out here")
+    psf: OptionalFileName = key(
+        None, "point spread function: none, gaussian, moffat, or a FITS file or a folder of such, of which one is drawn"
+    )
+    psf_unit: Literal["px", "arcsec"] = key("px", "unit of `psf-fwhm`; `arcsec` needs `pixel-scale`")
+    subtract_background: bool = key(True, "the picture is what is left when the background is subtracted")
+    depth: Literal["uint16", "float32"] = key(
+        "uint16", "numbers of a picture: 16 bits with a scale of its own, or 32-bit floats; the latter with `parquet`"
+    )
+
+    @property
+    def given(self) -> bool:
+        """Whether the file has this table."""
+        return bool(self.model_fields_set)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_preset(cls, data: Any) -> Any:
+        if isinstance(data, dict) and isinstance(data.get("preset"), str):
+            return from_preset(data["preset"], data)
+        return data
+
+    @model_validator(mode="after")
+    def _possible(self) -> _Instrument:
+        if not self.given:
+            return self
+        needs = (
+            ("psf-unit", self.psf_unit == "arcsec" and self.psf_fwhm, ("pixel-scale",)),
+            ("sky-brightness", self.sky_brightness, ("zero-point", "pixel-scale")),
+            ("magnitude", self.magnitude, ("zero-point",)),
+            ("moffat-beta", self.moffat_beta, ("psf-fwhm",)),
+            ("read-noise", self.read_noise, ("exposure",)),
+            ("exposures", self.exposures, ("exposure",)),
+            ("gain", self.gain, ("exposure",)),
+        )
+        for name, used, others in needs:
+            for other in others:
+                if used and getattr(self, other.replace("-", "_")) is None:
+                    raise mismatch(f"no {other}", f"one beside {name}", key=other)
+        if self.psf in ("gaussian", "moffat") and self.psf_fwhm is None:
+            raise mismatch("no such key", f"the width of the {self.psf} profile", key="psf-fwhm")
+        if self.psf == "moffat" and self.moffat_beta is None:
+            raise mismatch("no such key", "the exponent of the Moffat profile", key="moffat-beta")
+        if self.psf not in ("gaussian", "moffat") and self.psf_fwhm is not None:
+            raise mismatch(f"beside psf = {self.psf or 'none'}", "gaussian or moffat", key="psf-fwhm")
+        for one, other in (("background", "sky_brightness"), ("magnitude", "signal_to_noise")):
+            if getattr(self, one) is not None and getattr(self, other) is not None:
+                raise mismatch(f"beside {one}", "one or the other", key=other.replace("_", "-"))
+        if self.signal_to_noise is not None and self.noise is None and self.exposure is None:
+            raise mismatch("neither noise nor exposure", "one of them", key="signal-to-noise")
+        return self
+
+
+Instrument = create_model(
+    "Instrument",
+    __base__=_Instrument,
+    __doc__=_Instrument.__doc__,
+    **{quantity.name: _drawn_if_given(quantity) for quantity in INSTRUMENT},
+)
+
+_LIGHT_DEFAULTS = {
+    "flux_ratio": (0.0, 5.0),
+    "radius": (0.3, 1.2),
+    "n_sersic": (2.0, 5.0),
+    "axis_ratio_scatter": (0.1, 0.1),
+    "orientation_scatter": (10.0, 10.0),
+    "share": (1.0, 1.0),
+}
+
+
+def _drawn_by_default(quantity: Quantity) -> tuple[Any, Any]:
+    kind = Drawn(quantity.gt, quantity.ge, quantity.le)
+    default = Distribution(*_LIGHT_DEFAULTS[quantity.name])
+    return Annotated[Distribution, kind], key(default, quantity.meaning, quantity.unit, alias=quantity.key)
+
+
+class _LensLight(Table):
+    """Light of the lens galaxy, a Sérsic ellipsoid; with [instrument] and a single lens. Left out: it has none."""
+
+    @property
+    def given(self) -> bool:
+        """Whether the file has this table."""
+        return bool(self.model_fields_set)
+
+
+LensLight = create_model(
+    "LensLight",
+    __base__=_LensLight,
+    __doc__=_LensLight.__doc__,
+    **{quantity.name: _drawn_by_default(quantity) for quantity in LENS_LIGHT},
+)
+
+
+def from_preset(name: str, data: dict) -> dict:
+    """The keys of a table with those of a preset laid under them. Raises `mismatch`: no such preset."""
+    from droulette.instruments import keys_of
+
+    try:
+        preset = keys_of(name)
+    except KeyError as error:
+        raise mismatch(f"{name!r}", f"one of {error.args[0]}", key="preset") from None
+    hidden = set(data)
+    if {"noise", "background"} & hidden:
+        hidden |= {"sky-brightness"}
+    if "magnitude" in hidden or "signal-to-noise" in hidden:
+        hidden |= {"magnitude", "signal-to-noise"}
+    if "psf" in hidden:
+        hidden |= {"psf-fwhm", "psf-unit", "moffat-beta"}
+    if "psf-fwhm" in hidden:
+        hidden |= {"psf-unit"}
+    return {name: value for name, value in preset.items() if name not in hidden} | data
+
+
+def check_observed(
+    instrument: Instrument, light: LensLight, simulator: Simulator, lens: Lens, cluster: Cluster, source: Source
+) -> None:
+    """What an instrument needs of the other tables. Raises `mismatch` with the dotted key."""
+    if light.given and not instrument.given:
+        raise mismatch("without [instrument]", "both or neither", "lens_light")
+    if light.given and cluster.count.high:
+        raise mismatch("with a cluster", "a single lens", "lens_light")
+    if not instrument.given:
+        return
+    if simulator.sampling != "exact":
+        raise mismatch(f"{simulator.sampling!r}", "exact, with [instrument]", "simulator.sampling")
+    if instrument.depth == "float32" and simulator.storage != "parquet":
+        raise mismatch("'float32'", 'storage = "parquet" in [simulator]', "instrument.depth")
+    if instrument.magnitude is not None:
+        without = [name for name in source.profiles if "/" not in name and not _has_flux(name)]
+        if without:
+            expected = f"signal-to-noise: the light of {without[0]} in all is not known"
+            raise mismatch("given", expected, "instrument.magnitude")
+
+
+def _has_flux(name: str) -> bool:
+    from droulette.physics.sources import Source as Base
+
+    return SOURCES[name].flux is not Base.flux
 
 
 def check_together(simulator: Simulator, lens: Lens, cluster: Cluster, source: Source, position: Position) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import scipy.fft
 from scipy.fft import next_fast_len
 
-from droulette.physics.arrays import Array, is_numpy, like, namespace
+from droulette.physics.arrays import Array, is_numpy, like, namespace, to_numpy
 from droulette.physics.elementary import exp, log, rint
 from droulette.physics.engines import compiled
 
@@ -22,6 +22,7 @@ FWHM = 2 * math.sqrt(2 * math.log(2))  # of a Gaussian, in standard deviations
 REACH = 6.0  # standard deviations, beyond which a Gaussian is 0: it holds all but 1e-8 of the light
 PICTURE_BITS = 22
 KERNEL_BITS = 14, 12  # of its larger and its smaller part
+WIDTH_STEPS = 60
 
 
 def gaussian_kernels(fwhm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -43,12 +44,31 @@ def gaussian_kernels(fwhm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def moffat_kernel(fwhm: float, beta: float, radius: int) -> np.ndarray:
-    """(1 + (r/α)²)^−β with the width `fwhm` px, sampled at (2 radius + 1)² pixels, of sum 1 (Moffat 1969, A&A 3, 455)."""
+    """(1 + (r/α)²)^−β with the width `fwhm` px, sampled at (2 radius + 1)² pixels, of sum 1 (Moffat 1969)."""
     k = np.arange(-radius, radius + 1.0)
     r2 = k**2 + (k**2)[:, None]
     inverse = (exp(log(np.array([2.0])) / beta) - 1.0) * 4 / fwhm**2
     kernel = exp(-beta * log(1.0 + r2 * inverse))
     return kernel / math.fsum(kernel.ravel())
+
+
+def fwhm(kernel: np.ndarray) -> float:
+    """Full width at half maximum, px, of the round Gaussian that fits a kernel (h, h) best under its own weight.
+
+    Second moments weighted by that Gaussian, repeated until they agree: of a Gaussian its own width, of others that of
+    their core (Bernstein & Jarvis 2002, AJ 123, 583, eq. 3-13).
+    """
+    middle = len(kernel) // 2
+    k = np.arange(len(kernel)) - middle
+    r2 = k**2 + (k**2)[:, None]
+    variance = 1.0
+    for _ in range(WIDTH_STEPS):
+        weight = kernel * np.exp(r2 * (-0.5 / variance))
+        total = weight.sum()
+        if not total > 0:
+            break
+        variance = float(np.clip((weight * r2).sum() / total, 1e-3, len(kernel) ** 2))
+    return FWHM * math.sqrt(variance)
 
 
 def blur(pictures: Array, kernels: np.ndarray, radii: np.ndarray, size: int) -> Array:
@@ -75,18 +95,17 @@ def blur(pictures: Array, kernels: np.ndarray, radii: np.ndarray, size: int) -> 
 
 
 def convolve(pictures: Array, kernel: np.ndarray, size: int) -> Array:
-    """Convolve pictures with any kernel, (h, h), or one each, (B, h, h), h odd, of sum 1; see `blur`, most = (h − 1) / 2.
+    """Convolve pictures with a kernel, (h, h), or one each, (B, h, h), h odd, of sum 1; see `blur`, most = (h − 1) / 2.
 
     Exact sums of a picture rounded to 2⁻²² of its maximum and a kernel rounded to 2⁻²⁶.
     """
     xp = namespace(pictures)
     kernels = kernel if kernel.ndim == 3 else kernel[None]
     width = kernels.shape[1]
-    most = (width - 1) // 2
     side = next_fast_len(pictures.shape[1], real=True)
     forth, back = _transforms(pictures, side)
     above = xp.max(pictures.reshape(len(pictures), -1), axis=1)
-    scale = _powers_of_two(to_host(above))
+    scale = _powers_of_two(to_numpy(above))
     scale = xp.asarray(scale, **like(pictures))[:, None, None]
     whole = rint(pictures * scale)
     fourier = forth(whole)
@@ -108,10 +127,6 @@ def _transforms(pictures: Array, side: int) -> tuple[Callable, Callable]:
 
         module, shape = torch.fft, {"s": (side, side), "dim": (1, 2)}
     return (lambda x: module.rfft2(x, **shape)), (lambda x: module.irfft2(x, **shape))
-
-
-def to_host(x: Array) -> np.ndarray:
-    return x if is_numpy(x) else x.cpu().numpy()
 
 
 def _powers_of_two(above: np.ndarray) -> np.ndarray:

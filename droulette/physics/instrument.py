@@ -6,12 +6,14 @@ levels first, of which each is worth `factor` counts.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from droulette.physics import convolution, noise
-from droulette.physics.arrays import Array, is_numpy, like, namespace
+from droulette.physics.arrays import Array, is_numpy, like, namespace, to_numpy
+from droulette.physics.batches import leaves, rebuild
 from droulette.physics.elementary import rint, sqrt, where
 from droulette.physics.engines import compiled, programs
 from droulette.physics.mappings import Unlensed
@@ -51,8 +53,8 @@ class Instrument:
     or one for each row, (B, h, h).
     background: counts a second in each pixel. pedestal: what of it is left in the picture.
     noise: see `Noise`; its normal part holds all that is not Poisson.
-    counts: of the unlensed source in all, a second. signal_to_noise: √Σ (source / background's deviation)², to which
-    the source's brightness is brought. None, both: a grey level is a count.
+    factor: counts of a grey level. counts: of the unlensed source in all, a second. signal_to_noise: √Σ (source / background's deviation)², to which
+    the source's brightness is brought. None, all three: a grey level is a count.
     light: of the lens, brightness in grey levels. share: of it, that is left in the picture.
     """
 
@@ -60,10 +62,38 @@ class Instrument:
     background: Array
     pedestal: Array
     noise: Noise
+    factor: Array | None = None
     counts: Array | None = None
     signal_to_noise: Array | None = None
     light: LensLight | None = None
     share: Array | None = None
+
+    def rows(self, rows: slice) -> Instrument:
+        """Some of them."""
+        psf = self.psf if isinstance(self.psf, Kernel) else self.psf[rows]
+        return replace(
+            rebuild(replace(self, psf=None), (array[rows] for array in leaves(replace(self, psf=None)))), psf=psf
+        )
+
+    def lens_light(self, faintest: Array) -> Scene:
+        """The lens's own light, made once."""
+        made = self.__dict__.setdefault("_lens_light", [])
+        if not made:
+            made.append(Scene(Unlensed(), self.light, faintest))
+        return made[0]
+
+    def kinds_of_noise(self) -> tuple[Callable, ...]:
+        """The formulas of the noise that these pictures have."""
+        made = self.__dict__.setdefault("_kinds", [])
+        if not made:
+            kinds = []
+            if (self.noise.electrons > 0.0).any():
+                fewest = float((self.background * self.noise.electrons).min())
+                kinds.append(noise.add_photons if fewest < FEW else noise.add_many_photons)
+            if (self.noise.deviation > 0.0).any():
+                kinds.append(noise.add_noise)
+            made.append(tuple(kinds))
+        return made[0]
 
     def deviation(self) -> Array:
         """(B,): the standard deviation of the background's noise."""
@@ -98,82 +128,96 @@ def take(
     centre_x: Array,
     centre_y: Array,
     *,
+    rows: slice = slice(None),
     canvas: int | None = None,
     supersampling: int = 1,
     noisy: bool = True,
 ) -> tuple[Array, Array]:
-    """B pictures of size × size pixels about the given centres, which are multiples of FINEST_FRAME.
+    """Pictures of size × size pixels about the given centres, which are multiples of FINEST_FRAME.
 
+    rows: which of the B scenes and instruments; `observable` scenes are drawn in parts at no cost.
+    centre_x, centre_y: (K,) px, of those rows.
     canvas: side of what is lit, px: light from outside the picture comes in, and from outside the canvas none.
 
     Returns:
-        (B, size, size) float64 in counts a second, and (B,) the counts of a grey level.
+        (K, size, size) float64 in counts a second, and (K,) the counts of a grey level.
     """
-    factor = None
-    if instrument.signal_to_noise is None:
-        factor = centre_x * 0.0 + 1.0
-        if instrument.counts is not None:
-            factor = instrument.counts / scene.source.flux()
-    faintest = instrument.faintest(factor)
-    where_to = (size, centre_x, centre_y, canvas or size, supersampling)
-    picture = _seen(replace(scene, faintest=faintest), instrument.psf, *where_to)
+    scene = scene if scene.faintest is not None else observable(scene, instrument)
+    about = instrument.rows(rows)
+    where_to = (rows, size, centre_x, centre_y, canvas or size, supersampling)
+    picture = _seen(scene, about.psf, *where_to)
+    factor = _factor(scene, instrument)
     if factor is None:
         light = rint(picture / SHARPEST)
         squares = namespace(light).sum((light * light).reshape(len(light), -1), axis=1)
-        deviation = instrument.deviation()
-        factor = instrument.signal_to_noise * deviation / (sqrt(squares) * SHARPEST + 1e-300)
+        factor = about.signal_to_noise * about.deviation() / (sqrt(squares) * SHARPEST + 1e-300)
         factor = where(squares > 0.0, factor, 1.0)
+    else:
+        factor = factor[rows]
     wide = factor[:, None, None]
-    picture = wide * picture
+    if instrument.factor is not None or instrument.counts is not None or instrument.signal_to_noise is not None:
+        picture = wide * picture
     hidden = None
     if instrument.light is not None:
-        light = wide * _seen(Scene(Unlensed(), instrument.light, faintest), instrument.psf, *where_to)
+        light = wide * _seen(instrument.lens_light(scene.faintest), about.psf, *where_to)
         picture = picture + light
-        hidden = (1.0 - instrument.share)[:, None, None] * light
-    picture = picture + instrument.background[:, None, None]
+        hidden = (1.0 - about.share)[:, None, None] * light
+    picture = picture + about.background[:, None, None]
     if noisy:
-        picture = _noisy(picture, instrument)
-    picture = picture - (instrument.background - instrument.pedestal)[:, None, None]
+        picture = _noisy(picture, instrument, about, rows)
+    picture = picture - (about.background - about.pedestal)[:, None, None]
     return (picture if hidden is None else picture - hidden), factor
 
 
+def observable(scene: Scene, instrument: Instrument) -> Scene:
+    """The scenes, to be drawn as light that is neither rounded nor clipped."""
+    return replace(scene, faintest=instrument.faintest(_factor(scene, instrument)))
+
+
+def _factor(scene: Scene, instrument: Instrument) -> Array | None:
+    """(B,) counts of a grey level; None where they are to be found from a signal-to-noise ratio."""
+    if instrument.factor is not None:
+        return instrument.factor
+    if instrument.counts is not None:
+        return instrument.counts / scene.source.flux()
+    return None if instrument.signal_to_noise is not None else instrument.background * 0.0 + 1.0
+
+
 def _seen(
-    scene: Scene, psf: Array | Kernel, size: int, centre_x: Array, centre_y: Array, canvas: int, supersampling: int
-) -> Array:
-    """The scene's light through the point spread function."""
+    scene: Scene, psf: Array | Kernel, rows: slice, size: int, centre_x: Array, centre_y: Array, canvas: int,
+    supersampling: int,
+) -> Array:  # fmt: skip
+    """The light of scenes through their point spread function."""
     kernels = radii = None
     if isinstance(psf, Kernel):
         most = len(psf.values) // 2
     elif psf.ndim == 3:
         most = psf.shape[1] // 2
     else:
-        kernels, radii = convolution.gaussian_kernels(convolution.to_host(psf))
+        kernels, radii = convolution.gaussian_kernels(to_numpy(psf))
         most = kernels.shape[1] - 1
     around = size + 2 * most
     side = min(around, max(size, canvas - (canvas - size) % 2))
-    picture = render(scene, side, centre_x, centre_y, supersampling=supersampling, canvas=canvas)
+    picture = render(scene, side, centre_x, centre_y, rows=rows, supersampling=supersampling, canvas=canvas)
     if side < around:
         xp, pad = namespace(picture), (around - side) // 2
         padded = xp.zeros((len(picture), around, around), dtype=xp.float64, **like(picture))
         padded[:, pad : pad + side, pad : pad + side] = picture
         picture = padded
+    if most == 0:
+        return picture
     if kernels is not None:
         return convolution.blur(picture, kernels, radii, size)
-    return convolution.convolve(picture, psf.values if isinstance(psf, Kernel) else convolution.to_host(psf), size)
+    return convolution.convolve(picture, psf.values if isinstance(psf, Kernel) else to_numpy(psf), size)
 
 
-def _noisy(picture: Array, instrument: Instrument) -> Array:
-    """With the noise of a detector, pairs of pixels sharing their random numbers."""
-    kinds = []
-    if (instrument.noise.electrons > 0.0).any():
-        fewest = float((instrument.background * instrument.noise.electrons).min())
-        kinds.append(noise.add_photons if fewest < FEW else noise.add_many_photons)
-    if (instrument.noise.deviation > 0.0).any():
-        kinds.append(noise.add_noise)
+def _noisy(picture: Array, instrument: Instrument, about: Instrument, rows: slice) -> Array:
+    """With the noise of a detector, pairs of pixels sharing their random numbers. about: of these rows."""
+    kinds = instrument.kinds_of_noise()
     if not kinds:
         return picture
-    if is_numpy(picture) and (program := programs.of_noise(instrument.noise, tuple(kinds))):
-        compiled.expose(program, picture)
+    if is_numpy(picture) and (program := programs.of_noise(instrument.noise, kinds)):
+        compiled.expose(program, picture, rows.start or 0)
         return picture
     xp, shape = namespace(picture), picture.shape
     flat = picture.reshape(shape[0], -1)
@@ -181,7 +225,7 @@ def _noisy(picture: Array, instrument: Instrument) -> Array:
     number = xp.arange(half, dtype=xp.float64, **like(flat))[None]
     first, second = flat[:, :half], xp.zeros((shape[0], half), dtype=xp.float64, **like(flat))
     second[:, : flat.shape[1] - half] = flat[:, half:]
-    wide = Noise(*(value[:, None] for value in vars(instrument.noise).values()))
+    wide = Noise(*(value[:, None] for value in leaves(about.noise)))
     with np.errstate(all="ignore"):
         for kind in kinds:
             first, second = kind(wide, number, first, second)

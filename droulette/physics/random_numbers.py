@@ -41,4 +41,3 @@ def pair(stream: int, number: Array, row: Array, seed: Array) -> tuple[Array, Ar
     """Two uniform numbers in (0, 1) of a stream: those of this number. All int64; number < 2²⁴, row and seed < 2³²."""
     first, second = philox(number | (stream << 24), row, seed)
     return uniform(first), uniform(second)
-

@@ -51,10 +51,22 @@ def centre_of_light(
 ) -> tuple[Array, Array]:
     """Brightness-weighted mean of x and y over the size × size picture about the origin, without drawing it.
 
+    Returns:
+        x, y: (B,) px; (0, 0) for a black picture.
+    """
+    x, y, _ = light_and_centre(scene, size, rows=rows, sampling=sampling, supersampling=supersampling)
+    return x, y
+
+
+def light_and_centre(
+    scene: Scene, size: int, *, rows: slice = slice(None), sampling: str = "exact", supersampling: int = 1
+) -> tuple[Array, Array, Array]:
+    """`centre_of_light`, and the sum of the grey levels.
+
     The sums are of whole grey levels and so exact, on any device and in any order.
 
     Returns:
-        x, y: (B,) px; (0, 0) for a black picture.
+        x, y: (B,) px. light: (B,) grey levels.
     """
     how = Sampling(sampling, supersampling, size)
     if is_numpy(next(leaves(scene))) and (program := programs.of_scene(scene, how)):
@@ -64,7 +76,7 @@ def centre_of_light(
     dark = light == 0
     x = light_x / where(dark, 1.0, light) - size / 2
     y = size / 2 - light_y / where(dark, 1.0, light)
-    return where(dark, 0.0, x), where(dark, 0.0, y)
+    return where(dark, 0.0, x), where(dark, 0.0, y), light
 
 
 def _numbers(rows: slice, count: int) -> range:

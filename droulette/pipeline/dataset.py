@@ -53,7 +53,7 @@ def generate_dataset(
         progress: gives, for a number of pictures and what is done with them, a progress bar.
     """
     simulator = params.simulator
-    drawing = Drawing.of(simulator)
+    drawing = Drawing.of(simulator, params.instrument.depth)
     device = drawing_device(params.settings.device)
     with together() as team:
         rows = simulator.size if table is None else count_rows(params, table, drawing, team)

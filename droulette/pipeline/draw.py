@@ -2,67 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
-from zlib import crc32
 
 import numpy as np
 import pandas as pd
 
-from droulette.parameters.reading import Distribution
 from droulette.parameters.simulation import CONFIGS, Cluster, Lens, Position, Source
-from droulette.physics.elementary import angle_in_degrees, cosine_and_sine, log1p
+from droulette.physics.elementary import angle_in_degrees, cosine_and_sine
 from droulette.physics.lenses import LENSES
 from droulette.physics.sources import SOURCES
+from droulette.pipeline.draw_instrument import observed_columns
 from droulette.pipeline.scenes import critical_radii, parameters_of
+from droulette.pipeline.streams import Streams
 from droulette.quantities import CHI, LENS, SOURCE
 
 if TYPE_CHECKING:
     from droulette.parameters import Parameters
 
 RETRIES = 64  # of rows whose source fell on the origin
-
-
-class Streams:
-    """A named stream of random numbers a quantity: row i depends on no other quantity, nor on the other rows.
-
-    Drawn here are rows start to stop − 1, `size` of them.
-    """
-
-    def __init__(self, seed: int, start: int, stop: int):
-        self.seed, self.start, self.size = seed, start, stop - start
-
-    def uniform(self, name: str) -> np.ndarray:
-        """(size,) uniform on [0, 1)."""
-        seeds = np.random.SeedSequence([self.seed, crc32(name.encode())])
-        generator = np.random.Philox(seeds)
-        generator.advance(self.start // 4)  # each step of Philox gives four numbers
-        skipped = self.start % 4
-        return np.random.Generator(generator).random(self.size + skipped)[skipped:]
-
-    def draw(self, name: str, distribution: Distribution) -> np.ndarray:
-        """(size,) numbers of a distribution."""
-        if distribution.fixed and not distribution.choices:
-            return np.full(self.size, float(distribution.low))
-        return sample(distribution, self.uniform(name))
-
-    def choose(self, name: str, options: tuple[str, ...]) -> np.ndarray:
-        """(size,) of the options, as objects."""
-        if len(options) == 1:
-            return np.array(options * self.size, dtype=object)
-        index = np.floor(self.uniform(name) * len(options)).astype(int)
-        return np.array(options, dtype=object)[index]
-
-
-def sample(distribution: Distribution, u: np.ndarray) -> np.ndarray:
-    """Map u, uniform in [0, 1), to the distribution by the inverse of its cumulative distribution."""
-    low, high, rate = distribution.low, distribution.high, distribution.rate
-    if distribution.choices:
-        return np.asarray(distribution.choices)[np.floor(u * len(distribution.choices)).astype(int)]
-    if distribution.whole:
-        return np.minimum(np.floor(low + u * (high - low + 1)), high)
-    x = -log1p(u * math.expm1(-rate)) / rate if rate else u
-    return np.clip(low * (1 - x) + high * x, low, high)
 
 
 def draw_table(params: Parameters, start: int = 0, stop: int | None = None) -> pd.DataFrame:
@@ -111,6 +68,8 @@ def draw_table(params: Parameters, start: int = 0, stop: int | None = None) -> p
     for quantity in (*SOURCE, *SOURCES.parameters(single)):
         columns[quantity.column] = streams.draw(f"source.{quantity.key}", getattr(source, quantity.key))
     columns |= {"x": x, "y": y, CHI.column: streams.draw(f"lens.{CHI.key}", getattr(params.lens, CHI.key))}
+    if params.instrument.given:
+        columns |= observed_columns(streams, params.instrument, params.lens_light, columns)
     return pd.DataFrame(columns)  # at once: a column set alone costs pandas 0.2 ms
 
 

@@ -44,7 +44,7 @@ def estimate(
 ) -> str:
     """A line that says what `generate_dataset` with the same arguments would take; nothing is written."""
     begin = time.perf_counter()
-    drawing = Drawing.of(params.simulator)
+    drawing = Drawing.of(params.simulator, params.instrument.depth)
     options = {"name": source, "workers": workers, "device": drawing_device(params.settings.device)}
     if table is None:
         rows = params.simulator.size

@@ -16,6 +16,7 @@ from droulette.errors import UserError
 from droulette.learning.fit import Batch
 from droulette.learning.scaling import Scaling
 from droulette.physics.arrays import is_tensor
+from droulette.pipeline.batching import slices
 from droulette.pipeline.draw import draw_table
 from droulette.pipeline.generate import Drawing, draw_in_memory
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 NAME = "fresh rows"  # what error messages call their table
 ROWS_AT_ONCE = {"cpu": 512, "cuda": 8192}  # drawn together: some batches
-SEEN_AT_ONCE = 1024  # pictures that the network's eye is shown together, as float32
+SEEN_AT_ONCE = 64  # pictures that the network's eye is shown together, as float32
 AHEAD = {"cpu": 1, "cuda": 3}  # chunks that are drawn while one is learnt from
 
 
@@ -57,7 +58,7 @@ class FreshPictures:
             raise UserError(f"training.fresh-pictures: {found}, but of {self.size} px in the dataset")
         first = self.params.simulator.size
         with ThreadPoolExecutor(1) as helpers:
-            _, table = draw_in_memory(draw_table(self.params, first, first + 1), drawing, NAME, "cpu", helpers)
+            _, _, table = draw_in_memory(draw_table(self.params, first, first + 1), drawing, NAME, "cpu", helpers)
         for column in self.columns:
             if column not in table:
                 raise UserError(f"training.fresh-pictures: [simulator] and its tables give no column {column!r}")
@@ -65,7 +66,15 @@ class FreshPictures:
     def drawn_by(self) -> tuple:
         """What decides the pictures."""
         params = self.params
-        return params.simulator, params.lens, params.cluster, params.source, params.position
+        return (
+            params.simulator,
+            params.lens,
+            params.cluster,
+            params.source,
+            params.position,
+            params.instrument,
+            params.lens_light,
+        )
 
     def batches(self, epoch: int, starts: list[int], size: int, share: slice) -> Iterator[Batch]:
         """See `fit.Pictures`: the shares of some batches are drawn together, while those before are learnt from."""
@@ -101,14 +110,18 @@ class FreshPictures:
         """Views and scaled targets, on the device that trains."""
         device = str(self.device)
         with stream_of(device), torch.no_grad():
-            pictures, table = draw_in_memory(frame, Drawing.of(self.params.simulator), NAME, device, helpers)
+            drawing = Drawing.of(self.params.simulator)
+            pictures, facts, table = draw_in_memory(frame, drawing, NAME, device, helpers)
             pictures = pictures if is_tensor(pictures) else torch.from_numpy(pictures)
-            views = torch.cat([self.eye.see(some) for some in pictures.split(SEEN_AT_ONCE)])
+            views = torch.cat([self._seen(pictures, facts, part) for part in slices(len(pictures), SEEN_AT_ONCE)])
             targets = self.scaling.transform(table[self.columns].to_numpy()).astype(np.float32)
             targets = torch.from_numpy(targets).to(self.device)
             if self.device.type == "cuda":
                 torch.cuda.current_stream(self.device).synchronize()
         return views, targets
+
+    def _seen(self, pictures: torch.Tensor, facts: np.ndarray | None, part: slice) -> torch.Tensor:
+        return self.eye.see(pictures[part], None if facts is None else torch.from_numpy(facts[part]))
 
     def _handed_over(self, drawn: Future) -> Iterator[Batch]:
         """The batches, whose memory is not used again before the training's work on them is done."""

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -17,22 +17,35 @@ import pandas as pd
 from droulette.devices import cores, stream_of
 from droulette.parameters.simulation import Simulator
 from droulette.physics.amplitudes import amplitudes, orders
-from droulette.physics.arrays import Array, to_numpy
+from droulette.physics.arrays import Array, is_numpy, to_numpy
 from droulette.physics.batches import move
+from droulette.physics.instrument import Instrument, observable, take
+from droulette.physics.instrument import frame as frame_of
 from droulette.physics.lens_equation import apparent_position, residual, solved
 from droulette.physics.mappings import Raytrace, Roulette, convergence_radius
-from droulette.physics.rendering import Scene, centre_of_light, render
+from droulette.physics.rendering import Scene, centre_of_light, light_and_centre, render
 from droulette.physics.sources import SOURCES
-from droulette.pipeline import png
+from droulette.pipeline import depth, png
 from droulette.pipeline.batching import pictures_at_once, slices
 from droulette.pipeline.checks import check_finite, check_rows, check_solved
-from droulette.pipeline.scenes import Kind, groups, lens_batch, normalise, source_batch, source_columns
+from droulette.pipeline.depth import About
+from droulette.pipeline.instruments import COLUMNS, instrument_batch, widths
+from droulette.pipeline.scenes import (
+    Kind,
+    column_of_numbers,
+    groups,
+    lens_batch,
+    normalise,
+    source_batch,
+    source_columns,
+)
 from droulette.pipeline.storage import PngFolder, Writer
 from droulette.quantities import amplitude_columns
 
 CHUNK = 4096  # rows of a table that are in memory together
 CHUNK_DRAWN_HERE = 1024  # the same where the processor draws: enough to keep its threads busy
 CHUNKS_AT_ONCE = 3  # so that one is read, one drawn and one encoded
+OBSERVED_AT_ONCE = 4  # pictures that an instrument takes: their float64 arrays fit a core's cache
 ROWS_AT_ONCE = 1024  # rows whose amplitudes are computed together: their series fit a core's cache
 SAMPLED_AT_ONCE = 4  # a sampled lens takes three float64 canvases, and while they are made twelve
 
@@ -48,10 +61,12 @@ class Drawing:
     sampling: str = "exact"
     supersampling: int = 1
     mask: bool = False
+    depth: str = "uint16"
 
     @classmethod
-    def of(cls, simulator: Simulator) -> Drawing:
-        return cls(**{field.name: getattr(simulator, field.name) for field in fields(cls)})
+    def of(cls, simulator: Simulator, depth: str = "uint16") -> Drawing:
+        names = [field.name for field in fields(cls) if field.name != "depth"]
+        return cls(**{name: getattr(simulator, name) for name in names}, depth=depth)
 
     @property
     def size(self) -> int:
@@ -104,7 +119,7 @@ def generate_chunks(
     with _threads(CHUNKS_AT_ONCE) as threads, _threads(workers or cores()) as helpers:
         waiting = deque()
         for frame in chunks:
-            keeper = writer and _Encoder(writer, first)
+            keeper = writer and _Encoder(writer, first, drawing.depth)
             chunk = _Chunk(normalise(frame, name), drawing, keeper, name, device, progress)
             waiting.append(threads.submit(chunk.draw, helpers))
             first += len(frame)
@@ -116,22 +131,23 @@ def generate_chunks(
 
 def draw_in_memory(
     frame: pd.DataFrame, drawing: Drawing, name: str, device: str, helpers: ThreadPoolExecutor
-) -> tuple[Array, pd.DataFrame]:
+) -> tuple[Array, np.ndarray | None, pd.DataFrame]:
     """Draw every row's picture; see `generate_chunks`.
 
     Returns:
-        (n, size, size) uint8 on the device, and the roulette table.
+        (n, size, size) uint8 on the device, or float32 where an instrument takes them; what is then known of them,
+        `About`'s table, else None; and the roulette table.
     """
-    keeper = _InMemory(len(frame), drawing.size, device)
+    keeper = _InMemory(len(frame), drawing.size, device, observed="psf" in frame)
     chunk = _Chunk(normalise(frame, name), drawing, keeper, name, device, lambda count: None)
     table = chunk.draw(helpers)
-    return keeper.pictures, table
+    return keeper.pictures, keeper.about, table
 
 
 class Keeper(Protocol):
     on_device: bool
 
-    def keep(self, rows: np.ndarray, filenames: list[str], pictures: Array) -> None:
+    def keep(self, rows: np.ndarray, filenames: list[str], pictures: Array, about: About | None) -> None:
         """Keep the pictures of these rows of a chunk, on the device that drew them or as NumPy's."""
 
 
@@ -141,10 +157,16 @@ class _Encoder:
 
     writer: Writer
     first: int
+    depth: str
     on_device = False
 
-    def keep(self, rows: np.ndarray, filenames: list[str], pictures: Array) -> None:
-        for row, filename, encoded in zip(rows.tolist(), filenames, png.encode_all(pictures), strict=True):
+    def keep(self, rows: np.ndarray, filenames: list[str], pictures: Array, about: About | None) -> None:
+        if about is None:
+            files = png.encode_all(pictures)
+        else:
+            encode = depth.encode_png if self.depth == "uint16" else depth.encode_tiff
+            files = [encode(picture, about.one(k)) for k, picture in enumerate(pictures)]
+        for row, filename, encoded in zip(rows.tolist(), filenames, files, strict=True):
             self.writer.keep(self.first + row, filename, encoded)
 
 
@@ -153,12 +175,15 @@ class _InMemory:
 
     on_device = True
 
-    def __init__(self, count: int, size: int, device: str) -> None:
-        pictures = np.zeros((count, size, size), np.uint8)
+    def __init__(self, count: int, size: int, device: str, observed: bool) -> None:
+        pictures = np.zeros((count, size, size), np.float32 if observed else np.uint8)
         self.pictures = pictures if device == "cpu" else move(pictures, device)
+        self.about = np.zeros((count, len(depth.NAMES))) if observed else None
 
-    def keep(self, rows: np.ndarray, filenames: list[str], pictures: Array) -> None:
-        self.pictures[rows] = pictures
+    def keep(self, rows: np.ndarray, filenames: list[str], pictures: Array, about: About | None) -> None:
+        self.pictures[rows] = pictures if about is None or is_numpy(pictures) else pictures.float()
+        if about is not None:
+            self.about[rows] = about.table()
 
 
 @contextmanager
@@ -243,6 +268,9 @@ class _Chunk:
             mapping = Roulette.from_amplitudes(*xi, alpha, beta, self.drawing.nterms, radius)
         scene = Scene(mapping, source)
 
+        if kind.psf is not None:
+            return self._take_batch(scene, kind, part, results, rows, spread)
+
         def draw_few(few: slice) -> np.ndarray:
             return self._pictures(scene, few, results, rows[few])
 
@@ -272,9 +300,78 @@ class _Chunk:
             return np.empty((0, 0, 0), np.uint8)
         return render(scene, drawing.size, *centre, canvas=drawing.imagesize, **options)
 
-    def _keep(self, rows: np.ndarray, filenames: list[str], pictures: Array) -> None:
+    def _take_batch(
+        self, scene: Scene, kind: Kind, part: pd.DataFrame, results: _Results, rows: np.ndarray, spread: Callable
+    ) -> Iterator[None]:
+        """The same of pictures that an instrument takes."""
+        drawing, on_card = self.drawing, self.device != "cpu"
+        filenames = part["filename"].tolist()
+        parts = slices(len(rows), max(1, len(rows) // 4) if on_card else OBSERVED_AT_ONCE)
+        with stream_of(self.device):
+            scene = move(scene, self.device) if on_card else scene
+            light, middle = self._light(scene, part, spread, parts)
+            instrument = instrument_batch(part, kind, self.name, light)
+            if "lightratio" in part:
+                ratio = column_of_numbers(part, "lightratio", self.name)
+                middle = middle / (1.0 + ratio * instrument.share)
+                results.light[rows] = ratio * light
+            off = [column_of_numbers(part, f"centring{axis}", self.name) for axis in "XY"]
+            middle = frame_of(middle + np.stack(off))
+            results.centre[:, rows] = middle
+            if self.keeper is None:
+                self.progress(len(part))
+                return iter(())
+            about = self._about(instrument, part)
+            if on_card:
+                instrument, middle = move(instrument, self.device), move(middle, self.device)
+            scene = observable(scene, instrument)
+        options = {"canvas": drawing.imagesize, "supersampling": drawing.supersampling}
+
+        def take_few(few: slice) -> None:
+            with stream_of(self.device):
+                pictures, factor = take(scene, instrument, drawing.size, *middle[:, few], rows=few, **options)
+                pictures = pictures if self.keeper.on_device else to_numpy(pictures)
+                results.factor[rows[few]] = factor = to_numpy(factor)
+            known = replace(about.rows(few), white=255 * factor)
+            self._keep(rows[few], filenames[few], pictures, known)
+
+        return spread(take_few, parts)
+
+    def _light(
+        self, scene: Scene, part: pd.DataFrame, spread: Callable, parts: list[slice]
+    ) -> tuple[np.ndarray | None, np.ndarray]:
+        """Grey levels of the lensed sources in all, and their centres, (2, B) px; where nobody asks None and 0."""
+        light, middle = np.zeros(len(part)), np.zeros((2, len(part)))
+        if not (self.drawing.centred or "lightratio" in part):
+            return None, middle
+        imagesize, options = self.drawing.imagesize, {"supersampling": self.drawing.supersampling}
+
+        def measure(few: slice) -> None:
+            with stream_of(self.device):
+                x, y, total = light_and_centre(scene, imagesize, rows=few, **options)
+                light[few] = to_numpy(total)
+                if self.drawing.centred:
+                    middle[:, few] = to_numpy(x), to_numpy(y)
+
+        list(spread(measure, parts))
+        return light, middle
+
+    def _about(self, instrument: Instrument, part: pd.DataFrame) -> About:
+        """What is known of pictures, but for `white`."""
+        electrons, count = instrument.noise.electrons, len(part)
+        scale = part["pixelscale"].to_numpy(np.float64) if "pixelscale" in part else np.zeros(count)
+        return About(
+            background=instrument.pedestal,
+            noise=instrument.deviation(),
+            poisson=np.where(electrons > 0, 1 / np.where(electrons > 0, electrons, 1.0), 0.0),
+            psf_fwhm=widths(instrument.psf, count),
+            pixel_scale=scale,
+            white=np.zeros(count),
+        )
+
+    def _keep(self, rows: np.ndarray, filenames: list[str], pictures: Array, about: About | None = None) -> None:
         if self.keeper is not None:
-            self.keeper.keep(rows, filenames, pictures)
+            self.keeper.keep(rows, filenames, pictures, about)
         self.progress(len(rows))
 
 
@@ -287,6 +384,8 @@ class _Results:
         self.centre = np.zeros((2, count))
         self.alpha = np.zeros((len(orders(nterms)), count))
         self.beta = np.zeros((len(orders(nterms)), count))
+        self.factor = np.ones(count)
+        self.light = np.zeros(count)
 
 
 def _roulette_table(frame: pd.DataFrame, drawing: Drawing, results: _Results) -> pd.DataFrame:
@@ -303,6 +402,11 @@ def _roulette_table(frame: pd.DataFrame, drawing: Drawing, results: _Results) ->
     amplitudes = np.stack([results.alpha, results.beta], axis=1).reshape(-1, len(frame))
     names = [f"{name}{axis}" for name in pairs for axis in "XY"] + amplitude_columns(drawing.nterms)
     numbers = pd.DataFrame(np.concatenate([*pairs.values(), amplitudes]).T, frame.index, names)
+    if "psf" in frame:
+        named += COLUMNS
+        frame = frame.assign(brightness=results.factor)
+        if "lightratio" in frame:
+            frame = frame.assign(lightflux=results.light)
     place = {column: k for k, column in enumerate(frame)}
     kept = frame.take([place[column] for column in named if column in place], axis=1)  # a fifth of the time by name
     return pd.concat([kept, numbers], axis=1)

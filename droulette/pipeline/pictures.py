@@ -18,7 +18,7 @@ from PIL import Image
 
 from droulette.devices import cores
 from droulette.errors import UserError
-from droulette.pipeline import png
+from droulette.pipeline import depth, png
 from droulette.pipeline.storage import Reader, reader
 
 if TYPE_CHECKING:
@@ -38,6 +38,11 @@ def picture_size(directory: str | Path, filename: str, table: str | Path) -> int
     opened = _find(Path(directory), reader(directory), filename, where)
     with _open(opened, Path(directory) / filename, where) as picture:
         return picture.size[0]
+
+
+def is_observed(directory: str | Path, filename: str, table: str | Path) -> bool:
+    """Whether a table's pictures are an instrument's, of more than 8 bits with what is known of them (see `depth`)."""
+    return _is_observed(Path(directory), reader(directory), filename, table)
 
 
 def read_pictures(
@@ -71,7 +76,7 @@ def see_pictures(
     seen: called with the number of pictures just decoded.
 
     Returns:
-        (n, *eye.shape) for each eye, (n, N, N) uint8 for None.
+        (n, *eye.shape) for each eye, (n, N, N) uint8 for None: of an instrument's pictures, what is shown of them.
 
     Raises:
         UserError: the first row whose picture is outside the directory, missing, no PNG, no 8-bit picture,
@@ -90,7 +95,10 @@ def see_pictures(
     # On a card one buffer is looked at while the next is filled. Two threads on each core would only slow each other.
     on_card = torch.device(device).type == "cuda"
     shape = (min(AT_ONCE, len(order)), size, size)
-    buffers = [torch.empty(shape, dtype=torch.uint8, pin_memory=on_card) for _ in range(1 + on_card)]
+    observed = bool(len(filenames)) and _is_observed(directory, source, filenames[0], table)
+    kind = torch.float32 if observed else torch.uint8
+    buffers = [torch.empty(shape, dtype=kind, pin_memory=on_card) for _ in range(1 + on_card)]
+    known = [np.zeros((shape[0], len(depth.NAMES))) for _ in buffers]
 
     def decode(rows: np.ndarray, into: np.ndarray) -> None:
         differences = np.empty_like(into)
@@ -106,6 +114,16 @@ def see_pictures(
         else:
             into[ours] = png.add_up(differences[ours])
 
+    def decode_observed(rows: np.ndarray, into: np.ndarray, facts: np.ndarray) -> None:
+        for place, row in enumerate(rows.tolist()):
+            where = f"{table}: row {row + 1}"
+            opened = _find(directory, source, filenames[row], where)
+            about = depth.decode(_start(opened, depth.longest(size)), into[place])
+            if about is None:
+                expected = f"a whole picture of {size}×{size} with its noise, as the first one"
+                raise UserError(f"{where}: found {filenames[row]} without, expected {expected}")
+            facts[place] = about.table()
+
     with ThreadPoolExecutor(workers or cores()) as pool:
 
         def start(number: int) -> list[Future]:
@@ -113,8 +131,11 @@ def see_pictures(
                 return []
             rows = batches[number]
             into = buffers[number % len(buffers)][: len(rows)].numpy()
-            starts = range(0, len(rows), A_TASK)
-            return [pool.submit(decode, rows[k : k + A_TASK], into[k : k + A_TASK]) for k in starts]
+            parts = [slice(k, k + A_TASK) for k in range(0, len(rows), A_TASK)]
+            if observed:
+                facts = known[number % len(buffers)]
+                return [pool.submit(decode_observed, rows[part], into[part], facts[part]) for part in parts]
+            return [pool.submit(decode, rows[part], into[part]) for part in parts]
 
         try:
             running = start(0)
@@ -125,8 +146,12 @@ def see_pictures(
                     running = start(number + 1)
                 pictures = buffers[number % len(buffers)][: len(rows)]
                 on_device = pictures.to(device, non_blocking=True) if any(eyes) else None
+                facts = torch.from_numpy(known[number % len(buffers)][: len(rows)]) if observed else None
                 for eye, views in zip(eyes, kept, strict=True):
-                    views[rows] = (eye.see(on_device).cpu() if eye else pictures).numpy()
+                    if eye:
+                        views[rows] = eye.see(on_device, facts).cpu().numpy()
+                    else:
+                        views[rows] = depth.shown(pictures.numpy(), facts.numpy()) if observed else pictures.numpy()
                 seen(len(rows))
                 if not on_card:
                     running = start(number + 1)
@@ -134,6 +159,10 @@ def see_pictures(
             pool.shutdown(cancel_futures=True)
             raise
     return kept
+
+
+def _is_observed(directory: Path, source: Reader, filename: str, table: str | Path) -> bool:
+    return depth.is_observed(_start(_find(directory, source, filename, f"{table}: row 1"), depth.LONGEST_HEAD))
 
 
 def _check_directory(directory: Path, table: str | Path) -> None:
@@ -151,11 +180,12 @@ def _room(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     return np.memmap(store, dtype, "w+", shape=shape)
 
 
-def look(eye: Eye, pictures: np.ndarray, device: str = "cpu") -> np.ndarray:
-    """pictures: (n, N, N) uint8 → views, (n, *eye.shape)."""
+def look(eye: Eye, pictures: np.ndarray, device: str = "cpu", facts: np.ndarray | None = None) -> np.ndarray:
+    """pictures: (n, N, N) uint8, or float32 with facts (n, 6) → views, (n, *eye.shape)."""
     import torch
 
-    return eye.see(torch.from_numpy(np.ascontiguousarray(pictures)).to(device)).cpu().numpy()
+    told = None if facts is None else torch.from_numpy(np.ascontiguousarray(facts))
+    return eye.see(torch.from_numpy(np.ascontiguousarray(pictures)).to(device), told).cpu().numpy()
 
 
 def _inside(directory: Path, filename: str) -> bool:
@@ -210,7 +240,7 @@ def _open(opened: Path | BinaryIO, path: Path, where: str) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            picture = Image.open(opened, formats=["PNG"])
+            picture = Image.open(opened, formats=["PNG", "TIFF"] if not isinstance(opened, Path) else ["PNG"])
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         most = f"at most {Image.MAX_IMAGE_PIXELS} pixels"
         raise UserError(f"{where}: found {path} too large to decode, expected {most}") from error
@@ -219,6 +249,6 @@ def _open(opened: Path | BinaryIO, path: Path, where: str) -> Image.Image:
     width, height = picture.size
     if width != height:
         raise UserError(f"{where}: found {path} of {width}×{height}, expected a square picture")
-    if picture.mode not in GREY:
+    if picture.mode not in GREY and not depth.is_observed(_start(opened, depth.LONGEST_HEAD)):
         raise UserError(f"{where}: found {path} of mode {picture.mode}, expected 8-bit grey or colour")
     return picture

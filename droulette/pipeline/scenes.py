@@ -38,6 +38,7 @@ class Kind:
     cluster: bool
     sources: tuple[str, ...]
     constellation: bool
+    psf: str | None = None  # none, gaussian, moffat or a file's name; None: no instrument
 
 
 def parameters_of(kind: type[Lens] | type[Source]) -> tuple[Quantity, ...]:
@@ -85,11 +86,11 @@ def normalise(
     if not {"x", "y"} <= set(frame):
         if not {"R", "phi"} <= set(frame):
             raise UserError(f"{name}: found no columns 'x' and 'y' nor 'R' and 'phi', expected a source position")
-        cos, sin = cosine_and_sine(_numbers(frame, "phi", name))
-        radius = _numbers(frame, "R", name)
+        cos, sin = cosine_and_sine(column_of_numbers(frame, "phi", name))
+        radius = column_of_numbers(frame, "R", name)
         frame["x"], frame["y"] = radius * cos, radius * sin
     for axis in ("x", "y"):
-        values = _numbers(frame, axis, name)
+        values = column_of_numbers(frame, axis, name)
         if frame[axis].dtype != values.dtype:
             frame[axis] = values
     return frame
@@ -102,7 +103,7 @@ def _row_error(name: str, wrong: pd.Series, values: pd.Series, column: str, expe
     return UserError(f"{name}: row {values.index[position] + 1}, column {column}: found {found!r}, expected {expected}")
 
 
-def _numbers(frame: pd.DataFrame, column: str, name: str) -> np.ndarray:
+def column_of_numbers(frame: pd.DataFrame, column: str, name: str) -> np.ndarray:
     """A column as float64, every value finite and in its range."""
     if column not in frame:
         raise UserError(f"{name}: found no column {column!r}, expected it for {_needed_by(frame, column)}")
@@ -130,7 +131,7 @@ def groups(frame: pd.DataFrame, name: str) -> Iterator[tuple[Kind, np.ndarray]]:
     """Each kind of a normalised table with the positions of its rows, in the order of first appearance."""
     columns = [
         frame[column].tolist() if column in frame else [None] * len(frame)
-        for column in ("model", "sampled", "cluster", "lens", "source")
+        for column in ("model", "sampled", "cluster", "lens", "source", "psf")
     ]
     of_cells: dict[tuple, list[int]] = {}  # rows that look alike; of a cluster, the numbers differ too
     for position, cells in enumerate(zip(*columns, strict=True)):
@@ -146,12 +147,14 @@ def groups(frame: pd.DataFrame, name: str) -> Iterator[tuple[Kind, np.ndarray]]:
 
 def _kind(cells: tuple, known: dict[tuple, Kind], where: str) -> Kind:
     """The kind of a row with those cells; `known` holds kinds that were checked before, by what decides them."""
-    model, sampled, members, single, source = cells
+    model, sampled, members, single, source, psf = cells
     has_cluster = isinstance(members, str) and members != ""
     has_constellation = "/" in str(source)
     lenses = _names(members) if has_cluster else (single,)
     sources = _names(source) if has_constellation else (source,)
-    key = (model, bool(sampled), lenses, has_cluster, sources, has_constellation)
+    if not (psf is None or (isinstance(psf, str) and psf)):
+        raise UserError(f"{where}, column psf: found {psf!r}, expected none, gaussian, moffat or a file's name")
+    key = (model, bool(sampled), lenses, has_cluster, sources, has_constellation, psf)
     if key not in known:
         _check_names(lenses, LENSES, f"{where}, column {'cluster' if has_cluster else 'lens'}")
         _check_names(sources, constellation_sources() if has_constellation else SOURCES, f"{where}, column source")
@@ -195,7 +198,7 @@ def lens_batch(frame: pd.DataFrame, kind: Kind, name: str, canvas: int = 512) ->
         lens: Lens = Cluster(tuple(lenses), tuple(v[0] for v in numbers), tuple(v[1] for v in numbers))
     else:
         kind_of_lens = LENSES[kind.lenses[0]]
-        lens = kind_of_lens(*(_numbers(frame, q.column, name) for q in parameters_of(kind_of_lens)))
+        lens = kind_of_lens(*(column_of_numbers(frame, q.column, name) for q in parameters_of(kind_of_lens)))
     return Sampled.of(lens, len(frame), canvas) if kind.sampled else lens
 
 
@@ -258,8 +261,8 @@ def source_batch(frame: pd.DataFrame, kind: Kind, name: str) -> Source:
         return Constellation(tuple(sources), tuple(v[0] for v in numbers), tuple(v[1] for v in numbers))
     kind_of_source = SOURCES[kind.sources[0]]
     if kind_of_source is Image:
-        return Image(_numbers(frame, "theta", name), _picture(frame, name))
-    return kind_of_source(**{q.name: _numbers(frame, q.column, name) for q in parameters_of(kind_of_source)})
+        return Image(column_of_numbers(frame, "theta", name), _picture(frame, name))
+    return kind_of_source(**{q.name: column_of_numbers(frame, q.column, name) for q in parameters_of(kind_of_source)})
 
 
 def _picture(frame: pd.DataFrame, name: str) -> Picture:
@@ -269,7 +272,7 @@ def _picture(frame: pd.DataFrame, name: str) -> Picture:
         raise UserError(f"{name}: source Image needs a column 'image' that names one picture file")
     path = Path(str(frame["image"].iloc[0]))
     # A table from elsewhere must not reach into other folders.
-    if path.is_absolute() or ".." in path.parts or not _resolves_below(path):
+    if path.is_absolute() or ".." in path.parts or not is_below_working_folder(path):
         raise UserError(f"{name}: column image: found {str(path)[:80]!r}, expected a path below the working folder")
     try:
         with warnings.catch_warnings():
@@ -280,7 +283,8 @@ def _picture(frame: pd.DataFrame, name: str) -> Picture:
         raise UserError(f"{path}: not a readable picture: {str(error)[:200]}, expected {', '.join(FORMATS)}") from error
 
 
-def _resolves_below(path: Path) -> bool:
+def is_below_working_folder(path: Path) -> bool:
+    """Whether a path leads nowhere else, links included."""
     try:
         return path.resolve().is_relative_to(Path().resolve())
     except (OSError, ValueError, RuntimeError):  # a name too long, a NUL, links in a circle

@@ -16,10 +16,11 @@ from droulette.learning.calibration import Calibration
 from droulette.learning.checkpoint import Checkpoint, code, fingerprint
 from droulette.learning.limits import Limit
 from droulette.learning.novelty import Novelty
+from droulette.learning.observed import Facts, Known
 from droulette.learning.scaling import SCALINGS
 from droulette.learning.symmetry import Group, Laws
 from droulette.pipeline.fresh import FreshPictures
-from droulette.pipeline.pictures import picture_size, read_pictures
+from droulette.pipeline.pictures import is_observed, picture_size, see_pictures
 from droulette.pipeline.targets import read_targets
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def train(
     columns = _check(tables, paths, training.out_parameters)
     directory = params.dataset.directory
     size = picture_size(directory, tables[0]["filename"].iloc[0], paths[0])
+    observed = is_observed(directory, tables[0]["filename"].iloc[0], paths[0])
     targets = tables[0][columns].to_numpy()
     laws = Laws.of(columns)
     judge = metrics.Judge(targets, SCALINGS[training.scaling].fit(targets, columns), training.loss)
@@ -74,7 +76,7 @@ def train(
     if not fabric.is_global_zero:
         progress, say = (lambda total, doing: lambda done: None), (lambda text: None)
     with fit.reproducible(settings.seed):
-        network = backbones.build(settings.model, columns, settings.weights, size).to(device)
+        network = backbones.build(settings.model, columns, settings.weights, size, observed).to(device)
         group = Group.of(laws, 1)
         if training.augmentation:
             group = Group.of(laws, network.eye.turns, network.eye.zooms)
@@ -82,11 +84,13 @@ def train(
                 turns = f"{len(group.turns)} of {2 * network.eye.turns} turns"
                 say(f"augmentation: {turns} are defined on these columns")
         seen = progress(sum(map(len, tables)), "reading")
-        splits = []
+        splits, facts = [], []
+        eyes = [network.eye, Facts()] if observed else [network.eye]
         for path, table in zip(paths, tables, strict=True):
-            options = {"table": path, "size": size, "eye": network.eye, "device": device, "seen": seen}
-            views = read_pictures(directory, list(table["filename"]), **options)
+            options = {"table": path, "size": size, "device": device, "seen": seen}
+            views, *told = see_pictures(directory, list(table["filename"]), eyes, **options)
             splits.append(fit.Split(views, table[columns].to_numpy()))
+            facts += told
         if training.fresh_pictures:
             pictures = FreshPictures(params, columns, len(targets), size, network.eye, judge.scaling, device)
             say("training pictures are drawn as they are needed")
@@ -129,7 +133,8 @@ def train(
     trained = replace(trained, limit=Limit.fit(judge.scaling, scaled, splits[1].targets))
     calibration = Calibration.fit(splits[1].targets, *trained.in_units(scaled, variance))
     novelty = Novelty.fit(network.eye, *(split.views for split in splits))
-    trained = replace(trained, calibration=calibration, novelty=novelty)
+    known = Known.of(np.concatenate(facts)) if facts else None
+    trained = replace(trained, calibration=calibration, novelty=novelty, known=known)
     model_file.save(trained, model_path)
     checkpoint.remove()
     return trained

@@ -33,12 +33,14 @@ def _draw(program, sampling, size, centres, rows, pictures, sums) -> None:
     most_squares = (TILE // SQUARE) ** 2 * (max(WIDTH, size // TILE + 1) + 1)
     squares = np.empty((2, most_squares), np.int64)
     work = _buffer(program.rows)
+    whole = pictures is None or pictures.dtype == np.uint8
     machine.function("draw")(
         program.constants.ctypes.data, program.constants.shape[1], rows.start, len(rows),
         *(word for steps in (program.tile_test, program.square_test, program.levels)
           for word in (steps.ctypes.data, len(steps))),
         rays.ctypes.data, len(rays), size, centres.ctypes.data, 0 if pictures is None else pictures.ctypes.data,
-        int(pictures is None or pictures.dtype == np.uint8), sums.ctypes.data, squares.ctypes.data, most_squares, work.ctypes.data, program.rows,
+        int(whole), sums.ctypes.data, squares.ctypes.data, most_squares,
+        work.ctypes.data, program.rows,
     )  # fmt: skip
 
 
@@ -77,11 +79,14 @@ def blur(pictures: np.ndarray, kernels: np.ndarray, radii: np.ndarray, size: int
     return blurred
 
 
-def expose(program: Program, pictures: np.ndarray) -> None:
-    """Run the `levels` of a program on pairs of pixels, in place. pictures: (B, N, N) float64."""
+def expose(program: Program, pictures: np.ndarray, first: int = 0) -> None:
+    """Run the `levels` of a program on pairs of pixels, in place.
+
+    pictures: (B, N, N) float64, of the program's rows from `first` on.
+    """
     work = _buffer(program.rows)
     machine.function("expose")(
-        program.constants.ctypes.data, program.constants.shape[1], len(pictures),
+        program.constants[first:].ctypes.data, program.constants.shape[1], len(pictures),
         program.levels.ctypes.data, len(program.levels), pictures.ctypes.data, pictures[0].size,
         work.ctypes.data, program.rows,
     )  # fmt: skip

@@ -224,7 +224,8 @@ def draw(
             last_band = top + band >= across
             first = 0
             while waiting - first >= BATCH or (last_band and waiting > first):
-                _paint(level_program, row, work, rows, corner_x, corner_y, found, first, waiting - 1, ray_places, whole)
+                last = waiting - 1
+                _paint(level_program, row, work, rows, corner_x, corner_y, found, first, last, ray_places, whole)
                 for k in range(min(BATCH, waiting - first)):
                     square = pixels[TOTAL, k * AREA : (k + 1) * AREA]
                     column, line = found[0, first + k], found[1, first + k]

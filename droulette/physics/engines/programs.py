@@ -122,7 +122,9 @@ def _light_steps(scene: Scene, sampling: Sampling) -> list[Step]:
     parts = [Step(add, part, (DX, DY, LEVEL), (LEVEL,)) for part in scene.source.parts()]
     shown = [] if isinstance(scene.mapping, Raytrace) else [Step(_shown, (scene.mapping,), (X, Y, LEVEL), (LEVEL,))]
     if not sampling.nearest:
-        end = Step(_grey, (), (LEVEL,), (LEVEL,)) if scene.whole else Step(_light, (scene.faintest,), (LEVEL,), (LEVEL,))
+        end = (
+            Step(_grey, (), (LEVEL,), (LEVEL,)) if scene.whole else Step(_light, (scene.faintest,), (LEVEL,), (LEVEL,))
+        )
         return [*parts, end, *shown]
     canvas = scene.extent()[:1] * 0.0 + float(sampling.canvas)
     pixel = Step(_source_pixel, (canvas,), (DX, DY), (DX, DY, HIT))
@@ -220,7 +222,14 @@ def _of_scene(scene: Scene, sampling: Sampling) -> Program | None:
 
 
 def of_noise(noise: Noise, kinds: tuple[Callable, ...]) -> Program | None:
-    """The program that adds these kinds of noise to pairs of pixels, as `levels`."""
+    """The program that adds these kinds of noise to pairs of pixels, as `levels`, made once."""
+    made = noise.__dict__.setdefault("_programs", {})
+    if kinds not in made:
+        made[kinds] = _of_noise(noise, kinds)
+    return made[kinds]
+
+
+def _of_noise(noise: Noise, kinds: tuple[Callable, ...]) -> Program | None:
     steps = [Step(_add_noise_of(kind), (noise,), (X, DX, DY), (DX, DY)) for kind in kinds]
     return _compiled(len(noise.row), [], [], steps)
 
