@@ -165,7 +165,7 @@ def _opened(path: Path) -> Iterator[fits.HDUList]:
 def _check_unpacked(path: Path) -> None:
     """Unpack a gzip file once without keeping it, so that a small file cannot fill the memory."""
     with path.open("rb") as opened:
-        if not opened.read(2) == GZIP:
+        if opened.read(len(GZIP)) != GZIP:
             return
     size = 0
     with gzip.open(path) as unpacked:
@@ -173,7 +173,7 @@ def _check_unpacked(path: Path) -> None:
             size += len(chunk)
             if size > MOST_UNPACKED:
                 most = f"{MOST_UNPACKED / 1e9:.1f} GB"
-                raise UserError(f"{path}: unpacks to more than {most}, expected at most that: cut the picture out first")
+                raise UserError(f"{path}: unpacks to more than {most}, expected less: cut the picture out first")
 
 
 def _extensions(opened: fits.HDUList) -> list[Extension]:

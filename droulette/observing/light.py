@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from astropy.convolution import convolve
 from astropy.stats import sigma_clipped_stats
-from photutils.segmentation import SegmentationImage, detect_sources, make_2dgaussian_kernel
+from photutils.segmentation import detect_sources, make_2dgaussian_kernel
 from scipy import ndimage
 
 DETECTED = 3.0  # standard deviations of the smoothed picture
@@ -21,6 +21,10 @@ SMOOTHING = 3.0  # px, FWHM of the kernel where the PSF is not known
 NARROWEST, WIDEST = 2.0, 5.0  # px, of the kernel for a PSF that is known
 WINGS = 4  # px around detected light that are not background either
 ROUNDS = 5
+CLIPPED = 0.98658  # standard deviation of what clipping at 3 sigma leaves of normal noise
+NEAR = 1 / 3  # of the picture's side: the radius about the middle within which light is the object's
+CUTOUT = 64.0  # px: the same where the picture is larger than a cutout of one object, and
+EXTENTS = 3.0  # times the extent of the patch next to the middle, if that is more
 FEWEST = 0.05  # share of the pixels that the background is measured from, at least, where there are so many
 
 
@@ -51,16 +55,21 @@ def measure(values: np.ndarray, usable: np.ndarray, noise: np.ndarray, psf_fwhm:
     for _ in range(ROUNDS):
         background = _background(light, usable)
         _, level, _ = sigma_clipped_stats(values[background], sigma=3.0)
-        _, _, factor = sigma_clipped_stats((values[background] - level) / noise[background], stdfunc="mad_std")
+        factor = _spread((values[background] - level) / noise[background])
         above = (smooth - level) / scale
         # Measured, since neighbouring pixels of a resampled picture share their noise.
-        _, _, spread = sigma_clipped_stats(above[background], stdfunc="mad_std")
+        spread = _spread(above[background])
         segments = _patches(above, spread or 1.0, usable, fwhm)
         if np.array_equal(segments > 0, light):
             break
         light = segments > 0
     pixels = int(background.sum())
-    return Light(float(level), float(factor), pixels, background, smooth - level, segments)
+    return Light(float(level), factor, pixels, background, smooth - level, segments)
+
+
+def _spread(values: np.ndarray) -> float:
+    _, _, found = sigma_clipped_stats(values, sigma=3.0)
+    return float(found) / CLIPPED
 
 
 def _smoothed(values: np.ndarray, usable: np.ndarray, kernel: np.ndarray) -> np.ndarray:
@@ -128,11 +137,3 @@ def share_out(light: Light, middle: tuple[float, float]) -> Objects:
     mine = (segments > 0) & np.isin(groups, touching[touching > 0])
     others = (segments > 0) & ~mine
     return Objects(mine, others, len(np.unique(segments[others])), radius)
-
-
-NEAR = 1 / 3  # of the picture's side
-CUTOUT = 64.0  # px: the radius of a picture that is no larger than a cutout about one object
-EXTENTS = 3.0
-
-
-__all__ = ["Light", "Objects", "SegmentationImage", "measure", "share_out"]

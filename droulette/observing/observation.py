@@ -47,6 +47,7 @@ class Observation:
     wcs: celestial, of the FITS array, whose rows count from below.
     centre: (column, row) in `values`, from 0 at the middle of the first pixel, of the object's centre of light.
     signal_to_noise: of the object's detected pixels together.
+    object_pixels, neighbour_pixels: (H, W) bool: where light was detected.
     """
 
     name: str
@@ -61,10 +62,10 @@ class Observation:
     wcs: WCS | None
     centre: tuple[float, float]
     signal_to_noise: float
-    object: np.ndarray
-    neighbours: np.ndarray
     steps: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    object_pixels: np.ndarray | None = None
+    neighbour_pixels: np.ndarray | None = None
 
 
 def observe(
@@ -115,14 +116,15 @@ class _Reading:
         self.steps.append("rows turned over (FITS counts them from below)")
 
     def observation(self, mask: str | Path | None, at: tuple[float, float] | None) -> Observation:
+        # Only now: photutils takes a second to import, which pictures without it need not wait for.
+        from droulette.observing.light import share_out
+
         middle = self._middle(at)
         wcs, scale = self._coordinates()
         self.bad = self._bad(mask, wcs)
         kernel, psf_fwhm = self._psf()
         noise_map = self._noise_map()
         light, noise_map = self._background(noise_map, psf_fwhm)
-        from droulette.observing.light import share_out
-
         found = share_out(light, middle)
         if not found.object.any():
             column, row = middle
@@ -139,7 +141,7 @@ class _Reading:
         self.steps.append(f"object of {int(seen.sum())} pixels, signal to noise {ratio:.0f}")
         return Observation(
             self.name, self.values, self.bad, noise_map, noise, poisson, kernel, psf_fwhm, scale, wcs, centre, ratio,
-            found.object, found.neighbours, self.steps, self.warnings,
+            self.steps, self.warnings, found.object, found.neighbours,
         )  # fmt: skip
 
     def _middle(self, at: tuple[float, float] | None) -> tuple[float, float]:
@@ -167,7 +169,8 @@ class _Reading:
         if QUALITY in self.planes:
             parts["flagged"] = self._fitting(QUALITY) != 0
         if WEIGHT in self.planes:
-            parts["of no weight"] = ~(self._fitting(WEIGHT) > 0)
+            values = self._fitting(WEIGHT)
+            parts["of no weight"] = ~(np.isfinite(values) & (values > 0))
         for role in NOISES[:3]:
             if role in self.planes:
                 values = self._fitting(role)
@@ -203,14 +206,14 @@ class _Reading:
         rest = self.values[~lost & ~zero]
         if not zero.any() or not rest.size or np.array_equal(rest, np.rint(rest)):  # counts may well be 0
             return none
+        if not (rest < 0).any() and rest.min() < 0.1 * np.median(rest):  # light without noise, that ends at 0
+            return none
         labels, count = ndimage.label(zero)
         sizes = np.bincount(labels.ravel(), minlength=count + 1)
         rim = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
         at_rim = np.unique(rim[rim > 0])
         large = at_rim[sizes[at_rim] > EMPTY * zero.size]
-        found = np.isin(labels, large)
-        sky = (rest < np.median(rest)).mean() if rest.size else 0
-        return found if sky and (rest < 0).any() else none
+        return np.isin(labels, large)
 
     def _psf(self) -> tuple[np.ndarray | None, float | None]:
         if PSF not in self.planes:
@@ -332,9 +335,8 @@ class _Reading:
         around |= found.neighbours
         self.bad |= around
         self.values[around] = 0
-        self.steps.append(
-            f"{found.count} neighbour{'s' * (found.count > 1)} farther than {found.radius:.0f} px from the middle masked"
-        )
+        neighbours = "neighbour" if found.count == 1 else "neighbours"
+        self.steps.append(f"{found.count} {neighbours} masked, over {found.radius:.0f} px from the middle")
 
     def _fill(self, found: Objects) -> None:
         """Interpolate bad pixels inside the object."""

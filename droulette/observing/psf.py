@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
+from scipy.optimize import least_squares
 
 from droulette.errors import UserError
 from droulette.observing.fits_files import PSF, Plane, read_plane
@@ -14,7 +15,7 @@ LARGEST = 101  # px, side above which the rim is cut off
 KEPT = 0.9999  # of the light, then
 OFF = 0.5  # px between centre of light and middle that is worth a warning
 CORE = 0.05  # of the peak: pixels above that make the centre of light, since a rim's noise has a long lever
-FINE = 10  # points a pixel, between which the half-maximum contour is found
+GAUSSIAN = 50.0  # a Moffat function of this power is a Gaussian
 
 
 def read_psf(text: str | Path) -> Plane:
@@ -53,17 +54,26 @@ def prepare_psf(plane: Plane) -> tuple[np.ndarray, float, list[str], list[str]]:
 
 
 def fwhm(kernel: np.ndarray) -> float:
-    """Diameter of the circle that is as large as the area above half the maximum, by spline interpolation, px."""
+    """Full width at half maximum, px, of the Moffat function that fits best, which may be all but a Gaussian.
+
+    A fit, since the half-maximum contour of a kernel of 2 px depends on how one interpolates.
+    """
     row, column = np.unravel_index(np.argmax(kernel), kernel.shape)
     area = np.count_nonzero(kernel > kernel.max() / 2)
-    reach = int(np.ceil(2 * np.sqrt(area))) + 3
-    core = np.pad(kernel, reach)[row : row + 2 * reach + 1, column : column + 2 * reach + 1]
-    along = np.arange(0, 2 * reach + 0.5 / FINE, 1 / FINE)
-    fine = ndimage.map_coordinates(core, np.meshgrid(along, along, indexing="ij"), order=5)
-    # Only what hangs together with the peak: other half-maxima belong to noise.
-    labels, _ = ndimage.label(fine > fine.max() / 2)
-    peak = labels[np.unravel_index(np.argmax(fine), fine.shape)]
-    return float(2 * np.sqrt(np.count_nonzero(labels == peak) / np.pi) / FINE)
+    rough = 2 * np.sqrt(area / np.pi)
+    reach = int(np.ceil(1.5 * rough)) + 1
+    core = np.pad(kernel, reach)[row : row + 2 * reach + 1, column : column + 2 * reach + 1] / kernel.max()
+    up, across = np.indices(core.shape) - reach
+
+    def difference(parameters: np.ndarray) -> np.ndarray:
+        peak, middle_up, middle_across, width, power = parameters
+        squared = ((up - middle_up) ** 2 + (across - middle_across) ** 2) / (width / 2) ** 2
+        return (peak * (1 + (2 ** (1 / power) - 1) * squared) ** -power - core).ravel()
+
+    lower = [0.5, -1, -1, 0.1, 1.05]
+    upper = [5, 1, 1, 4 * rough + 1, GAUSSIAN]
+    found = least_squares(difference, [1, 0, 0, rough, 4], bounds=(lower, upper))
+    return float(found.x[3])
 
 
 def _size(shape: tuple[int, ...]) -> str:
