@@ -26,8 +26,9 @@ AGREES = 1.5  # factor between given and measured noise
 ERRORS = 3.0  # standard errors from which a background is subtracted
 BRIGHT = 5.0  # times the noise: pixels that tell the noise of the light itself
 AROUND = 3  # px by which the object's patches are widened for its centre of light, and the neighbours' for the mask
-MANY_BAD = 0.1  # share of the object's pixels
+MUCH_BAD = 0.1  # share of the object's light
 LITTLE_BACKGROUND = 0.1  # share of the pixels
+ROUNDING = 1e-9  # of the brightest pixel: what is less is no noise
 FLAT = 5  # pixels at the very same greatest value are saturated
 EMPTY = 0.01  # share of the picture that, 0 throughout and at the rim, is taken for no data
 ELECTRONS = {"ELECTRON", "ELECTRONS", "E", "E-", "ELEC", "PHOTON", "PHOTONS"}
@@ -257,7 +258,7 @@ class _Reading:
             self.warnings.append(f"only {share:.0%} of its pixels are background: cut out a larger picture")
         agrees = 1 / AGREES <= light.factor <= AGREES
         if noise_map is None:
-            if not measured > 0:
+            if not measured > ROUNDING * np.abs(self.values).max():
                 raise UserError(f"{self.name}: found no noise in its background, expected some, or a noise map")
         elif self.noise_role == WEIGHT:
             if agrees:
@@ -283,7 +284,8 @@ class _Reading:
         poisson = self._fitted_poisson(noise_map, noise, light, found)
         if self.noise_role == WEIGHT and poisson < 0.1 * by_header:
             # Weights of drizzled pictures count exposure and sky, not the light of what is seen.
-            noise_map = np.sqrt(noise_map**2 + by_header * np.maximum(self.values, 0))
+            detected = np.where(light.segments > 0, np.maximum(light.smooth, 0), 0)
+            noise_map = np.sqrt(noise_map**2 + by_header * detected)
             self.steps.append(f"noise of the light itself, which weights leave out, {why}")
             poisson = by_header
         self.steps.append(f"noise {noise:.4g} and {poisson:.4g} of variance for each unit of light, by the noise map")
@@ -363,9 +365,10 @@ class _Reading:
                     break
         self.values[window] = np.nan_to_num(part)
         self.steps.append(f"{count} bad pixels inside the object interpolated")
-        share = (holes & found.object).sum() / found.object.sum()
-        if share > MANY_BAD:
-            self.warnings.append(f"{share:.0%} of the object's pixels are bad and interpolated")
+        light = np.maximum(self.values, 0)
+        share = light[holes & found.object].sum() / max(light[found.object].sum(), 1e-300)
+        if share > MUCH_BAD:
+            self.warnings.append(f"{share:.0%} of the object's light lies in bad pixels and is interpolated")
 
     def _saturated(self, found: Objects) -> int:
         """The object's pixels at the header's limit, or, several, at the very same greatest value."""
