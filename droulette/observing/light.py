@@ -25,6 +25,8 @@ CLIPPED = 0.98658  # standard deviation of what clipping at 3 sigma leaves of no
 NEAR = 1 / 3  # of the picture's side: the radius about the middle within which light is the object's
 CUTOUT = 64.0  # px: the same where the picture is larger than a cutout of one object, and
 EXTENTS = 3.0  # times the extent of the patch next to the middle, if that is more
+RIM = 0.08  # of the picture's side
+MOST = 1_000_000  # pixels whose statistics are taken: more tell nothing new
 FEWEST = 0.05  # share of the pixels that the background is measured from, at least, where there are so many
 
 
@@ -51,31 +53,44 @@ def measure(values: np.ndarray, usable: np.ndarray, noise: np.ndarray, psf_fwhm:
     kernel = make_2dgaussian_kernel(fwhm, size=2 * int(np.ceil(fwhm)) + 1)
     smooth = _smoothed(values, usable, kernel.array)
     scale = noise * np.sqrt((kernel.array**2).sum())
-    light = np.zeros(values.shape, bool)
+    background = _first_background(values, usable)
+    light = None
     for _ in range(ROUNDS):
-        background = _background(light, usable)
-        _, level, _ = sigma_clipped_stats(values[background], sigma=3.0)
-        factor = _spread((values[background] - level) / noise[background])
+        level, _ = _clipped(values[background])
+        factor = _clipped((values[background] - level) / noise[background])[1]
         above = (smooth - level) / scale
         # Measured, since neighbouring pixels of a resampled picture share their noise.
-        spread = _spread(above[background])
+        spread = _clipped(above[background])[1]
         segments = _patches(above, spread or 1.0, usable, fwhm)
-        if np.array_equal(segments > 0, light):
+        if light is not None and np.array_equal(segments > 0, light):
             break
         light = segments > 0
-    pixels = int(background.sum())
-    return Light(float(level), factor, pixels, background, smooth - level, segments)
+        background = _background(light, usable)
+    pixels = min(int(background.sum()), MOST)
+    return Light(level, factor, pixels, background, smooth - level, segments)
 
 
-def _spread(values: np.ndarray) -> float:
-    _, _, found = sigma_clipped_stats(values, sigma=3.0)
-    return float(found) / CLIPPED
+def _clipped(values: np.ndarray) -> tuple[float, float]:
+    """(level, standard deviation) without what lies far off."""
+    step = -(-values.size // MOST)
+    _, level, found = sigma_clipped_stats(values[::step], sigma=3.0)
+    return float(level), float(found) / CLIPPED
 
 
 def _smoothed(values: np.ndarray, usable: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     with warnings.catch_warnings(action="ignore"):  # of holes larger than the kernel
         found = convolve(np.where(usable, values, 0.0), kernel, boundary="extend", mask=~usable)
     return np.where(np.isfinite(found), found, np.median(values[usable]))
+
+
+def _first_background(values: np.ndarray, usable: np.ndarray) -> np.ndarray:
+    """All usable pixels, or the picture's rim, whichever varies less: light may fill more than half of a picture."""
+    width = max(3, round(RIM * min(values.shape)))
+    rim = usable.copy()
+    rim[width:-width, width:-width] = False
+    if rim.sum() < FEWEST * usable.sum():
+        return usable
+    return min((usable, rim), key=lambda part: _clipped(values[part])[1])
 
 
 def _background(light: np.ndarray, usable: np.ndarray) -> np.ndarray:
