@@ -21,6 +21,7 @@ STEP = 0.5  # px to either side, over which a direction is measured
 
 def read_wcs(header: fits.Header) -> WCS | None:
     """The two celestial axes of a header; None where it has none, or none that can be used."""
+    from astropy.coordinates import SkyCoord
     from astropy.wcs import WCS
 
     try:
@@ -29,8 +30,11 @@ def read_wcs(header: fits.Header) -> WCS | None:
             if not found.has_celestial:
                 return None
             middle = np.array(found.wcs.crpix) - 1
-            places = found.all_pix2world([middle, middle + 1], 0)
-            is_usable = np.isfinite(places).all() and abs(np.linalg.det(found.pixel_scale_matrix)) > 0
+            place = found.pixel_to_world(*middle)
+            if not isinstance(place, SkyCoord):  # an axis that astropy does not know
+                return None
+            is_known = np.isfinite([place.icrs.ra.deg, place.icrs.dec.deg]).all()
+            is_usable = is_known and abs(np.linalg.det(found.pixel_scale_matrix)) > 0
     except Exception:  # a header's cards may be of any kind, and a picture without coordinates is still a picture
         return None
     return found if is_usable else None

@@ -75,11 +75,15 @@ class Plane:
     primary: fits.Header
 
     def card(self, *keys: str) -> Any:
-        """The first of these cards that the headers have, or None."""
+        """The first of these cards that the headers have and that can be read, or None."""
+        from astropy.io.fits import VerifyError
+
         for header in (self.header, self.primary):
             for key in keys:
-                if key in header:
+                try:
                     return header[key]
+                except (KeyError, VerifyError):
+                    continue
         return None
 
 

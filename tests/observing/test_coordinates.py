@@ -70,6 +70,7 @@ def test_pixels_that_are_not_square_are_warned_of(tmp_path):
         {"CTYPE1": "RA---TAN"},
         {"CTYPE1": "RA---QQQ", "CTYPE2": "DEC--QQQ", "CD1_1": 1e-5, "CD2_2": 1e-5},
         {"CTYPE1": 3, "CTYPE2": True},
+        sky_cards(turned(0, False)) | {"RADESYS": "NONE"},
     ],
 )
 def test_without_usable_coordinates_a_picture_is_still_read(tmp_path, cards):

@@ -177,6 +177,12 @@ def test_the_headers_unit_exposure_and_gain_give_the_noise_of_the_light(tmp_path
     assert ("taken as 0" in said(found, "light itself")) == (expected == 0)
 
 
+def test_a_card_that_cannot_be_read_is_as_if_it_were_not_there(tmp_path):
+    path = write(tmp_path / "a.fits", galaxy(), BUNIT="electron/s", EXPTIME=200.0)
+    path.write_bytes(path.read_bytes().replace(b"200.0", b"2A0.0"))
+    assert observe(path).poisson == 0
+
+
 def test_the_first_header_is_asked_for_what_the_extensions_lacks(tmp_path):
     extension = fits.ImageHDU(galaxy(), name="SCI")
     extension.header["BUNIT"] = "electron/s"
