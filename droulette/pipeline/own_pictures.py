@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from droulette.errors import UserError
+from droulette.observing.fits_files import GZIP, check_size, is_fits, read_plane, split_choice
 
 FORMATS = "PNG, JPEG, TIFF, FITS or NPY"
 LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as Pillow makes grey
@@ -87,8 +88,12 @@ def prepare(
 
 
 def read(path: str | Path) -> Own:
-    """Read a picture by what its first bytes say that it is. Raises UserError."""
-    path = Path(path)
+    """Read a picture by what its first bytes say that it is. Raises UserError.
+
+    path: of a FITS file with several pictures, with the chosen one in brackets, as in `file.fits[SCI]`.
+    """
+    text = str(path)
+    path, choice = split_choice(text)
     try:
         with path.open("rb") as opened:
             start = opened.read(10)
@@ -96,48 +101,39 @@ def read(path: str | Path) -> Own:
         raise UserError(f"{path}: no such file, expected a {FORMATS} picture") from error
     except IsADirectoryError as error:
         raise UserError(f"{path}: found a folder, expected a {FORMATS} picture") from error
-    if start.startswith(b"\x1f\x8b"):
-        raise UserError(f"{path}: found a gzip file, expected it unpacked: gunzip it first")
+    if is_fits(path):
+        return _read_fits(text)
+    if choice is not None:
+        raise UserError(f"{path}: found {choice!r} chosen in a file that is not FITS")
+    if start.startswith(GZIP):
+        raise UserError(f"{path}: found a gzip file without a FITS picture, expected it unpacked: gunzip it first")
     if start.startswith(b"\x93NUMPY"):
         return _of_array(_read_npy(path), str(path))
-    if start.startswith(b"SIMPLE  ="):
-        return _read_fits(path)
     return _read_pillow(path)
 
 
 def _read_npy(path: Path) -> np.ndarray:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-        _check_size(array.shape, path)
+        check_size(array.shape, path)
         return np.array(array)
     except (OSError, ValueError, EOFError, TypeError, OverflowError, MemoryError, SyntaxError) as error:
         raise UserError(f"{path}: not an NPY file of numbers that can be read: {error}") from error
 
 
-def _read_fits(path: Path) -> Own:
-    """The first picture of a FITS file; its rows count from below, and so are turned over."""
-    from astropy.io import fits
+def _read_fits(text: str) -> Own:
+    """The chosen or only picture of a FITS file; its rows count from below, and so are turned over.
 
-    try:
-        with warnings.catch_warnings(action="ignore"), fits.open(path, memmap=False) as opened:
-            place, shape = next(((k, hdu.shape) for k, hdu in enumerate(opened) if hdu.is_image and hdu.shape), (0, ()))
-            if shape:
-                _check_size(shape, path)
-            array = np.array(opened[place].data) if shape else None
-    except UserError:
-        raise
-    except Exception as error:  # astropy answers foreign bytes with errors of every family
-        raise UserError(f"{path}: not a FITS file that can be read: {error}") from error
-    if array is None:
-        raise UserError(f"{path}: found no picture in this FITS file, expected one")
-    if array.ndim > 2:
-        array = array.reshape([length for length in array.shape if length != 1] or [1])
+    Three planes are taken for colours.
+    """
+    plane = read_plane(text)
+    array = plane.array
     if array.ndim == 3 and len(array) == 3:
         array = np.moveaxis(array, 0, -1)
-    own = _of_array(array[::-1], str(path), counts=True)
+    own = _of_array(array[::-1], text, counts=True)
     own.steps.insert(0, "rows turned over (FITS counts them from below)")
-    if place:
-        own.steps.insert(0, f"HDU {place} taken")
+    if plane.number:
+        own.steps.insert(0, f"HDU {plane.number} taken")
     return own
 
 
@@ -169,13 +165,6 @@ def _read_pillow(path: Path) -> Own:
     if is_turned:
         own.steps.insert(0, "turned as its EXIF data say")
     return own
-
-
-def _check_size(shape: Sequence[int], path: Path) -> None:
-    most = Image.MAX_IMAGE_PIXELS or np.inf
-    if not 0 < np.prod([float(length) for length in shape]) <= 3 * most:
-        found = "×".join(map(str, shape))
-        raise UserError(f"{path}: found {found} numbers, expected at least one and at most {most} pixels")
 
 
 def _of_array(array: np.ndarray, name: str, counts: bool = False) -> Own:
