@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from droulette.learning.observed import in_units_of_noise
+from droulette.learning.observed import above_background, in_units_of_noise
 from droulette.learning.scaling import Scaling
 
 SPINS = 6  # angular orders 0…5
@@ -37,7 +37,9 @@ class Moments:
         if facts is None:
             light = pictures.flatten(1).float() / 255
         else:  # what stands out of the noise
-            light = (in_units_of_noise(pictures, facts)[0].flatten(1) - SIGNIFICANT).clamp_min(0)
+            light = (in_units_of_noise(above_background(pictures, facts), facts)[0].flatten(1) - SIGNIFICANT).clamp_min(
+                0
+            )
         found = []
         for weight in (light, light.sqrt()):
             sums = (weight @ self.kernels.to(light.device)).double()

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from droulette.learning.seeing import LogPolar, WholePicture
 
@@ -23,29 +22,34 @@ WIDEST = 8.0  # px, a width told as 1
 TOLD = 2
 
 
-def in_units_of_noise(pictures: Tensor, facts: Tensor) -> tuple[Tensor, Tensor]:
-    """pictures: (B, N, N), facts: (B, 6) → pictures (B, N, N) float32 in which the noise is 1, and what is told, (B, 2).
+def in_units_of_noise(light: Tensor, facts: Tensor) -> tuple[Tensor, Tensor]:
+    """light: (B, 1, H, W) above the background, of pictures or of points in them, facts: (B, 6) → the same in units in
+    which the noise is 1, and what is told, (B, 2).
 
     Where light adds Poisson noise, the picture is stretched such that this too becomes 1 (Anscombe 1948, Biometrika
     35, 246): y = ∫ dx / √(1 + p x) = 2 x / (1 + √(1 + p x)). Told are the PSF's width, and the logarithm of the
     brightest place in units of the noise, both of the order of 1.
     """
-    facts = facts.to(pictures.device, torch.float32)[:, :, None, None]
-    light = pictures[:, None].float() - facts[:, 0:1]
-    smooth = functional.avg_pool2d(light, 3, stride=1)
-    brightest = smooth.amax((2, 3), keepdim=True).clamp_min(0)
+    facts = facts.to(light.device, torch.float32)[:, :, None, None]
+    brightest = light.amax((2, 3), keepdim=True).clamp_min(0)
     noise = torch.sqrt(facts[:, 1:2] ** 2 + (FLOOR * brightest) ** 2).clamp_min(1e-30)
     units = light / noise
     poisson = facts[:, 2:3] / noise
     stable = 2 * units / (1 + torch.sqrt(1 + poisson * units.clamp_min(0)))
     told = torch.cat([facts[:, 3, :, 0] / WIDEST, torch.log1p(brightest / noise)[:, 0, :, 0] / 7], 1)
-    return stable[:, 0], told
+    return stable, told
 
 
-def _with_told(seen: Tensor, told: Tensor) -> Tensor:
-    """(B, 1, H, W) and (B, 2) → (B, 3, H, W): what is told fills a channel each."""
-    planes = told[:, :, None, None].expand(-1, -1, *seen.shape[2:])
-    return torch.cat([torch.asinh(seen), planes], 1).half()
+def above_background(pictures: Tensor, facts: Tensor) -> Tensor:
+    """(B, N, N) → (B, 1, N, N) float32."""
+    return pictures[:, None].float() - facts[:, :1, None, None].to(pictures.device, torch.float32)
+
+
+def _view(light: Tensor, facts: Tensor) -> Tensor:
+    """(B, 1, H, W) → (B, 3, H, W): what is told fills a channel each."""
+    units, told = in_units_of_noise(light, facts)
+    planes = told[:, :, None, None].expand(-1, -1, *units.shape[2:])
+    return torch.cat([torch.asinh(units), planes], 1).half()
 
 
 class ObservedPolar(LogPolar):
@@ -56,8 +60,7 @@ class ObservedPolar(LogPolar):
         self.shape = (1 + TOLD, rows, columns)
 
     def see(self, pictures: Tensor, facts: Tensor | None = None) -> Tensor:
-        units, told = in_units_of_noise(pictures, facts)
-        return _with_told(self.sample(units[:, None]), told)
+        return _view(self.sample(above_background(pictures, facts)), facts)
 
 
 class ObservedPicture(WholePicture):
@@ -70,8 +73,7 @@ class ObservedPicture(WholePicture):
         self.shape = (1 + TOLD, size, size)
 
     def see(self, pictures: Tensor, facts: Tensor | None = None) -> Tensor:
-        units, told = in_units_of_noise(pictures, facts)
-        return _with_told(units[:, None], told)
+        return _view(above_background(pictures, facts), facts)
 
 
 class Facts:

@@ -55,7 +55,7 @@ class Instrument:
     noise: see `Noise`; its normal part holds all that is not Poisson.
     factor: counts of a grey level. counts: of the unlensed source in all, a second. signal_to_noise: √Σ (source / background's deviation)², to which
     the source's brightness is brought. None, all three: a grey level is a count.
-    light: of the lens, brightness in grey levels. share: of it, that is left in the picture.
+    light: of the lens, brightness in grey levels. light_x, light_y: its centre, px; None: the origin. share: of it, that is left in the picture.
     """
 
     psf: Array | Kernel
@@ -67,6 +67,8 @@ class Instrument:
     signal_to_noise: Array | None = None
     light: LensLight | None = None
     share: Array | None = None
+    light_x: Array | None = None
+    light_y: Array | None = None
 
     def rows(self, rows: slice) -> Instrument:
         """Some of them."""
@@ -159,6 +161,8 @@ def take(
         picture = wide * picture
     hidden = None
     if instrument.light is not None:
+        if about.light_x is not None:
+            where_to = (rows, size, centre_x - about.light_x, centre_y - about.light_y, *where_to[4:])
         light = wide * _seen(instrument.lens_light(scene.faintest), about.psf, *where_to)
         picture = picture + light
         hidden = (1.0 - about.share)[:, None, None] * light

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 PICTURES_AT_ONCE = 32  # by a thread of the processor: more leave other threads idle at the end
+OBSERVED_AT_ONCE = 4  # pictures that an instrument takes: their float64 arrays fit a core's cache
 PIXELS_AT_ONCE = 1 << 22
 PICTURES_ON_A_CARD = 4096
 BYTES_ON_A_CARD = 192 << 20  # 2,048 pictures of 256² on a canvas of 512²

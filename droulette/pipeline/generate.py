@@ -26,7 +26,7 @@ from droulette.physics.mappings import Raytrace, Roulette, convergence_radius
 from droulette.physics.rendering import Scene, centre_of_light, light_and_centre, render
 from droulette.physics.sources import SOURCES
 from droulette.pipeline import depth, png
-from droulette.pipeline.batching import pictures_at_once, slices
+from droulette.pipeline.batching import OBSERVED_AT_ONCE, pictures_at_once, slices
 from droulette.pipeline.checks import check_finite, check_rows, check_solved
 from droulette.pipeline.depth import About
 from droulette.pipeline.instruments import COLUMNS, instrument_batch, widths
@@ -45,7 +45,6 @@ from droulette.quantities import amplitude_columns
 CHUNK = 4096  # rows of a table that are in memory together
 CHUNK_DRAWN_HERE = 1024  # the same where the processor draws: enough to keep its threads busy
 CHUNKS_AT_ONCE = 3  # so that one is read, one drawn and one encoded
-OBSERVED_AT_ONCE = 4  # pictures that an instrument takes: their float64 arrays fit a core's cache
 ROWS_AT_ONCE = 1024  # rows whose amplitudes are computed together: their series fit a core's cache
 SAMPLED_AT_ONCE = 4  # a sampled lens takes three float64 canvases, and while they are made twelve
 

@@ -49,6 +49,8 @@ def instrument_batch(frame: pd.DataFrame, kind: Kind, name: str, light: np.ndarr
         signal_to_noise=numbers("signaltonoise") if "signaltonoise" in frame and counts is None else None,
         light=_light(frame, name, light),
         share=numbers("lightshare") if "lightshare" in frame else None,
+        light_x=numbers("lensX") if light is None and "lightradius" in frame else None,
+        light_y=numbers("lensY") if light is None and "lightradius" in frame else None,
     )
 
 

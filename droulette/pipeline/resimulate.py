@@ -12,11 +12,13 @@ from droulette import files
 from droulette.devices import cores, stream_of
 from droulette.errors import UserError
 from droulette.physics.amplitudes import orders
-from droulette.physics.arrays import to_numpy
+from droulette.physics.arrays import Array, to_numpy
 from droulette.physics.batches import move
+from droulette.physics.instrument import take
 from droulette.physics.mappings import Roulette
 from droulette.physics.rendering import Scene, render
-from droulette.pipeline.batching import pictures_at_once, slices
+from droulette.pipeline.batching import OBSERVED_AT_ONCE, pictures_at_once, slices
+from droulette.pipeline.instruments import instrument_batch
 from droulette.pipeline.scenes import AMPLITUDE, Kind, groups, source_batch
 
 
@@ -64,11 +66,26 @@ def resimulate(
             if device != "cpu":
                 scene = move(scene, device)
                 middle = move(middle, device)
-            options = {"sampling": sampling, "supersampling": supersampling, "canvas": canvas}
-            pictures[rows] = to_numpy(render(scene, imagesize, middle, middle, **options))
+            if kind.psf is None:
+                options = {"sampling": sampling, "supersampling": supersampling, "canvas": canvas}
+                pictures[rows] = to_numpy(render(scene, imagesize, middle, middle, **options))
+            else:
+                pictures[rows] = observed(frame.iloc[rows], scene, kind, middle)
         progress(len(rows))
 
+    def observed(part: pd.DataFrame, scene: Scene, kind: Kind, middle: Array) -> np.ndarray:
+        """Grey levels, without noise, through the point spread function and with the lens's light."""
+        instrument = instrument_batch(part, kind, name)
+        instrument = move(instrument, device) if device != "cpu" else instrument
+        options = {"canvas": canvas, "supersampling": supersampling, "noisy": False}
+        counts, factor = take(scene, instrument, imagesize, middle, middle, **options)
+        counts = counts - instrument.pedestal[:, None, None]
+        levels = np.rint(to_numpy(counts / factor[:, None, None]))
+        return np.clip(levels, 0, 255).astype(np.uint8)
+
     at_once = pictures_at_once(imagesize, canvas or imagesize, device)
+    if "psf" in frame and device == "cpu":
+        at_once = OBSERVED_AT_ONCE
     kinds, batches = [], []
     for kind, rows in groups(frame, name):
         for part in slices(len(rows), at_once):
