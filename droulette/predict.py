@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 EXAMPLES = """
 python -m droulette.predict picture.png
 python -m droulette.predict *.fits --pixel-scale 0.5 --white 1200 --output predictions.csv
+python -m droulette.predict data.fits --noise noise_map.fits --psf psf.fits
 python -m droulette.predict survey.tif --crop 300 --at 812,440 --resimulate resimulated
 """
 NOTES = (
@@ -55,6 +56,16 @@ def options() -> argparse.ArgumentParser:
         help="own value that is grey level 255 (default: 255 or 65535 for 8 and 16 bits, 1 or 255 for floats up to "
         "that, else, and in FITS, the brightest pixel)",
     )
+    add("--noise", metavar="FILE", help="FITS file of the noise: standard deviations, variances or weights")
+    add("--psf", metavar="FILE", help="FITS file of the point spread function")
+    add("--mask", metavar="FILE", help="FITS file, not 0 where pixels are bad, or DS9 region file around bad pixels")
+    add(
+        "--unit",
+        type=float,
+        metavar="F",
+        default=1.0,
+        help="what one of the picture's units is in those of the training pictures, counts/s (default: 1)",
+    )
     add("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
     add("--seed", type=int, help="taken as by the other commands; draws nothing")
     return found
@@ -91,6 +102,7 @@ def main(argv: list[str] | None = None) -> None:
             say=LOG.info,
             warn=LOG.warning,
             **{name: getattr(args, name) for name in ("pixel_scale", "crop", "at", "centre", "black", "white")},
+            **{name: getattr(args, name) for name in ("noise", "psf", "mask", "unit")},
         )
         if args.output:
             files.write_csv(table, args.output)

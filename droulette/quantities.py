@@ -175,7 +175,7 @@ INSTRUMENT = (
              ge=-50, le=100),
     Quantity("signal_to_noise", "√Σ (lensed source / standard deviation of the background's noise)², to which the "
              "source's brightness is brought", "", gt=0, le=10**9, key="signal-to-noise"),
-    Quantity("centring_error", "standard deviation by which the middle of the picture misses the centre of light, along "
+    Quantity("centring_error", "standard deviation by which the picture's middle misses the centre of light, along "
              "each axis", "px", ge=0, le=1000, key="centring-error"),
 )  # fmt: skip
 LENS_LIGHT = (

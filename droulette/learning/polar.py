@@ -180,7 +180,9 @@ class SpinHead(nn.Module):
 
 
 class Polar(nn.Module):
-    """views: (B, 1, rows, columns) of `LogPolar`, or (B, 3, rows, columns) of `ObservedPolar` → (B, 2C): the columns, scaled, and their log variances."""
+    """views: (B, 1, rows, columns) of `LogPolar`, or (B, 3, rows, columns) of `ObservedPolar` → (B, 2C): the columns,
+    scaled, and their log variances.
+    """
 
     head_name = "head"
 

@@ -53,9 +53,11 @@ class Instrument:
     or one for each row, (B, h, h).
     background: counts a second in each pixel. pedestal: what of it is left in the picture.
     noise: see `Noise`; its normal part holds all that is not Poisson.
-    factor: counts of a grey level. counts: of the unlensed source in all, a second. signal_to_noise: √Σ (source / background's deviation)², to which
-    the source's brightness is brought. None, all three: a grey level is a count.
-    light: of the lens, brightness in grey levels. light_x, light_y: its centre, px; None: the origin. share: of it, that is left in the picture.
+    factor: counts of a grey level. counts: of the unlensed source in all, a second. signal_to_noise:
+    √Σ (source / background's deviation)², to which the source's brightness is brought. None, all three: a grey level
+    is a count.
+    light: of the lens, brightness in grey levels. light_x, light_y: its centre, px; None: the origin.
+    share: of the light that is left in the picture.
     """
 
     psf: Array | Kernel
@@ -73,9 +75,8 @@ class Instrument:
     def rows(self, rows: slice) -> Instrument:
         """Some of them."""
         psf = self.psf if isinstance(self.psf, Kernel) else self.psf[rows]
-        return replace(
-            rebuild(replace(self, psf=None), (array[rows] for array in leaves(replace(self, psf=None)))), psf=psf
-        )
+        others = replace(self, psf=None)
+        return replace(rebuild(others, (array[rows] for array in leaves(others))), psf=psf)
 
     def lens_light(self, faintest: Array) -> Scene:
         """The lens's own light, made once."""

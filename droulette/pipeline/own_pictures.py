@@ -276,11 +276,11 @@ def _window(own: Own, levels: np.ndarray, size: int, how: Fit) -> np.ndarray:
         own.steps.append(f"{across}×{down} padded with black to {size}×{size}")
     elif (across, down) != (size, size):
         own.steps.append(f"{across}×{down} cropped to {size}×{size}")
-    rows, columns = (_weights(*axis, size, scale) for axis in ((height, row), (width, column)))
+    rows, columns = (resampling(*axis, size, scale) for axis in ((height, row), (width, column)))
     return np.clip(np.rint(rows @ levels @ columns.T), 0, 255).astype(np.uint8)
 
 
-def _weights(length: int, middle: float, size: int, scale: float) -> np.ndarray:
+def resampling(length: int, middle: float, size: int, scale: float) -> np.ndarray:
     """(size, length): how much of each own pixel each new one takes along an axis.
 
     Linear interpolation, or, where several own pixels fall into a new one, a mean over a triangle twice as wide as

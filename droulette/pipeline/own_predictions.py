@@ -16,7 +16,10 @@ from droulette.errors import UserError
 from droulette.learning import model_file
 from droulette.learning.model_file import Model
 from droulette.physics.sources import SOURCES
+from droulette.pipeline import observed_predictions
+from droulette.pipeline.depth import shown
 from droulette.pipeline.evaluated import difference, prediction_table
+from droulette.pipeline.observed_predictions import Seen
 from droulette.pipeline.own_pictures import Fit, prepare
 from droulette.pipeline.pictures import look
 from droulette.pipeline.resimulate import resimulate
@@ -37,6 +40,10 @@ def predict_pictures(
     *,
     resimulation: str | Path | None = None,
     source: str = SOURCE,
+    noise: str | Path | None = None,
+    psf: str | Path | None = None,
+    mask: str | Path | None = None,
+    unit: float = 1.0,
     device: str = "auto",
     say: Say = lambda line: None,
     warn: Say = lambda line: warnings.warn(line, stacklevel=3),
@@ -49,10 +56,13 @@ def predict_pictures(
     the roulette simulation of what it predicts, NAME-roulette.png, of a `source` of this kind. say, warn: told what is
     done to each picture, and what speaks against a prediction. how: the fields of `own_pictures.Fit`: pixel_scale,
     crop, at, centre, black, white.
+    With a model of pictures with noise, pictures are FITS files; noise, psf, mask: files that belong to them, see
+    `observing.observe`. unit: what one of the picture's units is in those of the training pictures.
 
     Returns:
         One row a picture: filename, the model's columns (px and powers of it), their standard deviations as `std:…`,
         and `novelty`: above 1, the picture is unlike all that the model was trained on; NaN if the model can't tell.
+        Of a model of pictures with noise also what `observed_predictions.on_the_sky` adds.
 
     Raises:
         UserError: what is wrong with a picture, the model or the options, before anything is written.
@@ -67,11 +77,19 @@ def predict_pictures(
         raise UserError("pictures: found none, expected at least one")
     if not isinstance(model, Model):
         model = model_file.load(model, choose_device(device))
+    files_given = {"noise": noise, "psf": psf, "mask": mask}
+    observed_predictions.check_options(model, **files_given, unit=unit)
     names = [f"picture-{k}" if isinstance(one, np.ndarray) else str(one) for k, one in enumerate(pictures, start=1)]
-    seen = np.stack(
-        [prepare(one, model.input_size, fit, say, warn, name) for one, name in zip(pictures, names, strict=True)]
-    )
-    views = look(model.network.eye, seen, str(model.device))
+    observed = facts = None
+    if model.known is None:
+        seen = np.stack(
+            [prepare(one, model.input_size, fit, say, warn, name) for one, name in zip(pictures, names, strict=True)]
+        )
+    else:
+        observed = [_observe(one, model, fit, files_given, unit, say, warn) for one in pictures]
+        seen = np.stack([one.picture for one in observed])
+        facts = np.stack([one.facts for one in observed])
+    views = look(model.network.eye, seen, str(model.device), facts)
     table = prediction_table(model, names, *model.predict(views))
     table[NOVELTY] = model.novelty.score(model.network.eye, views) if model.novelty else np.nan
     if model.novelty is None:
@@ -82,6 +100,10 @@ def predict_pictures(
                 f"{name}: unlike anything in the training set (novelty {novelty:.2f}, above 1): "
                 "do not trust its amplitudes"
             )
+    if observed is not None:
+        reach = model.calibration.reach() if model.calibration else np.full(len(model.columns), 1.96)
+        table = observed_predictions.on_the_sky(table, observed, dict(zip(model.columns, reach, strict=True)))
+        seen = shown(seen, facts)
     if resimulation is not None:
         drawn, found = resimulate_as_seen(table, seen, source)
         for name, line in zip(names, found, strict=True):
@@ -91,6 +113,19 @@ def predict_pictures(
                 Image.fromarray(before).save(folder / f"{stem}-seen.png")
                 Image.fromarray(after).save(folder / f"{stem}-roulette.png")
     return table
+
+
+def _observe(picture, model: Model, fit: Fit, given: dict, unit: float, say: Say, warn: Say) -> Seen:
+    """An observation as the model is shown it. Raises UserError."""
+    if isinstance(picture, np.ndarray):
+        raise UserError("pictures: found an array, expected FITS files: this model is one of pictures with noise")
+    for name, default in (("crop", None), ("black", 0.0), ("white", None), ("centre", True)):
+        if getattr(fit, name) != default:
+            raise UserError(f"--{name}: this model takes a picture as it is, in units of its noise: expected none")
+    scale = fit.pixel_scale if fit.pixel_scale != 1 else None
+    return observed_predictions.see(
+        picture, model, **given, at=fit.at, pixel_scale=scale, unit=unit, say=say, warn=warn
+    )
 
 
 def resimulate_as_seen(table: pd.DataFrame, seen: np.ndarray, source: str = SOURCE) -> tuple[np.ndarray, list[str]]:

@@ -1,0 +1,206 @@
+"""Observations made into what a model of pictures with noise was trained on, and its answers taken back to the sky."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from droulette import quantities
+from droulette.errors import UserError
+from droulette.learning.model_file import Model
+from droulette.learning.observed import FACTS, Known
+from droulette.observing import Observation, observe, position_angle, sky
+from droulette.pipeline import depth
+from droulette.pipeline.own_pictures import resampling
+
+SAME_SCALE = 0.01  # relative difference of pixel scales that is not worth another sampling
+WHITE = 0.999  # quantile of the light that is shown as white
+UNITS = {"noise": "the picture's units", "psf_fwhm": "px", "pixel_scale": "arcsec"}
+NAMES = {"noise": "noise", "psf_fwhm": "PSF of a full width", "pixel_scale": "pixel scale"}
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An observation as a model is shown it.
+
+    observation: None of a picture that `generate` made.
+    picture: (N, N) float32. facts: (6,), of FACTS. column, row: of the observation's pixel that is the picture's middle.
+    scale: pixels of the model to one of the observation. pixel_scale: arcsec of the model's, or None.
+    """
+
+    observation: Observation | None
+    picture: np.ndarray
+    facts: np.ndarray
+    column: float
+    row: float
+    scale: float
+    pixel_scale: float | None
+
+
+def see(
+    picture: str | Path,
+    model: Model,
+    *,
+    noise: str | Path | None,
+    psf: str | Path | None,
+    mask: str | Path | None,
+    at: tuple[float, float] | None,
+    pixel_scale: float | None,
+    unit: float,
+    say: Say,
+    warn: Say,
+) -> Seen:
+    """Read an observation and bring it to the pixels and the size of the model's.
+
+    pixel_scale: of the picture in the model's pixels; None: by both of their world coordinates. unit: what one of the
+    picture's units is in those of the training pictures.
+
+    Raises:
+        UserError: what cannot be read.
+    """
+    if (made := _made_here(picture, model.input_size)) is not None:
+        _warn_of_unknown(str(picture), made.facts, model.known, warn)
+        return made
+    found = observe(picture, noise=noise, psf=psf, mask=mask, at=at)
+    trained = _trained_scale(model.known)
+    scale = pixel_scale or 1.0
+    if pixel_scale is None and trained and found.pixel_scale and abs(found.pixel_scale / trained - 1) > SAME_SCALE:
+        scale = found.pixel_scale / trained
+        found.steps.append(f"sampled anew from {found.pixel_scale:.4g} to {trained:.4g} arcsec a pixel")
+    size = model.input_size
+    column, row = found.centre
+    if scale == 1:
+        column, row = float(round(column)), float(round(row))  # no pixel is cut, and so the noise stays as it is
+    picture, deviation = _window(found, size, scale, column, row)
+    width = found.psf_fwhm
+    if width is None:
+        low, high = _range(model.known, "psf_fwhm")
+        width = (low + high) / 2
+        if high > low + 0.2 or low > 0.2:
+            warn(f"{found.name}: its PSF is not known: taken as {width:.2g} px, give --psf")
+    else:
+        width = width * scale
+    model_scale = found.pixel_scale / scale if found.pixel_scale else None
+    white = float(np.quantile(picture, WHITE))
+    facts = np.array(
+        [0.0, deviation * unit, found.poisson * unit, width, model_scale or 0.0, max(white, 1e-300) * unit]
+    )
+    say(f"{found.name}: " + ", ".join(found.steps))
+    for line in found.warnings:
+        warn(f"{found.name}: {line}")
+    _warn_of_unknown(found.name, facts, model.known, warn)
+    return Seen(found, (picture * unit).astype(np.float32), facts, column, row, scale, model_scale)
+
+
+def _made_here(path: str | Path, size: int) -> Seen | None:
+    """A picture that `generate` made, with what it says of itself; None: it is another file."""
+    path = Path(path)
+    if not path.is_file():
+        return None
+    data = path.read_bytes() if path.stat().st_size <= depth.longest(size) else b""
+    picture = np.zeros((size, size), np.float32)
+    if not depth.is_observed(data[: depth.LONGEST_HEAD]) or (about := depth.decode(data, picture)) is None:
+        return None
+    scale = about.pixel_scale or None
+    return Seen(None, picture, about.table()[0], size / 2, size / 2, 1.0, scale)
+
+
+def _warn_of_unknown(name: str, facts: np.ndarray, known: Known, warn: Say) -> None:
+    for fact, value, low, high in known.outside(facts):
+        trained = f"{low:.3g} to {high:.3g}" if high > low else f"{low:.3g}"
+        more = "; --unit says what its unit is in the training pictures'" if fact == "noise" else ""
+        warn(
+            f"{name}: {NAMES[fact]} of {value:.3g} {UNITS[fact]}, and the model knows {trained}: "
+            f"do not trust its amplitudes{more}"
+        )
+
+
+def _trained_scale(known: Known) -> float | None:
+    low, high = _range(known, "pixel_scale")
+    return high if high > 0 and high / max(low, 1e-300) < 1 + SAME_SCALE else None
+
+
+def _range(known: Known, name: str) -> tuple[float, float]:
+    k = FACTS.index(name)
+    return float(known.least[k]), float(known.greatest[k])
+
+
+def _window(found: Observation, size: int, scale: float, column: float, row: float) -> tuple[np.ndarray, float]:
+    """(N, N) about that pixel, and the deviation of its noise. What was not observed has noise of the same strength."""
+    height, width = found.values.shape
+    noise = np.random.default_rng(0).normal(0, found.noise, (size, size))
+    hidden = found.bad & (found.values == 0)
+    if scale == 1:
+        top, left = int(row) - size // 2, int(column) - size // 2
+        rows, columns = np.arange(size) + top, np.arange(size) + left
+        inside = np.ix_((rows >= 0) & (rows < height), (columns >= 0) & (columns < width))
+        there = np.ix_(rows[(rows >= 0) & (rows < height)], columns[(columns >= 0) & (columns < width)])
+        picture = noise
+        picture[inside] = np.where(hidden[there], noise[inside], found.values[there])
+        return picture, found.noise
+    down = resampling(height, row, size, scale)
+    across = resampling(width, column, size, scale)
+    picture = down @ found.values @ across.T
+    covered = (down @ (~hidden).astype(float) @ across.T) > 0.5
+    share = np.sqrt(
+        np.mean((down**2).sum(axis=1)[down.any(axis=1)]) * np.mean((across**2).sum(axis=1)[across.any(axis=1)])
+    )
+    deviation = found.noise * float(share)
+    return np.where(covered, picture, noise * share), deviation
+
+
+def on_the_sky(table: pd.DataFrame, seen: list[Seen], reach: dict[str, float]) -> pd.DataFrame:
+    """The table of predictions with what follows from the observations.
+
+    Added: `half95:…`, half the width of the 95 % interval of each column, in its unit; `middle_column` and
+    `middle_row`, the picture's pixel that positions are counted from, from 0 at its upper left; where the pixel scale is known `arcsec_per_px`, and
+    `arcsec:…` and `arcsec:std:…` of each column that has a length in its unit; where the coordinates are,
+    `xi_ra`, `xi_dec` in degrees, and `pa:…`, the position angle of each vector, north through east, in degrees.
+    """
+    columns = [name.removeprefix("std:") for name in table if name.startswith("std:")]
+    rows = []
+    for (_, row), one in zip(table.iterrows(), seen, strict=True):
+        added: dict[str, float] = {f"half95:{c}": row[f"std:{c}"] * reach[c] for c in columns}
+        added |= {"middle_column": one.column, "middle_row": one.row}
+        if one.pixel_scale:
+            added["arcsec_per_px"] = one.pixel_scale
+            for column in columns:
+                quantity = quantities.find(column)
+                if quantity and quantity.length:
+                    unit = one.pixel_scale**quantity.length
+                    added |= {
+                        f"arcsec:{column}": row[column] * unit,
+                        f"arcsec:std:{column}": row[f"std:{column}"] * unit,
+                    }
+        if one.observation is not None and one.observation.wcs is not None:
+            added |= _directions(row, columns, one)
+        rows.append(added)
+    return pd.concat([table, pd.DataFrame(rows, index=table.index)], axis=1)
+
+
+def _directions(row: pd.Series, columns: list[str], one: Seen) -> dict[str, float]:
+    found: dict[str, float] = {}
+    if {"xiX", "xiY"} <= set(columns):
+        place = one.column + row["xiX"] / one.scale, one.row - row["xiY"] / one.scale
+        found["xi_ra"], found["xi_dec"] = sky(one.observation, *place)
+    for column in columns:
+        quantity = quantities.find(column)
+        if quantity and quantity.spin and not quantity.odd and quantity.partner in columns:
+            angle = np.degrees(np.arctan2(row[quantity.partner], row[column])) / quantity.spin
+            found[f"pa:{column}"] = position_angle(one.observation, float(angle)) % (360 / quantity.spin)
+    return found
+
+
+def check_options(model: Model, **given: object) -> None:
+    """Raises UserError: options that are for pictures with noise, and a model that knows none."""
+    for option, value in given.items():
+        if value not in (None, 1.0) and model.known is None:
+            raise UserError(
+                f"--{option}: this model was trained on drawings without noise, expected one of [instrument]"
+            )
