@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from droulette.parameters import parse
 from droulette.parameters.reading import Distribution
-from droulette.pipeline.draw import Streams, draw_table, sample
+from droulette.pipeline.draw import draw_table
+from droulette.pipeline.streams import Streams, sample
 
 LENS = ["einsteinradius", "ellipseratio", "orientation"]
 SOURCE = ["source", "R", "phi", "sigma", "sigma2", "theta", "n_sersic", "luminosity", "x", "y", "chi"]

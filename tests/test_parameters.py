@@ -13,7 +13,7 @@ from droulette.parameters import Parameters, load, parse
 from droulette.parameters.reading import Distribution, all_spellings, keys, table_of
 from droulette.parameters.reference import reference
 from droulette.parameters.simulation import CONFIGS
-from droulette.pipeline.draw import sample
+from droulette.pipeline.streams import sample
 
 ROOT = Path(__file__).parents[1]
 
