@@ -19,7 +19,7 @@ from droulette.learning import backbones, metrics
 from droulette.learning.calibration import Calibration
 from droulette.learning.limits import Limit
 from droulette.learning.novelty import Novelty
-from droulette.learning.observed import Known
+from droulette.learning.observed import Known, told
 from droulette.learning.parallel import by_rows
 from droulette.learning.prediction import predict_scaled
 from droulette.learning.scaling import SCALINGS, Scaling, arrays, spread
@@ -58,7 +58,13 @@ class Model:
         self, views: np.ndarray, seen: Callable[[int], object] = lambda pictures: None
     ) -> tuple[np.ndarray, np.ndarray]:
         """views: (n, *shape), as `network.eye` has them → means and standard deviations, (n, C), columns' units."""
-        return self.in_units(*self.predict_scaled(views, seen))
+        return self.in_units(*self.predict_scaled(views, seen), told(self.network.eye, views))
+
+    def reach(self, views: np.ndarray) -> np.ndarray:
+        """(C,) or (n, C): so many times the standard deviation are half a 95 % interval."""
+        if self.calibration is None:
+            return np.full(len(self.columns), 1.96)
+        return self.calibration.reach(told(self.network.eye, views))
 
     def predict_scaled(
         self, views: np.ndarray, seen: Callable[[int], object] = lambda pictures: None
@@ -69,16 +75,20 @@ class Model:
         fabric = fabric_on(self.device, self.precision)
         return predict_scaled(self.network, views, laws, self.scaling, turns, fabric, seen)
 
-    def in_units(self, scaled: np.ndarray, variance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Means and variances on the trained scale → means and standard deviations in the columns' units."""
-        return by_rows(self._in_units, scaled, variance)
+    def in_units(
+        self, scaled: np.ndarray, variance: np.ndarray, told: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Means and variances on the trained scale → means and standard deviations in the columns' units.
+
+        told: (n,) of the views, see `observed.told`.
+        """
+        mean, deviation = by_rows(self._in_units, scaled, variance)
+        return mean, self.calibration.deviation(deviation, told) if self.calibration else deviation
 
     def _in_units(self, scaled: np.ndarray, variance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if self.limit:
             scaled = self.limit.cut(self.scaling, scaled)
         deviation = spread(self.scaling, scaled, np.sqrt(variance))
-        if self.calibration:
-            deviation = self.calibration.deviation(deviation)
         return self.scaling.inverse(scaled), deviation
 
 
@@ -90,7 +100,9 @@ def save(model: Model, path: str | Path) -> None:
     tensors = {f"network.{k}": v.detach().cpu().contiguous() for k, v in model.network.state_dict().items()}
     tensors |= {f"scaling.{k}": torch.from_numpy(np.array(v, order="C")) for k, v in arrays(model.scaling).items()}
     if model.calibration:
-        tensors["calibration.widths"] = torch.from_numpy(np.array(model.calibration.widths, order="C"))
+        kept = arrays(model.calibration)
+        kept = kept if len(model.calibration.edges) else {"widths": kept["widths"]}
+        tensors |= {f"calibration.{k}": torch.from_numpy(np.array(v, order="C")) for k, v in kept.items()}
     if model.limit:
         tensors["limit.most"] = torch.from_numpy(np.array(model.limit.most, np.float64))
     if model.known:
@@ -166,9 +178,9 @@ def _model(about: dict, opened, device: torch.device, precision: str) -> Model:
     network.load_state_dict(_under("network.", opened, {name: tuple(own.shape) for name, own in state.items()}))
     scaling = SCALINGS[about["scaling"]](**_under("scaling.", opened, None))
     _check_scaling(scaling, columns)
-    widths = _under("calibration.", opened, {"widths": (2, len(columns))}).get("widths")
-    if widths is not None and not ((widths > 0).all() and np.isfinite(widths).all()):
-        raise ValueError("its calibration is not one of its columns")
+    calibration = Calibration(**found) if (found := _under("calibration.", opened, None)) else None
+    if calibration:
+        calibration.check(len(columns))
     most = _under("limit.", opened, {"most": ()}).get("most")
     if most is not None and not most > 0:
         raise ValueError("its limit is not above 0")
@@ -182,7 +194,6 @@ def _model(about: dict, opened, device: torch.device, precision: str) -> Model:
     if (known is None) == (about.get("observed") is True):
         raise ValueError("it does not say what noise it knows")
     network = network.to(device, memory_format=torch.channels_last).eval()
-    calibration = Calibration(widths) if widths is not None else None
     about_it = (about["backbone"], columns, scaling, loss, size, symmetries, device, precision)
     return Model(network, *about_it, calibration, novelty, limit, known)
 

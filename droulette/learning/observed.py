@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from droulette.learning.seeing import LogPolar, WholePicture
+from droulette.learning.seeing import Eye, LogPolar, WholePicture
 
 # background left in the picture; deviation of its noise; variance that a unit of light adds; PSF's FWHM in px; pixel
 # scale in arcsec, 0 if it is not known; the value that is shown as white.
@@ -50,6 +50,13 @@ def _view(light: Tensor, facts: Tensor) -> Tensor:
     units, told = in_units_of_noise(light, facts)
     planes = told[:, :, None, None].expand(-1, -1, *units.shape[2:])
     return torch.cat([torch.asinh(units), planes], 1).half()
+
+
+def told(eye: Eye, views: np.ndarray) -> np.ndarray | None:
+    """(n,): the logarithm of the brightest place over the noise, as views have it; None of views without noise."""
+    if not isinstance(eye, ObservedPolar | ObservedPicture):
+        return None
+    return np.array(views[:, 2, 0, 0], np.float64)
 
 
 class ObservedPolar(LogPolar):

@@ -24,7 +24,8 @@ class EvaluatedSplit:
     """The training, validation or testing rows, read and predicted.
 
     table: n rows of filename and targets. true, predicted, deviation: (n, C), columns' units. features: (n, F),
-    moments of the pictures. pictures: (k, N, N) uint8, of the first k rows. resimulated: pictures of the same rows
+    moments of the pictures. pictures: (k, N, N) uint8, of the first k rows.
+    reach: (C,) or (n, C), see `Model.reach`. resimulated: pictures of the same rows
     from the true, predicted and baseline amplitudes, by these names.
     """
 
@@ -34,6 +35,7 @@ class EvaluatedSplit:
     deviation: np.ndarray
     features: np.ndarray
     pictures: np.ndarray
+    reach: np.ndarray
     resimulated: dict[str, np.ndarray] = field(default_factory=dict)
 
 
@@ -56,7 +58,9 @@ def read_split(
     views, features = see_pictures(directory, filenames, eyes, device=str(model.device), seen=seen, **options)
     means, deviations = model.predict(views, predicted)
     pictures = read_pictures(directory, filenames[: max(count, 1)], **options)
-    return EvaluatedSplit(table, table[list(model.columns)].to_numpy(), means, deviations, features, pictures)
+    return EvaluatedSplit(
+        table, table[list(model.columns)].to_numpy(), means, deviations, features, pictures, model.reach(views)
+    )
 
 
 def prediction_table(

@@ -160,7 +160,7 @@ def measure(
         }
         means[name] = metrics.mean(by_column)
         if model.calibration:
-            shares = coverage(split.true, split.predicted, split.deviation, model.calibration.reach())
+            shares = coverage(split.true, split.predicted, split.deviation, split.reach)
             covered = {"coverage68": shares[0], "coverage95": shares[1]}
             by_column |= covered
             means[name] |= metrics.mean(covered)

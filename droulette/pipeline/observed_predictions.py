@@ -30,8 +30,8 @@ class Seen:
     """An observation as a model is shown it.
 
     observation: None of a picture that `generate` made.
-    picture: (N, N) float32. facts: (6,), of FACTS. column, row: of the observation's pixel that is the picture's middle.
-    scale: pixels of the model to one of the observation. pixel_scale: arcsec of the model's, or None.
+    picture: (N, N) float32. facts: (6,), of FACTS. column, row: of the observation's pixel that is the picture's
+    middle. scale: pixels of the model to one of the observation. pixel_scale: arcsec of the model's, or None.
     """
 
     observation: Observation | None
@@ -148,25 +148,24 @@ def _window(found: Observation, size: int, scale: float, column: float, row: flo
     across = resampling(width, column, size, scale)
     picture = down @ found.values @ across.T
     covered = (down @ (~hidden).astype(float) @ across.T) > 0.5
-    share = np.sqrt(
-        np.mean((down**2).sum(axis=1)[down.any(axis=1)]) * np.mean((across**2).sum(axis=1)[across.any(axis=1)])
-    )
+    kept = [np.mean((weights**2).sum(axis=1)[weights.any(axis=1)]) for weights in (down, across)]
+    share = np.sqrt(kept[0] * kept[1])  # of the noise that is left in means of pixels
     deviation = found.noise * float(share)
     return np.where(covered, picture, noise * share), deviation
 
 
-def on_the_sky(table: pd.DataFrame, seen: list[Seen], reach: dict[str, float]) -> pd.DataFrame:
-    """The table of predictions with what follows from the observations.
+def on_the_sky(table: pd.DataFrame, seen: list[Seen], reach: pd.DataFrame) -> pd.DataFrame:
+    """The table of predictions with what follows from the observations. reach: see `Model.reach`, as a table.
 
     Added: `half95:…`, half the width of the 95 % interval of each column, in its unit; `middle_column` and
-    `middle_row`, the picture's pixel that positions are counted from, from 0 at its upper left; where the pixel scale is known `arcsec_per_px`, and
-    `arcsec:…` and `arcsec:std:…` of each column that has a length in its unit; where the coordinates are,
+    `middle_row`, the picture's pixel that positions are counted from, from 0 at its upper left; where the pixel scale is
+    known `arcsec_per_px`, and `arcsec:…` and `arcsec:std:…` of each column that has a length in its unit; where the coordinates are,
     `xi_ra`, `xi_dec` in degrees, and `pa:…`, the position angle of each vector, north through east, in degrees.
     """
     columns = [name.removeprefix("std:") for name in table if name.startswith("std:")]
     rows = []
-    for (_, row), one in zip(table.iterrows(), seen, strict=True):
-        added: dict[str, float] = {f"half95:{c}": row[f"std:{c}"] * reach[c] for c in columns}
+    for (_, row), (_, far), one in zip(table.iterrows(), reach.iterrows(), seen, strict=True):
+        added: dict[str, float] = {f"half95:{c}": row[f"std:{c}"] * far[c] for c in columns}
         added |= {"middle_column": one.column, "middle_row": one.row}
         if one.pixel_scale:
             added["arcsec_per_px"] = one.pixel_scale

@@ -101,8 +101,8 @@ def predict_pictures(
                 "do not trust its amplitudes"
             )
     if observed is not None:
-        reach = model.calibration.reach() if model.calibration else np.full(len(model.columns), 1.96)
-        table = observed_predictions.on_the_sky(table, observed, dict(zip(model.columns, reach, strict=True)))
+        reach = np.broadcast_to(model.reach(views), (len(table), len(model.columns)))
+        table = observed_predictions.on_the_sky(table, observed, pd.DataFrame(reach, columns=list(model.columns)))
         seen = shown(seen, facts)
     if resimulation is not None:
         drawn, found = resimulate_as_seen(table, seen, source)

@@ -105,7 +105,7 @@ def calibration(split: EvaluatedSplit, model: Model):
     share = np.searchsorted(np.sort(ratio, axis=None), widths) / ratio.size
     axes.plot(widths, share, color="tab:blue", linewidth=2.2, label="all columns")
     axes.plot(widths, erf(widths / np.sqrt(2)), color="black", linestyle=":", label="normal distribution")
-    reach = model.calibration.reach()
+    reach = split.reach
     for share, where in zip(SHARES, (1.0, float(np.mean(reach))), strict=True):
         axes.plot([0, where, where], [share, share, 0], color="tab:orange", linewidth=1)
         axes.annotate(f"{share:.0%}", (0, share), xytext=(4, 3), textcoords="offset points", color="tab:orange")

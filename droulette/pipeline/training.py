@@ -16,7 +16,7 @@ from droulette.learning.calibration import Calibration
 from droulette.learning.checkpoint import Checkpoint, code, fingerprint
 from droulette.learning.limits import Limit
 from droulette.learning.novelty import Novelty
-from droulette.learning.observed import Facts, Known
+from droulette.learning.observed import Facts, Known, told
 from droulette.learning.scaling import SCALINGS
 from droulette.learning.symmetry import Group, Laws
 from droulette.pipeline.fresh import FreshPictures
@@ -88,9 +88,9 @@ def train(
         eyes = [network.eye, Facts()] if observed else [network.eye]
         for path, table in zip(paths, tables, strict=True):
             options = {"table": path, "size": size, "device": device, "seen": seen}
-            views, *told = see_pictures(directory, list(table["filename"]), eyes, **options)
+            views, *read = see_pictures(directory, list(table["filename"]), eyes, **options)
             splits.append(fit.Split(views, table[columns].to_numpy()))
-            facts += told
+            facts += read
         if training.fresh_pictures:
             pictures = FreshPictures(params, columns, len(targets), size, network.eye, judge.scaling, device)
             say("training pictures are drawn as they are needed")
@@ -131,7 +131,8 @@ def train(
     )
     scaled, variance = trained.predict_scaled(splits[1].views)
     trained = replace(trained, limit=Limit.fit(judge.scaling, scaled, splits[1].targets))
-    calibration = Calibration.fit(splits[1].targets, *trained.in_units(scaled, variance))
+    brightness = told(network.eye, splits[1].views)
+    calibration = Calibration.fit(splits[1].targets, *trained.in_units(scaled, variance), brightness)
     novelty = Novelty.fit(network.eye, *(split.views for split in splits))
     known = Known.of(np.concatenate(facts)) if facts else None
     trained = replace(trained, calibration=calibration, novelty=novelty, known=known)
