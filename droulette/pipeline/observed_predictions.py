@@ -157,10 +157,12 @@ def _window(found: Observation, size: int, scale: float, column: float, row: flo
 def on_the_sky(table: pd.DataFrame, seen: list[Seen], reach: pd.DataFrame) -> pd.DataFrame:
     """The table of predictions with what follows from the observations. reach: see `Model.reach`, as a table.
 
-    Added: `half95:…`, half the width of the 95 % interval of each column, in its unit; `middle_column` and
-    `middle_row`, the picture's pixel that positions are counted from, from 0 at its upper left; where the pixel scale is
-    known `arcsec_per_px`, and `arcsec:…` and `arcsec:std:…` of each column that has a length in its unit; where the coordinates are,
-    `xi_ra`, `xi_dec` in degrees, and `pa:…`, the position angle of each vector, north through east, in degrees.
+    Added are, where they are known:
+    `half95:…`: half the width of each column's 95 % interval, in its unit.
+    `middle_column`, `middle_row`: the picture's pixel that positions are counted from, from 0 at its upper left.
+    `arcsec_per_px`, and `arcsec:…` and `arcsec:std:…` of each column that has a length in its unit.
+    `xi_ra`, `xi_dec`: the reference point on the sky, degrees.
+    `pa:…`: the position angle of each vector, degrees north through east.
     """
     columns = [name.removeprefix("std:") for name in table if name.startswith("std:")]
     rows = []
