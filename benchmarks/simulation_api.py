@@ -84,19 +84,17 @@ def main() -> None:
         clean, b = theirs(name, magnitude, count)
         sky = np.zeros((SIZE, SIZE), bool)
         sky[:6], sky[-6:] = True, True
-        bright = clean > 0.3 * clean.max()
+        bright = clean > 0.1 * clean.max()
         wanted = 10 ** (0.4 * (PRESETS[name].zero_point - magnitude))
         print(
             f"  light: {a.mean(0).sum() / b.mean(0).sum():.4f}, and of the magnitude's {a.mean(0).sum() / wanted:.4f}"
         )
         print(f"  variance of the sky: {a.var(0)[sky].mean() / b.var(0)[sky].mean():.4f}")
-        print(
-            f"  variance in the {bright.sum()} brightest pixels: {a.var(0)[bright].mean() / b.var(0)[bright].mean():.4f}"
-        )
+        ratio = a.var(0)[bright].mean() / b.var(0)[bright].mean()
+        print(f"  variance in the {bright.sum()} brightest pixels: {ratio:.4f}")
         middle = slice(8, -8)
-        print(
-            f"  mean pictures: largest difference {np.abs(a.mean(0) - b.mean(0))[middle, middle].max() / clean.max():.4f} of the peak"
-        )
+        difference = np.abs(a.mean(0) - b.mean(0))[middle, middle].max() / clean.max()
+        print(f"  mean pictures: largest difference {difference:.4f} of the peak")
 
 
 if __name__ == "__main__":
