@@ -35,7 +35,7 @@ class EvaluatedSplit:
     deviation: np.ndarray
     features: np.ndarray
     pictures: np.ndarray
-    reach: np.ndarray
+    reach: np.ndarray | float = 1.96
     resimulated: dict[str, np.ndarray] = field(default_factory=dict)
 
 
