@@ -72,7 +72,7 @@ def main() -> None:
         predicted, deviation = model.predict(views)
         found = metrics.mean(judge.compare(judge.scaled(true), judge.scaled(predicted)))
         shares = coverage(true, predicted, deviation, model.reach(views)).mean(axis=1)
-        unlike = model.novelty.score(model.network.eye, views) > 1
+        unlike = model.unlikeness(views) > 1
         unknown = np.array([bool(model.known.outside(row)) for row in facts])
         print(
             f"| {name} | {found['r2_quantile']:.3f} | {found['r2']:.3f} | {shares[0]:.1%} | {shares[1]:.1%} "

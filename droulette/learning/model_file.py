@@ -23,6 +23,7 @@ from droulette.learning.observed import Known, told
 from droulette.learning.parallel import by_rows
 from droulette.learning.prediction import predict_scaled
 from droulette.learning.scaling import SCALINGS, Scaling, arrays, spread
+from droulette.learning.screen import Screen
 from droulette.learning.symmetry import Group, Laws
 
 FORMAT = 2
@@ -37,7 +38,8 @@ class Model:
 
     columns: names of its C outputs. input_size: N of the pictures (N, N) that it was trained on. symmetries: under
     how many turns each picture is looked at. precision: Fabric's name of the arithmetic. calibration, novelty,
-    limit: None before they are known. known: of pictures with noise, what noise and PSF those trained on had.
+    limit: None before they are known. known, screen: of pictures with noise, what noise and
+    PSF those trained on had, and what tells other kinds of pictures.
     """
 
     network: nn.Module
@@ -53,6 +55,12 @@ class Model:
     novelty: Novelty | None = None
     limit: Limit | None = None
     known: Known | None = None
+    screen: Screen | None = None
+
+    def unlikeness(self, views: np.ndarray) -> np.ndarray:
+        """(n,): above 1, a picture is unlike those trained on; NaN where the model cannot tell."""
+        found = self.novelty.score(self.network.eye, views) if self.novelty else np.full(len(views), np.nan)
+        return np.fmax(found, self.screen.score(self.network, views)) if self.screen else found
 
     def predict(
         self, views: np.ndarray, seen: Callable[[int], object] = lambda pictures: None
@@ -107,6 +115,8 @@ def save(model: Model, path: str | Path) -> None:
         tensors["limit.most"] = torch.from_numpy(np.array(model.limit.most, np.float64))
     if model.known:
         tensors |= {f"known.{k}": torch.from_numpy(np.array(v, order="C")) for k, v in arrays(model.known).items()}
+    if model.screen:
+        tensors |= {f"screen.{k}": torch.from_numpy(np.array(v, order="C")) for k, v in arrays(model.screen).items()}
     if model.novelty:
         tensors |= {f"novelty.{k}": torch.from_numpy(np.array(v, order="C")) for k, v in arrays(model.novelty).items()}
     about = {
@@ -191,11 +201,14 @@ def _model(about: dict, opened, device: torch.device, precision: str) -> Model:
     known = Known(**found) if (found := _under("known.", opened, None)) else None
     if known:
         known.check()
+    screen = Screen(**found) if (found := _under("screen.", opened, None)) else None
+    if screen:
+        screen.check()
     if (known is None) == (about.get("observed") is True):
         raise ValueError("it does not say what noise it knows")
     network = network.to(device, memory_format=torch.channels_last).eval()
     about_it = (about["backbone"], columns, scaling, loss, size, symmetries, device, precision)
-    return Model(network, *about_it, calibration, novelty, limit, known)
+    return Model(network, *about_it, calibration, novelty, limit, known, screen)
 
 
 def _check_scaling(scaling: Scaling, columns: tuple[str, ...]) -> None:

@@ -160,6 +160,12 @@ class SpinHead(nn.Module):
         for name, places in picked.items():
             self.register_buffer(name, torch.tensor(places, dtype=torch.long), persistent=False)
 
+    def strengths(self, features: Tensor) -> Tensor:
+        """(B, F) of all orders: what does not change when the scene is turned."""
+        waves = torch.einsum("bfk,sck->scbf", features, self.waves)
+        turning = waves[1:].square().sum(1).sqrt()
+        return torch.cat([waves[0, 0], turning.permute(1, 0, 2).flatten(1)], 1)
+
     def forward(self, features: Tensor) -> Tensor:
         components = torch.einsum("bfk,sck->scbf", features, self.waves).unbind()
         hidden = self.invariants(components[0][0])
@@ -211,8 +217,15 @@ class Polar(nn.Module):
         self.body = nn.Sequential(*layers)
         self.head = SpinHead(laws, inputs * rows, columns, hidden, maps)
 
-    def forward(self, views: Tensor) -> Tensor:
+    def describe(self, views: Tensor) -> Tensor:
+        """(B, F) of views: features that do not change when the scene is turned."""
+        return self.head.strengths(self._features(views).float().flatten(1, 2))
+
+    def _features(self, views: Tensor) -> Tensor:
         x = torch.cat([views.float(), self.radius.expand(len(views), -1, -1, views.shape[-1])], 1)
-        features = self.body(x.contiguous(memory_format=torch.channels_last))
+        return self.body(x.contiguous(memory_format=torch.channels_last))
+
+    def forward(self, views: Tensor) -> Tensor:
+        features = self._features(views)
         with torch.autocast(features.device.type, enabled=False):  # small, and it decides the last digits
             return self.head(features.float().flatten(1, 2))

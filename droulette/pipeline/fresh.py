@@ -15,6 +15,7 @@ from droulette.devices import cores, stream_of
 from droulette.errors import UserError
 from droulette.learning.fit import Batch
 from droulette.learning.scaling import Scaling
+from droulette.parameters.reading import Distribution
 from droulette.physics.arrays import is_tensor
 from droulette.pipeline.batching import slices
 from droulette.pipeline.draw import draw_table
@@ -131,3 +132,37 @@ class FreshPictures:
                 batch.views.record_stream(stream)
                 batch.targets.record_stream(stream)
             yield batch
+
+
+STRANGE = 1500  # pictures of each other kind
+LIGHT_OF_LENS = (0.2, 5.0)  # over that of the lensed source
+NO_LENS = 1e-3  # px, Einstein radius
+
+
+def strange_views(params: Parameters, eye: Eye, device: torch.device) -> np.ndarray:
+    """Views of pictures of other kinds than the distribution's, by the same instrument: galaxies without a lens; and
+    with the light of the lens, where the distribution has none.
+    """
+    kinds = []
+    if not params.cluster.count.high:
+        none = params.lens.model_copy(update={"einstein": Distribution(NO_LENS, NO_LENS)})
+        kinds.append(params.model_copy(update={"lens": none}))
+        if not params.lens_light.given:
+            light = type(params.lens_light).model_validate({"flux-ratio": list(_spread(*LIGHT_OF_LENS))})
+            kinds.append(params.model_copy(update={"lens_light": light}))
+    views = []
+    for number, kind in enumerate(kinds):
+        first = params.simulator.size + number * STRANGE
+        drawing = Drawing.of(kind.simulator)
+        with ThreadPoolExecutor(cores()) as helpers:
+            for part in slices(STRANGE, SEEN_AT_ONCE * 4):
+                frame = draw_table(kind, first + part.start, first + part.stop)
+                pictures, facts, _ = draw_in_memory(frame, drawing, NAME, str(device), helpers)
+                pictures = pictures if is_tensor(pictures) else torch.from_numpy(pictures)
+                views.append(eye.see(pictures, torch.from_numpy(facts)).cpu().numpy())
+    return np.concatenate(views)
+
+
+def _spread(low: float, high: float) -> np.ndarray:
+    """Some values between the two, evenly in their logarithm."""
+    return np.geomspace(low, high, 8)

@@ -91,7 +91,7 @@ def predict_pictures(
         facts = np.stack([one.facts for one in observed])
     views = look(model.network.eye, seen, str(model.device), facts)
     table = prediction_table(model, names, *model.predict(views))
-    table[NOVELTY] = model.novelty.score(model.network.eye, views) if model.novelty else np.nan
+    table[NOVELTY] = model.unlikeness(views)
     if model.novelty is None:
         warn("this model was trained without a measure of novelty: no word on whether it knows such pictures")
     for name, novelty in zip(names, table[NOVELTY], strict=True):

@@ -18,8 +18,9 @@ from droulette.learning.limits import Limit
 from droulette.learning.novelty import Novelty
 from droulette.learning.observed import Facts, Known, told
 from droulette.learning.scaling import SCALINGS
+from droulette.learning.screen import Screen
 from droulette.learning.symmetry import Group, Laws
-from droulette.pipeline.fresh import FreshPictures
+from droulette.pipeline.fresh import FreshPictures, strange_views
 from droulette.pipeline.pictures import is_observed, picture_size, see_pictures
 from droulette.pipeline.targets import read_targets
 
@@ -129,16 +130,37 @@ def train(
         device=device,
         precision=precision,
     )
-    scaled, variance = trained.predict_scaled(splits[1].views)
-    trained = replace(trained, limit=Limit.fit(judge.scaling, scaled, splits[1].targets))
-    brightness = told(network.eye, splits[1].views)
-    calibration = Calibration.fit(splits[1].targets, *trained.in_units(scaled, variance), brightness)
-    novelty = Novelty.fit(network.eye, *(split.views for split in splits))
-    known = Known.of(np.concatenate(facts)) if facts else None
-    trained = replace(trained, calibration=calibration, novelty=novelty, known=known)
+    strange = None
+    if observed and training.fresh_pictures and hasattr(network, "describe"):
+        say("drawing pictures of other kinds, for the model to know them")
+        strange = strange_views(params, network.eye, device)
+    trained = complete(trained, *splits, facts, strange)
     model_file.save(trained, model_path)
     checkpoint.remove()
     return trained
+
+
+def complete(
+    model: model_file.Model,
+    training: fit.Split,
+    validation: fit.Split,
+    facts: list[np.ndarray],
+    strange: np.ndarray | None,
+) -> model_file.Model:
+    """What a trained network has to be told of its own errors, and of what it knows.
+
+    facts: (n, 6), of pictures with noise. strange: views of pictures of other kinds.
+    """
+    scaled, variance = model.predict_scaled(validation.views)
+    model = replace(model, limit=Limit.fit(model.scaling, scaled, validation.targets))
+    brightness = told(model.network.eye, validation.views)
+    calibration = Calibration.fit(validation.targets, *model.in_units(scaled, variance), brightness)
+    novelty = Novelty.fit(model.network.eye, training.views, validation.views)
+    known = Known.of(np.concatenate(facts)) if facts else None
+    screen = None
+    if strange is not None:
+        screen = Screen.fit(model.network, training.views[: len(strange)], validation.views, strange)
+    return replace(model, calibration=calibration, novelty=novelty, known=known, screen=screen)
 
 
 def _check(tables: list[pd.DataFrame], paths: list[str], out_parameters: int | None) -> list[str]:
