@@ -69,9 +69,9 @@ def main() -> None:
             given |= {"instrument.psf": "gaussian", "instrument.psf-fwhm": psf * FWHM}
         params = load(path, given | more)
         views, facts, true = draw(params, model, args.rows)
-        predicted, deviation = model.predict(views)
+        predicted, deviation = model.predict(views, facts=facts)
         found = metrics.mean(judge.compare(judge.scaled(true), judge.scaled(predicted)))
-        shares = coverage(true, predicted, deviation, model.reach(views)).mean(axis=1)
+        shares = coverage(true, predicted, deviation, model.reach(views, facts)).mean(axis=1)
         unlike = model.unlikeness(views) > 1
         unknown = np.array([bool(model.known.outside(row)) for row in facts])
         print(

@@ -34,6 +34,11 @@ class Split:
     views: np.ndarray
     targets: np.ndarray
 
+    def joined(self, other: Split) -> Split:
+        """These rows and those of another split."""
+        views, targets = np.concatenate([self.views, other.views]), np.concatenate([self.targets, other.targets])
+        return Split(views, targets)
+
 
 class Batch(NamedTuple):
     """One process's share of a batch of `in_all` pictures.

@@ -19,7 +19,7 @@ from droulette.learning import backbones, metrics
 from droulette.learning.calibration import Calibration
 from droulette.learning.limits import Limit
 from droulette.learning.novelty import Novelty
-from droulette.learning.observed import Known, told
+from droulette.learning.observed import Known, conditions
 from droulette.learning.parallel import by_rows
 from droulette.learning.prediction import predict_scaled
 from droulette.learning.scaling import SCALINGS, Scaling, arrays, spread
@@ -63,16 +63,22 @@ class Model:
         return np.fmax(found, self.screen.score(self.network, views)) if self.screen else found
 
     def predict(
-        self, views: np.ndarray, seen: Callable[[int], object] = lambda pictures: None
+        self,
+        views: np.ndarray,
+        seen: Callable[[int], object] = lambda pictures: None,
+        facts: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """views: (n, *shape), as `network.eye` has them → means and standard deviations, (n, C), columns' units."""
-        return self.in_units(*self.predict_scaled(views, seen), told(self.network.eye, views))
+        """Means and standard deviations, (n, C), columns' units.
 
-    def reach(self, views: np.ndarray) -> np.ndarray:
+        views: (n, *shape), as `network.eye` has them. facts: (n, 6), of pictures with noise, see `observed`.
+        """
+        return self.in_units(*self.predict_scaled(views, seen), conditions(views, facts))
+
+    def reach(self, views: np.ndarray, facts: np.ndarray | None = None) -> np.ndarray:
         """(C,) or (n, C): so many times the standard deviation are half a 95 % interval."""
         if self.calibration is None:
             return np.full(len(self.columns), 1.96)
-        return self.calibration.reach(told(self.network.eye, views))
+        return self.calibration.reach(conditions(views, facts))
 
     def predict_scaled(
         self, views: np.ndarray, seen: Callable[[int], object] = lambda pictures: None
@@ -84,14 +90,14 @@ class Model:
         return predict_scaled(self.network, views, laws, self.scaling, turns, fabric, seen)
 
     def in_units(
-        self, scaled: np.ndarray, variance: np.ndarray, told: np.ndarray | None = None
+        self, scaled: np.ndarray, variance: np.ndarray, conditions: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Means and variances on the trained scale → means and standard deviations in the columns' units.
 
-        told: (n,) of the views, see `observed.told`.
+        conditions: (n, K), see `observed.conditions`.
         """
         mean, deviation = by_rows(self._in_units, scaled, variance)
-        return mean, self.calibration.deviation(deviation, told) if self.calibration else deviation
+        return mean, self.calibration.deviation(deviation, conditions) if self.calibration else deviation
 
     def _in_units(self, scaled: np.ndarray, variance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if self.limit:
@@ -109,7 +115,7 @@ def save(model: Model, path: str | Path) -> None:
     tensors |= {f"scaling.{k}": torch.from_numpy(np.array(v, order="C")) for k, v in arrays(model.scaling).items()}
     if model.calibration:
         kept = arrays(model.calibration)
-        kept = kept if len(model.calibration.edges) else {"widths": kept["widths"]}
+        kept = kept if len(model.calibration.knots) else {"widths": kept["widths"]}
         tensors |= {f"calibration.{k}": torch.from_numpy(np.array(v, order="C")) for k, v in kept.items()}
     if model.limit:
         tensors["limit.most"] = torch.from_numpy(np.array(model.limit.most, np.float64))

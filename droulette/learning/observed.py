@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from droulette.learning.seeing import Eye, LogPolar, WholePicture
+from droulette.learning.seeing import LogPolar, WholePicture
 
 # background left in the picture; deviation of its noise; variance that a unit of light adds; PSF's FWHM in px; pixel
 # scale in arcsec, 0 if it is not known; the value that is shown as white.
@@ -52,11 +52,14 @@ def _view(light: Tensor, facts: Tensor) -> Tensor:
     return torch.cat([torch.asinh(units), planes], 1).half()
 
 
-def told(eye: Eye, views: np.ndarray) -> np.ndarray | None:
-    """(n,): the logarithm of the brightest place over the noise, as views have it; None of views without noise."""
-    if not isinstance(eye, ObservedPolar | ObservedPicture):
+def conditions(views: np.ndarray, facts: np.ndarray | None) -> np.ndarray | None:
+    """(n, 3), under which pictures were taken: noise, width of the PSF, and the logarithm of the brightest place over
+    the noise; None of pictures without noise.
+    """
+    if facts is None:
         return None
-    return np.array(views[:, 2, 0, 0], np.float64)
+    noise, width = (facts[:, FACTS.index(name)] for name in ("noise", "psf_fwhm"))
+    return np.stack([noise, width, views[:, 2, 0, 0].astype(np.float64)], axis=1)
 
 
 class ObservedPolar(LogPolar):

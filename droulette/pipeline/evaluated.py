@@ -12,6 +12,7 @@ import pandas as pd
 from droulette.errors import UserError
 from droulette.learning.model_file import Model
 from droulette.learning.moments import Moments
+from droulette.learning.observed import Facts
 from droulette.pipeline.pictures import read_pictures, see_pictures
 from droulette.pipeline.resimulate import resimulate
 from droulette.quantities import least
@@ -55,11 +56,13 @@ def read_split(
     filenames = list(table["filename"])
     options = {"table": name, "size": model.input_size}
     eyes = [model.network.eye, Moments(model.input_size)]
-    views, features = see_pictures(directory, filenames, eyes, device=str(model.device), seen=seen, **options)
-    means, deviations = model.predict(views, predicted)
+    eyes += [Facts()] if model.known else []
+    views, features, *known = see_pictures(directory, filenames, eyes, device=str(model.device), seen=seen, **options)
+    facts = known[0] if known else None
+    means, deviations = model.predict(views, predicted, facts)
     pictures = read_pictures(directory, filenames[: max(count, 1)], **options)
     return EvaluatedSplit(
-        table, table[list(model.columns)].to_numpy(), means, deviations, features, pictures, model.reach(views)
+        table, table[list(model.columns)].to_numpy(), means, deviations, features, pictures, model.reach(views, facts)
     )
 
 

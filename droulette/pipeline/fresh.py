@@ -13,7 +13,7 @@ import torch
 
 from droulette.devices import cores, stream_of
 from droulette.errors import UserError
-from droulette.learning.fit import Batch
+from droulette.learning.fit import Batch, Split
 from droulette.learning.scaling import Scaling
 from droulette.parameters.reading import Distribution
 from droulette.physics.arrays import is_tensor
@@ -134,12 +134,22 @@ class FreshPictures:
             yield batch
 
 
-STRANGE = 1500  # pictures of each other kind
+STRANGE = 2000  # pictures of each other kind
+UNSEEN = 3000  # more pictures to measure errors on
 LIGHT_OF_LENS = (0.2, 5.0)  # over that of the lensed source
 NO_LENS = 1e-3  # px, Einstein radius
 
 
-def strange_views(params: Parameters, eye: Eye, device: torch.device) -> np.ndarray:
+def unseen(
+    params: Parameters, eye: Eye, columns: list[str], first: int, device: torch.device
+) -> tuple[Split, np.ndarray]:
+    """UNSEEN rows of the distribution from number `first` on, and the facts of their pictures, (n, 6)."""
+    views, facts, tables = zip(*_taken(params, eye, first, UNSEEN, device), strict=True)
+    targets = np.concatenate([table[columns].to_numpy() for table in tables])
+    return Split(np.concatenate(views), targets), np.concatenate(facts)
+
+
+def strange_views(params: Parameters, eye: Eye, device: torch.device) -> np.ndarray | None:
     """Views of pictures of other kinds than the distribution's, by the same instrument: galaxies without a lens; and
     with the light of the lens, where the distribution has none.
     """
@@ -148,21 +158,24 @@ def strange_views(params: Parameters, eye: Eye, device: torch.device) -> np.ndar
         none = params.lens.model_copy(update={"einstein": Distribution(NO_LENS, NO_LENS)})
         kinds.append(params.model_copy(update={"lens": none}))
         if not params.lens_light.given:
-            light = type(params.lens_light).model_validate({"flux-ratio": list(_spread(*LIGHT_OF_LENS))})
+            ratios = np.geomspace(*LIGHT_OF_LENS, 8).tolist()
+            light = type(params.lens_light).model_validate({"flux-ratio": ratios})
             kinds.append(params.model_copy(update={"lens_light": light}))
     views = []
     for number, kind in enumerate(kinds):
         first = params.simulator.size + number * STRANGE
-        drawing = Drawing.of(kind.simulator)
-        with ThreadPoolExecutor(cores()) as helpers:
-            for part in slices(STRANGE, SEEN_AT_ONCE * 4):
-                frame = draw_table(kind, first + part.start, first + part.stop)
-                pictures, facts, _ = draw_in_memory(frame, drawing, NAME, str(device), helpers)
-                pictures = pictures if is_tensor(pictures) else torch.from_numpy(pictures)
-                views.append(eye.see(pictures, torch.from_numpy(facts)).cpu().numpy())
-    return np.concatenate(views)
+        views += [part for part, _, _ in _taken(kind, eye, first, STRANGE, device)]
+    return np.concatenate(views) if views else None
 
 
-def _spread(low: float, high: float) -> np.ndarray:
-    """Some values between the two, evenly in their logarithm."""
-    return np.geomspace(low, high, 8)
+def _taken(
+    params: Parameters, eye: Eye, first: int, count: int, device: torch.device
+) -> Iterator[tuple[np.ndarray, np.ndarray, pd.DataFrame]]:
+    """Views, facts and amplitudes of rows, some at a time."""
+    drawing = Drawing.of(params.simulator)
+    with ThreadPoolExecutor(cores()) as helpers:
+        for part in slices(count, SEEN_AT_ONCE * 4):
+            frame = draw_table(params, first + part.start, first + part.stop)
+            pictures, facts, table = draw_in_memory(frame, drawing, NAME, str(device), helpers)
+            pictures = pictures if is_tensor(pictures) else torch.from_numpy(pictures)
+            yield eye.see(pictures, torch.from_numpy(facts)).cpu().numpy(), facts, table

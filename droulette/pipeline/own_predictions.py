@@ -90,7 +90,7 @@ def predict_pictures(
         seen = np.stack([one.picture for one in observed])
         facts = np.stack([one.facts for one in observed])
     views = look(model.network.eye, seen, str(model.device), facts)
-    table = prediction_table(model, names, *model.predict(views))
+    table = prediction_table(model, names, *model.predict(views, facts=facts))
     table[NOVELTY] = model.unlikeness(views)
     if model.novelty is None:
         warn("this model was trained without a measure of novelty: no word on whether it knows such pictures")
@@ -101,7 +101,7 @@ def predict_pictures(
                 "do not trust its amplitudes"
             )
     if observed is not None:
-        reach = np.broadcast_to(model.reach(views), (len(table), len(model.columns)))
+        reach = np.broadcast_to(model.reach(views, facts), (len(table), len(model.columns)))
         table = observed_predictions.on_the_sky(table, observed, pd.DataFrame(reach, columns=list(model.columns)))
         seen = shown(seen, facts)
     if resimulation is not None:

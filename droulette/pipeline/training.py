@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,11 +16,11 @@ from droulette.learning.calibration import Calibration
 from droulette.learning.checkpoint import Checkpoint, code, fingerprint
 from droulette.learning.limits import Limit
 from droulette.learning.novelty import Novelty
-from droulette.learning.observed import Facts, Known, told
+from droulette.learning.observed import Facts, Known, conditions
 from droulette.learning.scaling import SCALINGS
 from droulette.learning.screen import Screen
 from droulette.learning.symmetry import Group, Laws
-from droulette.pipeline.fresh import FreshPictures, strange_views
+from droulette.pipeline.fresh import FreshPictures, strange_views, unseen
 from droulette.pipeline.pictures import is_observed, picture_size, see_pictures
 from droulette.pipeline.targets import read_targets
 
@@ -131,9 +131,13 @@ def train(
         precision=precision,
     )
     strange = None
-    if observed and training.fresh_pictures and hasattr(network, "describe"):
-        say("drawing pictures of other kinds, for the model to know them")
-        strange = strange_views(params, network.eye, device)
+    if observed and training.fresh_pictures:
+        say("drawing more pictures, and some of other kinds, to measure what the model knows")
+        first = params.simulator.size + training.num_epochs * len(targets)
+        more, known = unseen(params, network.eye, columns, first, device)
+        splits[1] = splits[1].joined(more)
+        facts[1] = np.concatenate([facts[1], known])
+        strange = strange_views(params, network.eye, device) if hasattr(network, "describe") else None
     trained = complete(trained, *splits, facts, strange)
     model_file.save(trained, model_path)
     checkpoint.remove()
@@ -144,22 +148,20 @@ def complete(
     model: model_file.Model,
     training: fit.Split,
     validation: fit.Split,
-    facts: list[np.ndarray],
-    strange: np.ndarray | None,
+    facts: Sequence[np.ndarray] = (),
+    strange: np.ndarray | None = None,
 ) -> model_file.Model:
     """What a trained network has to be told of its own errors, and of what it knows.
 
-    facts: (n, 6), of pictures with noise. strange: views of pictures of other kinds.
+    facts: (n, 6), of the two splits' pictures with noise. strange: views of pictures of other kinds.
     """
     scaled, variance = model.predict_scaled(validation.views)
     model = replace(model, limit=Limit.fit(model.scaling, scaled, validation.targets))
-    brightness = told(model.network.eye, validation.views)
-    calibration = Calibration.fit(validation.targets, *model.in_units(scaled, variance), brightness)
+    under = conditions(validation.views, facts[1]) if facts else None
+    calibration = Calibration.fit(validation.targets, *model.in_units(scaled, variance), under)
     novelty = Novelty.fit(model.network.eye, training.views, validation.views)
     known = Known.of(np.concatenate(facts)) if facts else None
-    screen = None
-    if strange is not None:
-        screen = Screen.fit(model.network, training.views[: len(strange)], validation.views, strange)
+    screen = None if strange is None else Screen.fit(model.network, training.views, validation.views, strange)
     return replace(model, calibration=calibration, novelty=novelty, known=known, screen=screen)
 
 
