@@ -136,7 +136,7 @@ class Drawn(Kind):
         """A stand-in. Raises `mismatch` unless the values are whole by themselves."""
         for given, missing in (("-min", "-max"), ("-max", "-min")):
             if given in values and missing not in values:
-                raise mismatch("no such key", f"one beside that with {given}", suffix=missing)
+                raise mismatch(f"{given} alone", "-min and -max, or one number", suffix=given)
         return Distribution(0.0, 0.0)
 
     def _number(self, value: Any, suffix: str) -> float:

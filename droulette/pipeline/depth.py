@@ -62,8 +62,11 @@ NAMES = tuple(field.name for field in fields(About))
 def encode_png(picture: np.ndarray, about: About) -> bytes:
     """A 16-bit PNG file. picture: (H, W) float64."""
     low, high = float(picture.min()), float(picture.max())
-    least = max(about.noise / STEPS_OF_NOISE, (high - low) / MOST)
-    step = 2.0 ** math.ceil(math.log2(least)) if least > 0 else 1.0
+    fine = about.noise / STEPS_OF_NOISE
+    coarse = (high - low) / MOST
+    exponents = [math.floor(math.log2(fine))] if fine > 0 else []
+    exponents += [math.ceil(math.log2(coarse))] if coarse > 0 else []
+    step = 2.0 ** max(exponents, default=0)
     zero = round(low / step)
     steps = picture * (1 / step)
     steps -= zero

@@ -1,0 +1,370 @@
+"""Pictures as an instrument takes them, from TOML to a trained model and its answer to a FITS file."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import small
+from astropy.io import fits
+from scipy.signal import fftconvolve
+
+from droulette import datagen, instruments, parameters
+from droulette.errors import UserError
+from droulette.learning import model_file
+from droulette.pipeline import fresh
+from droulette.pipeline.depth import About, decode
+from droulette.pipeline.draw import draw_table
+from droulette.pipeline.generate import Drawing, draw_in_memory
+from droulette.pipeline.own_predictions import predict_pictures
+
+ROOT = Path(__file__).parents[1]
+SIZE = 48
+TABLES = {
+    "simulator": {"size": 6, "seed": 3, "nterms": 2, "imagesize": 96, "cropsize": SIZE, "centred": True},
+    "lens": {"mode": "SIE", "einstein-min": 5, "einstein-max": 10, "ellipseratio-min": 0.4},
+    "source": {"mode": "SersicSphere", "sigma-min": 2, "sigma-max": 5, "luminosity": 5, "position": "relative"},
+    "position": {"r-relativemax": 0.8},
+    "instrument": {
+        "psf": "gaussian", "psf-fwhm-min": 1, "psf-fwhm-max": 3, "noise-min": 0.5, "noise-max": 4, "background": 12,
+        "pixel-scale": 0.1, "centring-error": 0.5,
+    },
+}  # fmt: skip
+
+
+def toml(tables: dict) -> str:
+    lines = []
+    for name, table in tables.items():
+        lines.append(f"[{name}]")
+        lines += [f"{key} = {json.dumps(value)}" for key, value in table.items()]
+    return "\n".join(lines) + "\n"
+
+
+def with_instrument(**keys) -> dict:
+    return TABLES | {"instrument": TABLES["instrument"] | {key.replace("_", "-"): v for key, v in keys.items()}}
+
+
+def drawn(tables: dict, device: str = "cpu", rows: int | None = None) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
+    from concurrent.futures import ThreadPoolExecutor
+
+    params = parameters.parse(tables)
+    with ThreadPoolExecutor(2) as helpers:
+        return draw_in_memory(draw_table(params, 0, rows), Drawing.of(params.simulator), "rows", device, helpers)
+
+
+def generate(folder: Path, tables: dict, *options: str) -> dict[str, bytes]:
+    """Run datagen in the folder; the pictures by name."""
+    folder.mkdir(exist_ok=True)
+    (folder / "d.toml").write_text(toml(tables))
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        arguments = ["--toml", "d.toml", "--csvfile", "d.csv", "--outfile", "r.csv", "--directory", "p", *options]
+        assert datagen.main(arguments) == 0
+    finally:
+        os.chdir(before)
+    return {path.name: path.read_bytes() for path in sorted((folder / "p").iterdir())}
+
+
+# ---------------------------------------------------------------- pictures
+
+
+def test_the_rows_alone_redraw_the_pictures_with_their_noise(tmp_path, monkeypatch):
+    light = {"lens_light": {"flux-ratio": 2, "share": [0, 1]}}
+    first = generate(tmp_path, with_instrument(exposure=50.0, read_noise=3) | light)
+    monkeypatch.chdir(tmp_path)
+    table = pd.read_csv("d.csv").iloc[[4, 1]]
+    table.to_csv("some.csv", index=False)
+    line = ["--csvfile", "some.csv", "--directory", "again", "-C", "-Z", "96", "-z", str(SIZE), "-n", "2"]
+    assert datagen.main([*line, "--workers", "1"]) == 0
+    for name in ("image-000005.png", "image-000002.png"):
+        assert (tmp_path / "again" / name).read_bytes() == first[name]
+
+
+def test_pictures_depend_neither_on_their_number_nor_on_the_threads(tmp_path):
+    few = generate(tmp_path / "a", TABLES, "--size", "3", "--workers", "1")
+    many = generate(tmp_path / "b", TABLES, "--size", "9", "--workers", "3")
+    assert len(many) == 9 and all(many[name] == content for name, content in few.items())
+    other = generate(tmp_path / "c", TABLES, "--size", "3", "--seed", "4")
+    assert all(other[name] != content for name, content in few.items())
+
+
+def test_two_processes_write_the_same_pictures(tmp_path):
+    pytest.importorskip("torch.distributed.run")
+    alone = generate(tmp_path / "a", TABLES)
+    folder = tmp_path / "b"
+    folder.mkdir()
+    (folder / "d.toml").write_text(toml(TABLES))
+    arguments = ["--toml", "d.toml", "--csvfile", "d.csv", "--outfile", "r.csv", "--directory", "p", "--device", "cpu"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    run = subprocess.run([*command, "droulette.datagen", *arguments], cwd=folder, env=environment, capture_output=True)
+    assert run.returncode == 0, run.stderr.decode()[-2000:]
+    assert {path.name: path.read_bytes() for path in (folder / "p").iterdir()} == alone
+    assert (folder / "r.csv").read_bytes() == (tmp_path / "a" / "r.csv").read_bytes()
+
+
+@pytest.mark.parametrize("more", [{}, {"exposure": 20.0, "read_noise": 3}, {"psf": "moffat", "moffat_beta": 3.0}])
+def test_a_card_takes_the_same_pictures(cuda, more):
+    here, facts, table = drawn(with_instrument(**more))
+    with cuda:
+        there, facts_there, table_there = drawn(with_instrument(**more), "cuda")
+        assert np.array_equal(here, there.cpu().numpy())
+    assert np.array_equal(facts, facts_there)
+    pd.testing.assert_frame_equal(table, table_there)
+
+
+def test_a_picture_is_light_then_blur_then_background_then_noise():
+    sharp = drawn(_without_psf(1e-9))[0]
+    k = np.arange(-15, 16)
+    sigma = 2.0 / 2.354820045
+    kernel = np.exp(-(k**2 + k[:, None] ** 2) / (2 * sigma**2))
+    blurred = drawn(_fixed(2.0, 1e-9))[0]
+    wanted = np.stack([fftconvolve(picture, kernel / kernel.sum(), mode="same") for picture in sharp])
+    inner = slice(8, -8)  # light from beyond the crop comes in at its rim
+    np.testing.assert_allclose(blurred[:, inner, inner], wanted[:, inner, inner], atol=1e-5 * wanted.max())
+    noisy = drawn(_fixed(2.0, 3.0))[0]
+    noise = noisy - blurred
+    assert abs(noise.mean()) < 0.1 and abs(noise.std() - 3) < 0.05 and (noisy < 0).any()
+
+
+def _fixed(width: float, noise: float) -> dict:
+    instrument = {"psf": "gaussian", "psf-fwhm": width, "noise": noise, "background": 12}
+    return TABLES | {"instrument": instrument}
+
+
+def _without_psf(noise: float) -> dict:
+    return TABLES | {"instrument": {"noise": noise, "background": 12}}
+
+
+def test_files_of_kernels_are_drawn_from_and_their_middle_is_the_origin(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("psfs").mkdir()
+    shifted = np.zeros((5, 5))
+    shifted[4, 2] = 1.0  # FITS rows count from below: light goes two pixels up
+    fits.writeto("psfs/a.fits", shifted)
+    tables = TABLES | {"instrument": {"psf": "psfs", "noise": 1e-9}}
+    moved = drawn(tables, rows=2)[0]
+    sharp = drawn(_without_psf(1e-9), rows=2)[0]
+    np.testing.assert_allclose(moved[:, :-2], sharp[:, 2:], atol=1e-4 * sharp.max())
+    assert set(draw_table(parameters.parse(tables))["psf"]) == {"psfs/a.fits"}
+
+
+def test_the_file_says_its_scale_and_keeps_negative_noise(tmp_path):
+    pictures = generate(tmp_path, TABLES)
+    taken, facts, _ = drawn(TABLES)
+    for content, exact, about in zip(pictures.values(), taken, facts, strict=True):
+        found = np.zeros((SIZE, SIZE), np.float32)
+        known = decode(content, found)
+        assert known == About(*about)
+        step = known.noise / 8
+        assert np.abs(found - exact).max() <= step / 2 + 1e-4
+        assert found.min() < 0
+
+
+def test_shards_of_floats_hold_the_same_pictures(tmp_path):
+    tables = with_instrument(depth="float32")
+    tables = tables | {"simulator": tables["simulator"] | {"storage": "parquet", "shard-size": 4}}
+    generate(tmp_path, tables)
+    from droulette.pipeline.storage import reader
+
+    shards, taken = reader(tmp_path / "p"), drawn(TABLES)[0]
+    for row, exact in enumerate(taken):
+        found = np.zeros((SIZE, SIZE), np.float32)
+        assert decode(shards.open(f"image-{row + 1:06}.png").read(), found)
+        np.testing.assert_allclose(found, exact, rtol=1e-6, atol=1e-6)
+
+
+# ---------------------------------------------------------------- TOML
+
+
+@pytest.mark.parametrize(
+    ("tables", "words"),
+    [
+        ({"instrument": {"psf": "gaussian"}}, "instrument.psf-fwhm: found no such key"),
+        ({"instrument": {"psf": "moffat", "psf-fwhm": 2}}, "instrument.moffat-beta"),
+        ({"instrument": {"psf-fwhm": 2}}, "instrument.psf-fwhm: found beside psf = none"),
+        ({"instrument": {"noise": -1}}, "instrument.noise: found -1"),
+        ({"instrument": {"noise-min": 1}}, "instrument.noise-min: found -min alone"),
+        ({"instrument": {"psf": "gaussian", "psf-fwhm": 1, "psf-unit": "arcsec"}}, "instrument.pixel-scale"),
+        ({"instrument": {"read-noise": 3}}, "instrument.exposure"),
+        ({"instrument": {"sky-brightness": 22}}, "instrument.zero-point"),
+        ({"instrument": {"signal-to-noise": 20}}, "instrument.signal-to-noise: found neither noise nor exposure"),
+        ({"instrument": {"preset": "hubble"}}, "instrument.preset: found 'hubble', expected one of hst"),
+        ({"instrument": {"noise": 1, "depth": "float32"}}, "instrument.depth"),
+        ({"lens_light": {"flux-ratio": 1}}, "lens_light: found without [instrument]"),
+        ({"instrument": {"noise": 1}, "lens_light": {"share": 2}}, "lens_light.share: found 2"),
+        ({"instrument": {"noise": 1}, "lens_light": {"share": 1}, "cluster": {"count": 2}}, "lens_light: found with a"),
+        ({"instrument": {"noise": 1}, "simulator": {"sampling": "nearest"}}, "simulator.sampling"),
+        ({"instrument": {"nois": 1}}, "instrument.nois"),
+    ],
+)
+def test_what_is_wrong_in_the_tables_is_said_in_one_line(tables, words):
+    with pytest.raises(UserError) as error:
+        parameters.parse(tables)
+    assert words in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("psf", "words"), [("nowhere.fits", "no file nowhere.fits"), ("empty", "no FITS file in")])
+def test_a_missing_kernel_is_said_in_one_line(tmp_path, monkeypatch, psf, words):
+    monkeypatch.chdir(tmp_path)
+    Path("empty").mkdir()
+    with pytest.raises(UserError, match=words):
+        draw_table(parameters.parse(TABLES | {"instrument": {"psf": psf, "noise": 1}}))
+
+
+def test_a_preset_gives_the_keys_that_are_left_out():
+    found = parameters.parse({"instrument": {"preset": "euclid", "psf-fwhm": 0.2, "noise": 1}}).instrument
+    preset = instruments.PRESETS["euclid-vis"]
+    assert found.pixel_scale.low == preset.pixel_scale and found.exposure.low == preset.exposure
+    assert (found.psf, found.psf_unit, found.psf_fwhm.low) == ("gaussian", "px", 0.2)
+    for name in (*instruments.PRESETS, *instruments.SHORT):
+        assert parameters.parse({"instrument": {"preset": name}}).instrument.given
+
+
+def test_the_page_of_presets_is_of_the_code():
+    assert (ROOT / "docs/instruments.md").read_text() == instruments.page()
+
+
+def test_empty_tables_change_nothing():
+    plain = {name: table for name, table in TABLES.items() if name != "instrument"}
+    with_empty = plain | {"instrument": {}, "lens_light": {}}
+    pictures, facts, table = drawn(plain)
+    again, none, same = drawn(with_empty)
+    assert facts is None and none is None and np.array_equal(pictures, again) and pictures.dtype == np.uint8
+    pd.testing.assert_frame_equal(table, same)
+
+
+# ---------------------------------------------------------------- learning and asking
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder with pictures, parts and a model that learnt from fresh pictures."""
+    folder = tmp_path_factory.mktemp("telescope")
+    tables = TABLES | {"simulator": TABLES["simulator"] | {"size": 260}}
+    generate(folder, tables)
+    sizes = {"training": 120, "validation": 110, "testing": 30}
+    parts = {name: folder / f"{name}.csv" for name in sizes}
+    from droulette.pipeline.splitting import split_file
+
+    options = {"variables": ["sigma", "xiX", "xiY"], "nterms": (0, 1)}
+    split_file(folder / "r.csv", {name: (parts[name], size) for name, size in sizes.items()}, **options)
+    before = fresh.STRANGE, fresh.UNSEEN
+    fresh.STRANGE, fresh.UNSEEN = 60, 40
+    try:
+        small.train(
+            parts["training"], parts["validation"], folder / "p", folder / "model.safetensors", say=lambda line: None,
+            tables=dict(tables), fresh_pictures=True, model="polar_tiny", num_epochs=2,
+        )  # fmt: skip
+    finally:
+        fresh.STRANGE, fresh.UNSEEN = before
+    return folder
+
+
+def observation(folder: Path, seed: int = 0, noise: float = 1.0, scale: float = 0.1) -> Path:
+    """A picture of two spots with noise, its noise map and PSF."""
+    y, x = np.mgrid[:61, :61]
+    rng = np.random.default_rng(seed)
+    light = 40 * np.exp(-((x - 36) ** 2 + (y - 33) ** 2) / 18) + 25 * np.exp(-((x - 25) ** 2 + (y - 27) ** 2) / 8)
+    header = fits.Header()
+    cards = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRPIX1": 31.0, "CRPIX2": 31.0, "CRVAL1": 150.0, "CRVAL2": 2.0}
+    header.update(cards | {"CD1_1": -scale / 3600, "CD2_2": scale / 3600, "CD1_2": 0.0, "CD2_1": 0.0})
+    fits.writeto(folder / "data.fits", light + rng.normal(0, noise, light.shape), header, overwrite=True)
+    fits.writeto(folder / "noise.fits", np.full(light.shape, noise), overwrite=True)
+    k = np.arange(-7, 8)
+    psf = np.exp(-(k**2 + k[:, None] ** 2) / (2 * (2.0 / 2.3548) ** 2))
+    fits.writeto(folder / "psf.fits", psf / psf.sum(), overwrite=True)
+    return folder / "data.fits"
+
+
+def asked(folder: Path, picture: Path, **options) -> tuple[pd.Series, list[str]]:
+    warned: list[str] = []
+    given = {"noise": folder / "noise.fits", "psf": folder / "psf.fits"} | options
+    table = predict_pictures([picture], trained_model(folder), warn=warned.append, device="cpu", **given)
+    return table.iloc[0], warned
+
+
+def trained_model(folder: Path):
+    return model_file.load(folder / "model.safetensors")
+
+
+def test_the_model_keeps_what_it_knows(trained):
+    model = trained_model(trained)
+    low, high = model.known.least, model.known.greatest
+    assert 0.4 < low[1] < 0.8 and 3.5 < high[1] <= 4.01  # noise
+    assert 1 <= low[3] < 1.2 and 2.8 < high[3] <= 3  # PSF
+    assert model.screen is not None and len(model.calibration.knots) == 3
+    again = trained / "again.safetensors"
+    model_file.save(model, again)
+    assert again.read_bytes() == (trained / "model.safetensors").read_bytes()
+
+
+def test_it_answers_in_pixels_in_arcsec_and_on_the_sky(trained):
+    row, warned = asked(trained, observation(trained))
+    assert row["arcsec_per_px"] == pytest.approx(0.1) and np.isfinite(row["alpha[1][0]"])
+    assert row["arcsec:xiX"] == pytest.approx(0.1 * row["xiX"])
+    assert row["half95:xiX"] >= row["std:xiX"] > 0
+    column, y = row["middle_column"] + row["xiX"], row["middle_row"] - row["xiY"]
+    assert row["xi_ra"] == pytest.approx(150 - (column - 30) * 0.1 / 3600 / np.cos(np.radians(2)), abs=1e-7)
+    assert row["xi_dec"] == pytest.approx(2 + (30 - y) * 0.1 / 3600, abs=1e-7)
+    direction = np.degrees(np.arctan2(row["xiY"], row["xiX"]))  # east is to the left, north up
+    assert np.cos(np.radians(row["pa:xiX"] - (direction - 90))) == pytest.approx(1, abs=1e-6)
+    assert not [line for line in warned if "noise" in line or "PSF" in line or "pixel scale" in line]
+
+
+def test_a_shift_of_the_picture_shifts_the_answer_alone(trained, tmp_path):
+    first, _ = asked(trained, observation(trained))
+    opened = fits.open(trained / "data.fits")[0]
+    rolled = np.roll(opened.data, (2, -3), (0, 1))
+    fits.writeto(tmp_path / "data.fits", rolled, opened.header)
+    second, _ = asked(trained, tmp_path / "data.fits")
+    assert (second["middle_column"] - first["middle_column"], second["middle_row"] - first["middle_row"]) == (-3, -2)
+    assert second["alpha[1][0]"] == pytest.approx(first["alpha[1][0]"], abs=0.2 * first["std:alpha[1][0]"])
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [({"noise": 9.0}, "noise of 9"), ({"scale": 0.2}, None)],
+)
+def test_noise_that_it_does_not_know_is_warned_of_and_other_pixels_are_sampled_anew(trained, tmp_path, options, words):
+    for name in ("model.safetensors",):
+        (tmp_path / name).write_bytes((trained / name).read_bytes())
+    row, warned = asked(tmp_path, observation(tmp_path, **options))
+    if words:
+        assert any(words in line and "do not trust" in line for line in warned)
+    else:
+        assert row["arcsec_per_px"] == pytest.approx(0.1)
+
+
+def test_a_psf_that_it_does_not_know_is_warned_of(trained, tmp_path):
+    picture = observation(trained)
+    k = np.arange(-20, 21)
+    wide = np.exp(-(k**2 + k[:, None] ** 2) / (2 * (6 / 2.3548) ** 2))
+    fits.writeto(tmp_path / "wide.fits", wide)
+    _, warned = asked(trained, picture, psf=tmp_path / "wide.fits")
+    assert any("PSF of a full width of" in line and "the model knows" in line for line in warned)
+    _, warned = asked(trained, picture, psf=None)
+    assert any("its PSF is not known" in line for line in warned)
+
+
+def test_its_own_pictures_are_answered_as_in_an_evaluation(trained):
+    model = trained_model(trained)
+    found = predict_pictures([trained / "p/image-000001.png"], model, device="cpu", warn=lambda line: None)
+    params = parameters.parse(TABLES)
+    assert np.isfinite(found[list(model.columns)].to_numpy()).all()
+    assert found["arcsec_per_px"].iloc[0] == 0.1 and params.instrument.given
+
+
+@pytest.mark.parametrize("option", ["noise", "psf", "mask"])
+def test_a_model_of_drawings_takes_no_noise(tmp_path, option):
+    parts = small.draw_parts(tmp_path, 40, 10, 10)
+    small.train(parts["training"], parts["validation"], tmp_path / "images", tmp_path / "m", say=lambda line: None)
+    with pytest.raises(UserError, match=f"--{option}: this model was trained on drawings"):
+        predict_pictures([tmp_path / "images/image-000001.png"], tmp_path / "m", device="cpu", **{option: "x.fits"})
