@@ -1,100 +1,83 @@
-"""Flux and noise beside lenstronomy's `SimulationAPI`: one scene, many noises, a space and a ground instrument.
+"""Flux and noise of presets, computed here and by lenstronomy's SimulationAPI from the same numbers.
 
-    PYTHONPATH=.peers python benchmarks/simulation_api.py --pictures 1000
+python benchmarks/simulation_api.py [--magnitude 22] [PRESET…]
 
-An unlensed SersicSphere, n = 1, of a given magnitude, Gaussian PSF. Printed: ratios ours / theirs of the mean picture's
-light, of the variance of the sky, and of the variance in the brightest pixels.
+No timing. The presets' own numbers go into lenstronomy's SimAPI as electrons; the dark current, which it does not know,
+is left out on both sides. The picture is a mean one: a Sérsic galaxy of the given magnitude, blurred by a Gaussian.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 
 import numpy as np
-from lenstronomy.SimulationAPI.sim_api import SimAPI
+from measure import peers
 
-from droulette.instruments import PRESETS, keys_of
-from droulette.parameters import parse
-from droulette.physics.arrays import to_numpy
-from droulette.pipeline.depth import About
-from droulette.pipeline.draw import draw_table
-from droulette.pipeline.generate import Drawing, draw_in_memory
+from droulette.instruments import ALIASES, PRESETS, Preset, background_noise, counts_per_second
 
-SIZE = 64
-SIGMA = 5.0  # px, half-light radius
-
-
-def ours(name: str, magnitude: float, count: int) -> np.ndarray:
-    """(count, SIZE, SIZE): one scene with new noise each time."""
-    keys = {k: v for k, v in keys_of(name).items() if not k.startswith("psf-fwhm") and k != "moffat-beta"}
-    keys |= {"psf": "gaussian", "psf-fwhm": width(name), "magnitude": magnitude}
-    tables = {
-        "simulator": {"size": count, "imagesize": SIZE, "nterms": 1, "supersampling": 4},
-        "lens": {"mode": "SIS", "einsteinradius": 1e-6},
-        "source": {"mode": "SersicSphere", "sigma": SIGMA, "n_sersic": 1.0, "luminosity": 5.0},
-        "position": {"x": -0.5, "y": 0.5},
-        "instrument": keys,
-    }
-    params = parse(tables)
-    from concurrent.futures import ThreadPoolExecutor
-
-    found = []
-    with ThreadPoolExecutor(2) as helpers:
-        for start in range(0, count, 250):
-            frame = draw_table(params, start, min(start + 250, count))
-            pictures, facts, _ = draw_in_memory(frame, Drawing.of(params.simulator), "rows", "cpu", helpers)
-            found.append(to_numpy(pictures))
-    print(f"  ours: noise {About.of(facts).noise[0]:.5g} counts/s")
-    return np.concatenate(found).astype(np.float64)
-
-
-def width(name: str) -> float:
-    fwhm = PRESETS[name].psf_fwhm
-    return fwhm if isinstance(fwhm, float) else sum(fwhm) / 2
-
-
-def theirs(name: str, magnitude: float, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Their picture without noise, and (count, SIZE, SIZE) with."""
-    preset = PRESETS[name]
-    band = {
-        "read_noise": preset.read_noise, "pixel_scale": preset.pixel_scale, "ccd_gain": 1.0,
-        "exposure_time": preset.exposure, "sky_brightness": preset.sky_brightness,
-        "magnitude_zero_point": preset.zero_point, "num_exposures": preset.exposures, "seeing": width(name),
-        "psf_type": "GAUSSIAN", "truncation": 6,
-    }  # fmt: skip
-    api = SimAPI(SIZE, band, {"source_light_model_list": ["SERSIC"]})
-    radius = SIGMA * preset.pixel_scale
-    # Our pixel (i, j) is the point j − N/2, N/2 − i: the middle of theirs is at (−½, ½) px.
-    model = {"magnitude": magnitude, "R_sersic": radius, "n_sersic": 1.0, "center_x": 0.0, "center_y": 0.0}
-    _, source, _ = api.magnitude2amplitude(kwargs_source_mag=[model])
-    image = api.image_model_class({"supersampling_factor": 4, "supersampling_convolution": False})
-    clean = image.image(kwargs_source=source)
-    rng = np.random.default_rng(0)
-    noisy = np.stack([clean + api.noise_for_model(clean, seed=int(rng.integers(2**31))) for _ in range(count)])
-    return clean, noisy
+SIZE = 201  # pixels: the galaxy's light ends inside
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--pictures", type=int, default=1000)
-    count = options.parse_args().pictures
-    for name, magnitude in (("euclid-vis", 21.0), ("des-i", 19.0)):
-        print(name)
-        a = ours(name, magnitude, count)
-        clean, b = theirs(name, magnitude, count)
-        sky = np.zeros((SIZE, SIZE), bool)
-        sky[:6], sky[-6:] = True, True
-        bright = clean > 0.1 * clean.max()
-        wanted = 10 ** (0.4 * (PRESETS[name].zero_point - magnitude))
-        print(
-            f"  light: {a.mean(0).sum() / b.mean(0).sum():.4f}, and of the magnitude's {a.mean(0).sum() / wanted:.4f}"
-        )
-        print(f"  variance of the sky: {a.var(0)[sky].mean() / b.var(0)[sky].mean():.4f}")
-        ratio = a.var(0)[bright].mean() / b.var(0)[bright].mean()
-        print(f"  variance in the {bright.sum()} brightest pixels: {ratio:.4f}")
-        middle = slice(8, -8)
-        difference = np.abs(a.mean(0) - b.mean(0))[middle, middle].max() / clean.max()
-        print(f"  mean pictures: largest difference {difference:.4f} of the peak")
+    options.add_argument("presets", nargs="*", metavar="PRESET", default=["hst-acs-f814w", "rubin-i"])
+    options.add_argument("--magnitude", type=float, default=22)
+    args = options.parse_args()
+    names = [ALIASES.get(name, name) for name in args.presets]
+    if unknown := set(names) - set(PRESETS):
+        options.error(f"found {', '.join(sorted(unknown))}, expected some of {', '.join(PRESETS)}")
+    try:
+        import lenstronomy  # noqa: F401
+    except ImportError:
+        peers("lenstronomy")
+    print("| preset | quantity | droulette | lenstronomy | ratio |\n|---|---|---|---|---|")
+    for name in names:
+        preset = dataclasses.replace(PRESETS[name], dark=0)
+        found, theirs = ours(preset, args.magnitude), lenstronomys(preset, args.magnitude)
+        for quantity, value in found.items():
+            print(f"| `{name}` | {quantity} | {value:.6g} | {theirs[quantity]:.6g} | {value / theirs[quantity]:.5f} |")
+
+
+def ours(preset: Preset, magnitude: float) -> dict[str, float]:
+    """The formulas of docs/instruments.md, in counts per second."""
+    flux = counts_per_second(magnitude, preset.zero_point)
+    background = background_noise(preset)
+    return {
+        "flux of the magnitude": flux,
+        "flux of the picture": flux,
+        "background noise": background,
+        "variance of the picture": background**2 * SIZE**2 + flux / (preset.gain * preset.total_exposure),
+    }
+
+
+def lenstronomys(preset: Preset, magnitude: float) -> dict[str, float]:
+    """The same from SimAPI, which works in electrons: divided by the gain."""
+    from lenstronomy.SimulationAPI.sim_api import SimAPI
+
+    band = {
+        "pixel_scale": preset.pixel_scale,
+        "exposure_time": preset.exposure,
+        "num_exposures": preset.exposures,
+        "read_noise": preset.read_noise,
+        "ccd_gain": preset.gain,
+        "seeing": preset.typical_fwhm,
+        "psf_type": "GAUSSIAN",
+        "sky_brightness": preset.sky_brightness,
+        "magnitude_zero_point": preset.zero_point + 2.5 * np.log10(preset.gain),
+        "data_count_unit": "e-",
+    }
+    api = SimAPI(SIZE, band, {"source_light_model_list": ["SERSIC"]})
+    galaxy = {"magnitude": magnitude, "R_sersic": 5 * preset.pixel_scale, "n_sersic": 1, "center_x": 0, "center_y": 0}
+    _, source, _ = api.magnitude2amplitude(kwargs_source_mag=[galaxy])
+    picture = api.image_model_class({"supersampling_factor": 5}).image(kwargs_source=source)
+    variance = api.background_noise**2 + api.flux_noise(picture) ** 2
+    return {
+        "flux of the magnitude": api.magnitude2cps(magnitude) / preset.gain,
+        "flux of the picture": picture.sum() / preset.gain,
+        "background noise": api.background_noise / preset.gain,
+        "variance of the picture": variance.sum() / preset.gain**2,
+    }
 
 
 if __name__ == "__main__":

@@ -224,12 +224,8 @@ def test_a_preset_gives_the_keys_that_are_left_out():
     preset = instruments.PRESETS["euclid-vis"]
     assert found.pixel_scale.low == preset.pixel_scale and found.exposure.low == preset.exposure
     assert (found.psf, found.psf_unit, found.psf_fwhm.low) == ("gaussian", "px", 0.2)
-    for name in (*instruments.PRESETS, *instruments.SHORT):
+    for name in (*instruments.PRESETS, *instruments.ALIASES):
         assert parameters.parse({"instrument": {"preset": name}}).instrument.given
-
-
-def test_the_page_of_presets_is_of_the_code():
-    assert (ROOT / "docs/instruments.md").read_text() == instruments.page()
 
 
 def test_empty_tables_change_nothing():

@@ -370,16 +370,15 @@ def from_preset(name: str, data: dict) -> dict:
         preset = keys_of(name)
     except KeyError as error:
         raise mismatch(f"{name!r}", f"one of {error.args[0]}", key="preset") from None
-    hidden = set(data)
-    if {"noise", "background"} & hidden:
-        hidden |= {"sky-brightness"}
-    if "magnitude" in hidden or "signal-to-noise" in hidden:
-        hidden |= {"magnitude", "signal-to-noise"}
+    hidden = {key.removesuffix("-min").removesuffix("-max") for key in data}
+    if hidden & {"noise", "background", "sky-brightness"}:  # the sky, given another way
+        hidden |= {"background", "sky-brightness"}
     if "psf" in hidden:
         hidden |= {"psf-fwhm", "psf-unit", "moffat-beta"}
     if "psf-fwhm" in hidden:
         hidden |= {"psf-unit"}
-    return {name: value for name, value in preset.items() if name not in hidden} | data
+    kept = {key: value for key, value in preset.items() if key.removesuffix("-min").removesuffix("-max") not in hidden}
+    return kept | data
 
 
 def check_observed(
