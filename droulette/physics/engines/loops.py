@@ -189,8 +189,8 @@ def draw(
 
     constants: (n, width) float64, from whose `first_row` on are the scenes. tile_test, square_test, levels: the
     program, (…_steps, 2) int64. rays: (ray_count,) float64. centres: (2, count) float64.
-    pictures: (count, size, size), uint8 where `whole` is 1, else float64. sums: (count, 3) float64. squares: (2, most_squares) int64.
-    work: (rows, WIDTH) float64.
+    pictures: (count, size, size), uint8 where `whole` is 1, else float64. sums: (count, 3) float64.
+    squares: (2, most_squares) int64. work: (rows, WIDTH) float64.
     """
     tile_program = numba.carray(_wholes(tile_test), (tile_steps, 2))
     square_program = numba.carray(_wholes(square_test), (square_steps, 2))
