@@ -22,7 +22,8 @@ FWHM = 2 * math.sqrt(2 * math.log(2))  # of a Gaussian, in standard deviations
 REACH = 6.0  # standard deviations, beyond which a Gaussian is 0: it holds all but 1e-8 of the light
 PICTURE_BITS = 22
 KERNEL_BITS = 14, 12  # of its larger and its smaller part
-WIDTH_STEPS = 60
+WIDTH_STEPS = 40
+NARROWEST = 1e-6  # px: a narrower profile is one pixel all the same
 
 
 def gaussian_kernels(fwhm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -47,7 +48,7 @@ def moffat_kernel(fwhm: float, beta: float, radius: int) -> np.ndarray:
     """(1 + (r/α)²)^−β with the width `fwhm` px, sampled at (2 radius + 1)² pixels, of sum 1 (Moffat 1969)."""
     k = np.arange(-radius, radius + 1.0)
     r2 = k**2 + (k**2)[:, None]
-    inverse = (exp(log(np.array([2.0])) / beta) - 1.0) * 4 / fwhm**2
+    inverse = (exp(log(np.array([2.0])) / beta) - 1.0) * 4 / max(fwhm, NARROWEST) ** 2
     kernel = exp(-beta * log(1.0 + r2 * inverse))
     return kernel / math.fsum(kernel.ravel())
 
@@ -55,20 +56,25 @@ def moffat_kernel(fwhm: float, beta: float, radius: int) -> np.ndarray:
 def fwhm(kernel: np.ndarray) -> float:
     """Full width at half maximum, px, of the round Gaussian that fits a kernel (h, h) best under its own weight.
 
-    Second moments weighted by that Gaussian, repeated until they agree: of a Gaussian its own width, of others that of
-    their core (Bernstein & Jarvis 2002, AJ 123, 583, eq. 3-13).
+    The variance of a Gaussian weight under which the kernel and that Gaussian, on the same pixels, have the same second
+    moment: of a Gaussian its own width, of others that of their core (Bernstein & Jarvis 2002, AJ 123, 583, eq. 3-13).
     """
-    middle = len(kernel) // 2
-    k = np.arange(len(kernel)) - middle
+    k = np.arange(len(kernel)) - len(kernel) // 2
     r2 = k**2 + (k**2)[:, None]
-    variance = 1.0
+
+    def second_moment(values: np.ndarray) -> float:
+        total = values.sum()
+        return float((values * r2).sum() / total) if total > 0 else 0.0
+
+    low, high = math.log(1e-3), math.log(len(kernel) ** 2)
     for _ in range(WIDTH_STEPS):
-        weight = kernel * np.exp(r2 * (-0.5 / variance))
-        total = weight.sum()
-        if not total > 0:
-            break
-        variance = float(np.clip((weight * r2).sum() / total, 1e-3, len(kernel) ** 2))
-    return FWHM * math.sqrt(variance)
+        middle = (low + high) / 2
+        weight = np.exp(r2 * (-0.5 / math.exp(middle)))
+        if second_moment(kernel * weight) > second_moment(weight * weight):
+            low = middle
+        else:
+            high = middle
+    return FWHM * math.sqrt(math.exp(low))
 
 
 def blur(pictures: Array, kernels: np.ndarray, radii: np.ndarray, size: int) -> Array:
@@ -104,6 +110,7 @@ def convolve(pictures: Array, kernel: np.ndarray, size: int) -> Array:
     width = kernels.shape[1]
     side = next_fast_len(pictures.shape[1], real=True)
     forth, back = _transforms(pictures, side)
+    pictures = _within_reach(pictures, kernels)
     above = xp.max(pictures.reshape(len(pictures), -1), axis=1)
     scale = _powers_of_two(to_numpy(above))
     scale = xp.asarray(scale, **like(pictures))[:, None, None]
@@ -116,6 +123,20 @@ def convolve(pictures: Array, kernel: np.ndarray, size: int) -> Array:
         sums = rint(back(filtered)[:, width - 1 : width - 1 + size, width - 1 : width - 1 + size])
         total = sums * unit + total
     return total / scale
+
+
+def _within_reach(pictures: Array, kernels: np.ndarray) -> Array:
+    """Pictures without what no weight of their kernels reaches: it must not decide how the rest is rounded."""
+    most = kernels.shape[1] // 2
+    distance = np.abs(np.arange(-most, most + 1))
+    used = (kernels != 0).any(axis=1) | (kernels != 0).any(axis=2)
+    cut = most - (used * distance).max(axis=1)
+    if not cut.any():
+        return pictures
+    place = np.arange(pictures.shape[1])
+    inside = (np.minimum(place, place[::-1]) >= cut[:, None]).astype(np.float64)
+    inside = namespace(pictures).asarray(inside, **like(pictures))
+    return pictures * inside[:, :, None] * inside[:, None, :]
 
 
 def _transforms(pictures: Array, side: int) -> tuple[Callable, Callable]:
@@ -136,10 +157,12 @@ def _powers_of_two(above: np.ndarray) -> np.ndarray:
 
 
 def _parts(kernel: np.ndarray) -> list[tuple[np.ndarray, float]]:
-    """Kernels (K, h, h) as two whole-numbered ones, each with its unit; together their sum is 1 exactly."""
+    """Kernels (K, h, h) as two whole-numbered ones, each with its unit; together their sum is 1 exactly.
+
+    What rounding takes from a weight goes to the next one, so that the many faint ones of a wide kernel lose nothing.
+    """
     fine, bits = 2.0 ** sum(KERNEL_BITS), KERNEL_BITS[1]
-    whole = np.rint(kernel * fine)
-    middle = kernel.shape[1] // 2
-    whole[:, middle, middle] += fine - whole.sum(axis=(1, 2))
+    sums = np.rint(np.cumsum(kernel.reshape(len(kernel), -1), axis=1) * fine)
+    whole = np.diff(sums, axis=1, prepend=0.0).reshape(kernel.shape)
     high = np.rint(whole / 2**bits)
     return [(high, 2.0**bits / fine), (whole - high * 2**bits, 1 / fine)]

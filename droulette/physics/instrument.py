@@ -6,6 +6,7 @@ levels first, of which each is worth `factor` counts.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -26,7 +27,7 @@ FAINT = 0.02  # standard deviations of the background's noise, below which the s
 FAINT_WITHOUT_NOISE = 2.0**-6  # grey levels
 FINEST_FRAME = 2.0**-20  # px, of which a frame's middle is a multiple, so that coordinates are exact however it is cut
 LIGHT_CORE = 0.25  # px: radius within which lens light is smoothed; the pixels could not follow its cusp
-SHARPEST = 2.0**-6  # grey levels, in which light is counted for a signal-to-noise ratio
+SHARPEST = 2.0**-6  # grey levels, in which light is counted for a signal-to-noise ratio, or in wider steps
 
 
 class LensLight(SersicEllipsoid):
@@ -92,11 +93,17 @@ class Instrument:
             kinds = []
             if (self.noise.electrons > 0.0).any():
                 fewest = float((self.background * self.noise.electrons).min())
-                kinds.append(noise.add_photons if fewest < FEW else noise.add_many_photons)
+                many = fewest >= FEW and not self._darkens()
+                kinds.append(noise.add_many_photons if many else noise.add_photons)
             if (self.noise.deviation > 0.0).any():
                 kinds.append(noise.add_noise)
             made.append(tuple(kinds))
         return made[0]
+
+    def _darkens(self) -> bool:
+        """Whether the point spread function may make pixels darker than the background."""
+        psf = self.psf.values if isinstance(self.psf, Kernel) else self.psf
+        return bool((psf < 0.0).any())
 
     def deviation(self) -> Array:
         """(B,): the standard deviation of the background's noise."""
@@ -151,10 +158,9 @@ def take(
     picture = _seen(scene, about.psf, *where_to)
     factor = _factor(scene, instrument)
     if factor is None:
-        light = rint(picture / SHARPEST)
-        squares = namespace(light).sum((light * light).reshape(len(light), -1), axis=1)
-        factor = about.signal_to_noise * about.deviation() / (sqrt(squares) * SHARPEST + 1e-300)
-        factor = where(squares > 0.0, factor, 1.0)
+        strength = _strength(picture)
+        factor = about.signal_to_noise * about.deviation() / (strength + 1e-300)
+        factor = where(strength > 0.0, factor, 1.0)
     else:
         factor = factor[rows]
     wide = factor[:, None, None]
@@ -186,6 +192,17 @@ def _factor(scene: Scene, instrument: Instrument) -> Array | None:
     if instrument.counts is not None:
         return instrument.counts / scene.source.flux()
     return None if instrument.signal_to_noise is not None else instrument.background * 0.0 + 1.0
+
+
+def _strength(light: Array) -> Array:
+    """(B,): √Σ light² of pictures, in steps so wide that the sum is of whole numbers below 2⁵³, and so exact."""
+    xp = namespace(light)
+    flat = light.reshape(len(light), -1)
+    bits = (53 - math.ceil(math.log2(flat.shape[1]))) // 2
+    _, exponent = np.frexp(to_numpy(xp.max(flat, axis=1)))
+    step = xp.asarray(np.maximum(np.ldexp(1.0, exponent - bits), SHARPEST), **like(light))
+    steps = rint(flat / step[:, None])
+    return sqrt(xp.sum(steps * steps, axis=1)) * step
 
 
 def _seen(

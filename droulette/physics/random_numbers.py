@@ -13,6 +13,7 @@ MULTIPLIER = 0xD256D193
 WEYL = 0x9E3779B9
 ROUNDS = 10
 LOW = 0xFFFFFFFF
+LOW_24 = 0xFFFFFF
 ONE_BITS = 0x3FF0000000000000  # of 1.0
 
 
@@ -38,6 +39,10 @@ def normals(first: Array, second: Array) -> tuple[Array, Array]:
 
 
 def pair(stream: int, number: Array, row: Array, seed: Array) -> tuple[Array, Array]:
-    """Two uniform numbers in (0, 1) of a stream: those of this number. All int64; number < 2²⁴, row and seed < 2³²."""
-    first, second = philox(number | (stream << 24), row, seed)
+    """Two uniform numbers in (0, 1) of a stream: those of this number. All int64.
+
+    stream: 0 to 3, at the bits 24 and 25 of the counter. number: below 2³⁰. row, seed: below 2³².
+    """
+    counter = (number & LOW_24) | (stream << 24) | ((number >> 24) << 26)
+    first, second = philox(counter, row, seed)
     return uniform(first), uniform(second)
