@@ -19,8 +19,11 @@ from droulette.pipeline.own_pictures import resampling
 
 SAME_SCALE = 0.01  # relative difference of pixel scales that is not worth another sampling
 WHITE = 0.999  # quantile of the light that is shown as white
-UNITS = {"noise": "the picture's units", "psf_fwhm": "px", "pixel_scale": "arcsec"}
-NAMES = {"noise": "noise", "psf_fwhm": "PSF of a full width", "pixel_scale": "pixel scale"}
+WORDS = {
+    "noise": "noise of {value:.3g} in the picture's units",
+    "psf_fwhm": "PSF of a full width of {value:.3g} px",
+    "pixel_scale": "pixel scale of {value:.3g} arcsec",
+}
 
 Say = Callable[[str], None]
 
@@ -114,11 +117,9 @@ def _made_here(path: str | Path, size: int) -> Seen | None:
 def _warn_of_unknown(name: str, facts: np.ndarray, known: Known, warn: Say) -> None:
     for fact, value, low, high in known.outside(facts):
         trained = f"{low:.3g} to {high:.3g}" if high > low else f"{low:.3g}"
-        more = "; --unit says what its unit is in the training pictures'" if fact == "noise" else ""
-        warn(
-            f"{name}: {NAMES[fact]} of {value:.3g} {UNITS[fact]}, and the model knows {trained}: "
-            f"do not trust its amplitudes{more}"
-        )
+        more = "; if only its unit differs from the training pictures', give --unit" if fact == "noise" else ""
+        found = WORDS[fact].format(value=value)
+        warn(f"{name}: {found}, and the model knows {trained}: do not trust its amplitudes{more}")
 
 
 def _trained_scale(known: Known) -> float | None:
