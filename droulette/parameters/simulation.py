@@ -398,8 +398,8 @@ def check_observed(
     if instrument.magnitude is not None:
         without = [name for name in source.profiles if "/" not in name and not _has_flux(name)]
         if without:
-            expected = f"signal-to-noise: the light of {without[0]} in all is not known"
-            raise mismatch("given", expected, "instrument.magnitude")
+            expected = "signal-to-noise, since no formula gives the whole light of that source"
+            raise mismatch(f"beside source.mode = {without[0]}", expected, "instrument.magnitude")
 
 
 def _has_flux(name: str) -> bool:
