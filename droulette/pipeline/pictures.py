@@ -200,6 +200,8 @@ def _decode(opened: Path | BinaryIO, directory: Path, filename: str, where: str,
         if picture.size != (size, size):
             found = "×".join(map(str, picture.size))
             raise UserError(f"{where}: found {filename} of {found}, expected {size}×{size}")
+        if picture.mode not in GREY:  # an instrument's picture, or another of 16 bits
+            raise UserError(f"{where}: found {filename} of mode {picture.mode}, expected 8-bit grey or colour")
         try:
             return np.asarray(picture.convert("L"))
         except Exception as error:  # each of Pillow's chunks has its own family of errors for foreign bytes
