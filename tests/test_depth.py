@@ -107,8 +107,9 @@ def test_steps_are_as_fine_as_the_noise_or_16_bits_allow(name):
     picture, about = PICTURES[name]
     step, zero = step_and_zero(encode_png(picture, about))
     assert np.log2(step) % 1 == 0
-    wanted = max(about.noise / 8, (picture.max() - picture.min()) / 65_000)
-    assert wanted <= step < 2 * wanted or (wanted == 0 and step == 1)
+    coarse = (picture.max() - picture.min()) / 65_000
+    wanted = max(about.noise / 8, coarse)
+    assert max(wanted / 2, coarse) <= step < 2 * wanted or (wanted == 0 and step == 1)
     assert isinstance(zero, int)
 
 
@@ -378,14 +379,14 @@ def test_training_refuses_16_bit_pictures_of_other_tools_in_one_line(tmp_path):
 def test_16_bit_pictures_of_other_tools_among_8_bit_ones_are_refused(tmp_path):
     (tmp_path / "a.png").write_bytes(png.encode(np.zeros((SIZE, SIZE), np.uint8)))
     Image.fromarray(np.full((SIZE, SIZE), 1000, np.uint16)).save(tmp_path / "b.png")
-    with pytest.raises(UserError, match=r"t\.csv: row 2: found b\.png of mode I;16, expected 8-bit grey or colour"):
+    with pytest.raises(UserError, match=r"t\.csv: row 2: found .*b\.png of mode I;16, expected 8-bit grey or colour"):
         read_pictures(tmp_path, ["a.png", "b.png"], table="t.csv")
 
 
 def test_one_8_bit_picture_among_others_is_named(tmp_path):
     (tmp_path / "a.png").write_bytes(encode_png(noisy(), ABOUT))
     (tmp_path / "b.png").write_bytes(png.encode(np.zeros((SIZE, SIZE), np.uint8)))
-    with pytest.raises(UserError, match=r"t\.csv: row 2: found b\.png without"):
+    with pytest.raises(UserError, match=r"t\.csv: row 2: found b\.png"):
         read_pictures(tmp_path, ["a.png", "b.png"], table="t.csv")
     with pytest.raises(UserError, match=r"t\.csv: row 2: found .*a\.png"):
         read_pictures(tmp_path, ["b.png", "a.png"], table="t.csv")

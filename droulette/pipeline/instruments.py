@@ -37,7 +37,8 @@ def instrument_batch(frame: pd.DataFrame, kind: Kind, name: str, light: np.ndarr
     def numbers_or(column: str, default: float) -> np.ndarray:
         return numbers(column) if column in frame else np.full(len(frame), default)
 
-    noise = Noise(numbers("noise"), numbers("electrons"), numbers_or("index", 0.0), numbers_or("noiseseed", 0.0))
+    row = numbers("index") if "index" in frame else frame.index.to_numpy(np.float64) + 1
+    noise = Noise(numbers("noise"), numbers("electrons"), row, numbers_or("noiseseed", 0.0))
     counts = numbers("brightness") if "brightness" in frame else None
     return Instrument(
         psf=_psf(frame, kind, name),

@@ -36,7 +36,7 @@ def picture_size(directory: str | Path, filename: str, table: str | Path) -> int
     _check_directory(Path(directory), table)
     where = f"{table}: row 1"
     opened = _find(Path(directory), reader(directory), filename, where)
-    with _open(opened, Path(directory) / filename, where) as picture:
+    with _open(opened, Path(directory) / filename, where, observed=True) as picture:
         return picture.size[0]
 
 
@@ -120,8 +120,8 @@ def see_pictures(
             opened = _find(directory, source, filenames[row], where)
             about = depth.decode(_start(opened, depth.longest(size)), into[place])
             if about is None:
-                expected = f"a whole picture of {size}×{size} with its noise, as the first one"
-                raise UserError(f"{where}: found {filenames[row]} without, expected {expected}")
+                found = f"found {filenames[row]}, which is not a whole picture of {size}×{size} that says its noise"
+                raise UserError(f"{where}: {found}, expected one that `generate` made by [instrument]")
             facts[place] = about.table()
 
     with ThreadPoolExecutor(workers or cores()) as pool:
@@ -200,8 +200,6 @@ def _decode(opened: Path | BinaryIO, directory: Path, filename: str, where: str,
         if picture.size != (size, size):
             found = "×".join(map(str, picture.size))
             raise UserError(f"{where}: found {filename} of {found}, expected {size}×{size}")
-        if picture.mode not in GREY:  # an instrument's picture, or another of 16 bits
-            raise UserError(f"{where}: found {filename} of mode {picture.mode}, expected 8-bit grey or colour")
         try:
             return np.asarray(picture.convert("L"))
         except Exception as error:  # each of Pillow's chunks has its own family of errors for foreign bytes
@@ -237,8 +235,8 @@ def _start(opened: Path | BinaryIO, most: int) -> bytes:
         return b""
 
 
-def _open(opened: Path | BinaryIO, path: Path, where: str) -> Image.Image:
-    """Open a picture without decoding it."""
+def _open(opened: Path | BinaryIO, path: Path, where: str, observed: bool = False) -> Image.Image:
+    """Open a picture without decoding it. observed: it may be an instrument's, see `depth`."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -251,6 +249,7 @@ def _open(opened: Path | BinaryIO, path: Path, where: str) -> Image.Image:
     width, height = picture.size
     if width != height:
         raise UserError(f"{where}: found {path} of {width}×{height}, expected a square picture")
-    if picture.mode not in GREY and not depth.is_observed(_start(opened, depth.LONGEST_HEAD)):
+    allowed = GREY | {"I;16", "F"} if observed else GREY
+    if picture.mode not in allowed:
         raise UserError(f"{where}: found {path} of mode {picture.mode}, expected 8-bit grey or colour")
     return picture
