@@ -128,10 +128,8 @@ LIGHT_OUT_OF_RANGE = {
 @pytest.mark.parametrize("key", OUT_OF_RANGE)
 def test_numbers_out_of_range(key):
     value, interval = OUT_OF_RANGE[key]
-    assert (
-        refusal({"instrument": {key: value}})
-        == f"params.toml: instrument.{key}: found {value}, expected a number in {interval}"
-    )
+    line = f"params.toml: instrument.{key}: found {value}, expected a number in {interval}"
+    assert refusal({"instrument": {key: value}}) == line
     for wrong in ("much", float("nan"), float("inf"), True):
         assert f"params.toml: instrument.{key}: found" in refusal({"instrument": {key: wrong}})
 
@@ -184,11 +182,20 @@ def test_keys_that_do_not_fit_together(table, line):
 OTHERS = [
     ({"instrument": 3}, "instrument: found 3, expected a table"),
     ({"instrument": {}}, "instrument: found an empty table, expected at least one of its keys, or no such table"),
-    (NOISE | {"lens_light": {}}, "lens_light: found an empty table, expected at least one of its keys, or no such table"),
+    (
+        NOISE | {"lens_light": {}},
+        "lens_light: found an empty table, expected at least one of its keys, or no such table",
+    ),
     ({"lens_light": {"radius": 1}}, "lens_light: found without [instrument], expected both or neither"),
-    (NOISE | {"lens_light": {"radius": 1}, "cluster": {"count": 2}}, "lens_light: found with a cluster, expected a single lens"),
-    (NOISE | {"simulator": {"sampling": "nearest"}}, "simulator.sampling: found 'nearest', expected exact, with [instrument]"),
-]  # fmt: skip
+    (
+        NOISE | {"lens_light": {"radius": 1}, "cluster": {"count": 2}},
+        "lens_light: found with a cluster, expected a single lens",
+    ),
+    (
+        NOISE | {"simulator": {"sampling": "nearest"}},
+        "simulator.sampling: found 'nearest', expected exact, with [instrument]",
+    ),
+]
 
 
 @pytest.mark.parametrize("tables, line", OTHERS, ids=[line for _, line in OTHERS])
@@ -208,13 +215,14 @@ def test_floats_go_with_parquet():
 
 def test_psf_files_that_are_not_there(here):
     (here / "empty").mkdir()
-    for psf, line in (
-        ("none.fits", "instrument.psf: found no file none.fits, expected gaussian, moffat, none, or a FITS file or folder"),
-        ("empty", "instrument.psf: found no FITS file in the folder empty, expected at least one"),
-    ):  # fmt: skip
+    lines = {
+        "none.fits": "found no file none.fits, expected gaussian, moffat, none, or a FITS file or folder",
+        "empty": "found no FITS file in the folder empty, expected at least one",
+    }
+    for psf, line in lines.items():
         with pytest.raises(UserError) as caught:
             drawn({"instrument": {"psf": psf}})
-        assert str(caught.value) == line
+        assert str(caught.value) == f"instrument.psf: {line}"
 
 
 def write_psf(path: str, array: np.ndarray | None) -> None:
@@ -264,10 +272,10 @@ def test_a_csv_cannot_make_it_read_a_psf_of_another_folder(here, capsys, psf):
 
 
 BAD_CELLS = {
-    "noise": (-1.0, "a number in [0, 1_000_000_000_000]"),
+    "noise": (-1.0, "a number in [0, "),
     "electrons": (float("nan"), "a number in"),
     "background": (float("inf"), "a number in"),
-    "noiseseed": (2.0**32, "a number in [0, 4_294_967_295]"),
+    "noiseseed": (2.0**32, "a number in [0, "),
     "psf": ("", "expected none, gaussian, moffat or a file's name"),
     "centringX": (1e9, "a number in"),
     "lightaxisratio": (0.0, "a number in (0, 1]"),
@@ -417,10 +425,16 @@ def test_same_bytes_whatever_the_workers_the_batches_and_the_size(here, monkeypa
 
 @pytest.mark.parametrize("name", ["full", "moffat", "files"])
 def test_same_bytes_on_a_card(here, cuda, monkeypatch, name):
-    first = drawn_here(INSTRUMENTS[name])
+    table = drawn(INSTRUMENTS[name])
+    drawing = Drawing(imagesize=48, cropsize=32, centred=True, nterms=2)
     monkeypatch.setattr(batching, "PICTURES_ON_A_CARD", 2)
+    Path("cpu").mkdir()
+    Path("card").mkdir()
+    expected = generate.generate(table, drawing, Path("cpu"))
     with cuda:
-        assert drawn_here(INSTRUMENTS[name], "again", "--device", "cuda") == first
+        found = generate.generate(table, drawing, Path("card"), device="cuda")
+    assert pictures("card") == pictures("cpu")
+    pd.testing.assert_frame_equal(found, expected, check_exact=True)
 
 
 def test_two_processes_write_the_files_of_one(here):
@@ -499,7 +513,7 @@ def test_lens_light_has_the_ratio_to_the_lensed_source_that_is_said(here):
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_the_middle_of_the_picture_is_the_centre_of_all_light_that_is_left(here, share):
-    light = {"flux-ratio": 1, "radius": 0.3, "n-sersic": 1, "axis-ratio-scatter": 0, "share": share}
+    light = {"flux-ratio": 1, "radius": 0.8, "n-sersic": 1, "axis-ratio-scatter": 0, "share": share}
     scenes = {"lens": {"mode": "SIS", "einstein": 4}, "position": {"x": 6, "y": 3}, "source": {"mode": "s", "sigma": 2}}
     data = drawn_here({"instrument": {"background": 0}, "lens_light": light} | scenes, "images", "--size", "1")
     picture, _ = read(next(iter(data.values())))
@@ -526,7 +540,10 @@ def test_floats_in_parquet_are_the_pictures_of_16_bits(here):
 def test_resimulation_is_the_picture_without_noise(here):
     """Of amplitudes of a high order, near the reference point; with the lens's light in its place."""
     tables = FULL | {"simulator": SCENES["simulator"] | {"nterms": 12, "imagesize": 64, "cropsize": 48}}
-    tables |= {"instrument": FULL["instrument"] | {"exposure": 1e9}, "lens_light": {"flux-ratio": 1, "radius": 0.5}}
+    tables |= {
+        "instrument": FULL["instrument"] | {"exposure": 1e9, "noise": 0},
+        "lens_light": {"flux-ratio": 1, "radius": 0.5},
+    }
     tables |= {"position": {"r-relativemax": 0.05}, "source": SCENES["source"] | {"sigma-max": 2}}
     data = drawn_here(tables | {"simulator": tables["simulator"] | {"model": "Roulette"}})
     roulette = pd.read_csv("roulette.csv")
