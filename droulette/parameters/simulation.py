@@ -299,7 +299,6 @@ class _Instrument(Table):
             ("psf-unit", self.psf_unit == "arcsec" and self.psf_fwhm, ("pixel-scale",)),
             ("sky-brightness", self.sky_brightness, ("zero-point", "pixel-scale")),
             ("magnitude", self.magnitude, ("zero-point",)),
-            ("moffat-beta", self.moffat_beta, ("psf-fwhm",)),
             ("read-noise", self.read_noise, ("exposure",)),
             ("exposures", self.exposures, ("exposure",)),
             ("gain", self.gain, ("exposure",)),
@@ -314,6 +313,8 @@ class _Instrument(Table):
             raise mismatch("no such key", "the exponent of the Moffat profile", key="moffat-beta")
         if self.psf not in ("gaussian", "moffat") and self.psf_fwhm is not None:
             raise mismatch(f"beside psf = {self.psf or 'none'}", "gaussian or moffat", key="psf-fwhm")
+        if self.psf != "moffat" and self.moffat_beta is not None:
+            raise mismatch(f"beside psf = {self.psf or 'none'}", "moffat", key="moffat-beta")
         for one, other in (("background", "sky_brightness"), ("magnitude", "signal_to_noise")):
             if getattr(self, one) is not None and getattr(self, other) is not None:
                 raise mismatch(f"beside {one}", "one or the other", key=other.replace("_", "-"))
@@ -396,7 +397,8 @@ def check_observed(
     if instrument.depth == "float32" and simulator.storage != "parquet":
         raise mismatch("'float32'", 'storage = "parquet" in [simulator]', "instrument.depth")
     if instrument.magnitude is not None:
-        without = [name for name in source.profiles if "/" not in name and not _has_flux(name)]
+        parts = [part.split("/", 1)[0].strip() for profile in source.profiles for part in profile.split(";")]
+        without = [name for name in parts if not _has_flux(name)]
         if without:
             expected = "signal-to-noise, since no formula gives the whole light of that source"
             raise mismatch(f"beside source.mode = {without[0]}", expected, "instrument.magnitude")

@@ -77,6 +77,14 @@ def fwhm(kernel: np.ndarray) -> float:
     return FWHM * math.sqrt(math.exp(low))
 
 
+def reaches(kernels: np.ndarray) -> np.ndarray:
+    """(K,) px: how far from the middle of kernels (K, h, h) the last weight is that is not 0."""
+    most = kernels.shape[1] // 2
+    distance = np.abs(np.arange(-most, most + 1))
+    used = (kernels != 0).any(axis=1) | (kernels != 0).any(axis=2)
+    return (used * distance).max(axis=1)
+
+
 def blur(pictures: Array, kernels: np.ndarray, radii: np.ndarray, size: int) -> Array:
     """Convolve pictures with the kernels of `gaussian_kernels`.
 
@@ -127,10 +135,7 @@ def convolve(pictures: Array, kernel: np.ndarray, size: int) -> Array:
 
 def _within_reach(pictures: Array, kernels: np.ndarray) -> Array:
     """Pictures without what no weight of their kernels reaches: it must not decide how the rest is rounded."""
-    most = kernels.shape[1] // 2
-    distance = np.abs(np.arange(-most, most + 1))
-    used = (kernels != 0).any(axis=1) | (kernels != 0).any(axis=2)
-    cut = most - (used * distance).max(axis=1)
+    cut = kernels.shape[1] // 2 - reaches(kernels)
     if not cut.any():
         return pictures
     place = np.arange(pictures.shape[1])

@@ -102,7 +102,8 @@ def decode(data: bytes, into: np.ndarray) -> About | None:
     if read is None:
         return None
     step, zero, about = read
-    into[:] = (numbers.astype(np.float64) + zero) * step
+    with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused
+        into[:] = (numbers.astype(np.float64) + zero) * step
     return about if np.isfinite(into).all() else None
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from droulette.devices import cores, stream_of
+from droulette.errors import UserError
 from droulette.parameters.simulation import Simulator
 from droulette.physics.amplitudes import amplitudes, orders
 from droulette.physics.arrays import Array, is_numpy, to_numpy
@@ -310,6 +311,9 @@ class _Chunk:
             scene = move(scene, self.device) if on_card else scene
             light, middle = self._light(scene, part, spread, parts)
             instrument = instrument_batch(part, kind, self.name, light)
+            if instrument.counts is not None and scene.source.flux() is None:
+                found = f"{self.name}: row {part.index[0] + 1}: found column counts beside {part['source'].iloc[0]}"
+                raise UserError(f"{found}, expected a source whose light in all is known")
             if "lightratio" in part:
                 ratio = column_of_numbers(part, "lightratio", self.name)
                 middle = middle / (1.0 + ratio * instrument.share)

@@ -37,7 +37,8 @@ def instrument_batch(frame: pd.DataFrame, kind: Kind, name: str, light: np.ndarr
     def numbers_or(column: str, default: float) -> np.ndarray:
         return numbers(column) if column in frame else np.full(len(frame), default)
 
-    noise = Noise(numbers("noise"), numbers("electrons"), numbers_or("index", 0.0), numbers_or("noiseseed", 0.0))
+    row = numbers("index") if "index" in frame else frame.index.to_numpy(np.float64) + 1
+    noise = Noise(numbers("noise"), numbers("electrons"), row, numbers_or("noiseseed", 0.0))
     counts = numbers("brightness") if "brightness" in frame else None
     return Instrument(
         psf=_psf(frame, kind, name),
@@ -122,6 +123,8 @@ def widths(psf: np.ndarray | Kernel, count: int) -> np.ndarray:
     """(B,) px: the full width at half maximum that networks are told."""
     if isinstance(psf, Kernel):
         return np.full(count, convolution.fwhm(psf.values))
-    if psf.ndim == 3:
-        return np.array([convolution.fwhm(kernel) for kernel in psf])
+    if psf.ndim == 3:  # without what pads a kernel to the size of the batch's largest: rounding would tell of it
+        cut = psf.shape[1] // 2 - convolution.reaches(psf)
+        inner = [kernel[k : len(kernel) - k, k : len(kernel) - k] for kernel, k in zip(psf, cut, strict=True)]
+        return np.array([convolution.fwhm(kernel) for kernel in inner])
     return psf
