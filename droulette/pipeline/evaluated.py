@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +12,10 @@ import pandas as pd
 from droulette.errors import UserError
 from droulette.learning.model_file import Model
 from droulette.learning.moments import Moments
-from droulette.pipeline.pictures import read_pictures, see_pictures
+from droulette.learning.observed import Facts
+from droulette.pipeline.pictures import is_observed, read_pictures, see_pictures
 from droulette.pipeline.resimulate import resimulate
-from droulette.quantities import least
+from droulette.quantities import AMPLITUDE, least
 
 PAIRS = ("predicted_true", "predicted_raytraced", "true_raytraced")
 
@@ -26,6 +27,8 @@ class EvaluatedSplit:
     table: n rows of filename and targets. true, predicted, deviation: (n, C), columns' units. features: (n, F),
     moments of the pictures. pictures: (k, N, N) uint8, of the first k rows. resimulated: pictures of the same rows
     from the true, predicted and baseline amplitudes, by these names.
+
+    Of pictures with noise: facts: (n, 6), see `FACTS`. signal_to_noise: of the first rows, where it was measured.
     """
 
     table: pd.DataFrame
@@ -35,6 +38,8 @@ class EvaluatedSplit:
     features: np.ndarray
     pictures: np.ndarray
     resimulated: dict[str, np.ndarray] = field(default_factory=dict)
+    facts: np.ndarray | None = None
+    signal_to_noise: np.ndarray | None = None
 
 
 def read_split(
@@ -53,10 +58,20 @@ def read_split(
     filenames = list(table["filename"])
     options = {"table": name, "size": model.input_size}
     eyes = [model.network.eye, Moments(model.input_size)]
-    views, features = see_pictures(directory, filenames, eyes, device=str(model.device), seen=seen, **options)
+    if is_observed(directory, filenames[0], name):
+        eyes.append(Facts())
+    views, features, *facts = see_pictures(directory, filenames, eyes, device=str(model.device), seen=seen, **options)
     means, deviations = model.predict(views, predicted)
     pictures = read_pictures(directory, filenames[: max(count, 1)], **options)
-    return EvaluatedSplit(table, table[list(model.columns)].to_numpy(), means, deviations, features, pictures)
+    true = table[list(model.columns)].to_numpy()
+    split = EvaluatedSplit(table, true, means, deviations, features, pictures)
+    return replace(split, facts=facts[0]) if facts else split
+
+
+def order_of(column: str) -> str:
+    """The order m of an amplitude's column, as "m = 2", and "other" for a column that is none."""
+    match = AMPLITUDE.fullmatch(column)
+    return "other" if match is None else f"m = {match[2]}"
 
 
 def prediction_table(
