@@ -181,11 +181,6 @@ def test_keys_that_do_not_fit_together(table, line):
 
 OTHERS = [
     ({"instrument": 3}, "instrument: found 3, expected a table"),
-    ({"instrument": {}}, "instrument: found an empty table, expected at least one of its keys, or no such table"),
-    (
-        NOISE | {"lens_light": {}},
-        "lens_light: found an empty table, expected at least one of its keys, or no such table",
-    ),
     ({"lens_light": {"radius": 1}}, "lens_light: found without [instrument], expected both or neither"),
     (
         NOISE | {"lens_light": {"radius": 1}, "cluster": {"count": 2}},

@@ -96,6 +96,18 @@ class Facts:
         return facts
 
 
+class Light:
+    """An eye that sees the light above the background, (N, N) float32 in the picture's unit."""
+
+    dtype = np.dtype(np.float32)
+
+    def __init__(self, size: int) -> None:
+        self.shape = (size, size)
+
+    def see(self, pictures: Tensor, facts: Tensor | None = None) -> Tensor:
+        return above_background(pictures, facts)[:, 0]
+
+
 @dataclass(frozen=True)
 class Known:
     """The facts of the pictures that a network was trained on: the least and the greatest of each.

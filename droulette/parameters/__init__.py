@@ -12,7 +12,7 @@ from pydantic import create_model, model_validator
 from droulette.errors import UserError
 from droulette.parameters import learning, reading, simulation
 from droulette.parameters.extensions import Extensions, run_modules
-from droulette.parameters.reading import Layers, Table, key, mismatch
+from droulette.parameters.reading import Layers, Table, key
 
 NEUTRAL = simulation.NEUTRAL | learning.NEUTRAL
 
@@ -42,9 +42,6 @@ class Tables(Table, defer_build=True):
     @model_validator(mode="after")
     def _together(self) -> Tables:
         simulation.check_together(self.simulator, self.lens, self.cluster, self.source, self.position)
-        for name in ("instrument", "lens_light"):
-            if name in self.model_fields_set and not getattr(self, name).given:
-                raise mismatch("an empty table", "at least one of its keys, or no such table", name)
         described = (self.simulator, self.lens, self.cluster, self.source)
         simulation.check_observed(self.instrument, self.lens_light, *described)
         drawn = self.simulator if "size" in self.simulator.model_fields_set else None

@@ -13,9 +13,9 @@ from droulette.errors import UserError
 from droulette.learning.model_file import Model
 from droulette.learning.moments import Moments
 from droulette.learning.observed import Facts
-from droulette.pipeline.pictures import read_pictures, see_pictures
+from droulette.pipeline.pictures import is_observed, read_pictures, see_pictures
 from droulette.pipeline.resimulate import resimulate
-from droulette.quantities import least
+from droulette.quantities import AMPLITUDE, least
 
 PAIRS = ("predicted_true", "predicted_raytraced", "true_raytraced")
 
@@ -28,6 +28,8 @@ class EvaluatedSplit:
     moments of the pictures. pictures: (k, N, N) uint8, of the first k rows.
     reach: (C,) or (n, C), see `Model.reach`. resimulated: pictures of the same rows
     from the true, predicted and baseline amplitudes, by these names.
+
+    Of pictures with noise: facts: (n, 6), see `FACTS`. signal_to_noise: of the first rows, where it was measured.
     """
 
     table: pd.DataFrame
@@ -38,6 +40,8 @@ class EvaluatedSplit:
     pictures: np.ndarray
     reach: np.ndarray | float = 1.96
     resimulated: dict[str, np.ndarray] = field(default_factory=dict)
+    facts: np.ndarray | None = None
+    signal_to_noise: np.ndarray | None = None
 
 
 def read_split(
@@ -56,14 +60,21 @@ def read_split(
     filenames = list(table["filename"])
     options = {"table": name, "size": model.input_size}
     eyes = [model.network.eye, Moments(model.input_size)]
-    eyes += [Facts()] if model.known else []
+    if is_observed(directory, filenames[0], name):
+        eyes.append(Facts())
     views, features, *known = see_pictures(directory, filenames, eyes, device=str(model.device), seen=seen, **options)
     facts = known[0] if known else None
     means, deviations = model.predict(views, predicted, facts)
     pictures = read_pictures(directory, filenames[: max(count, 1)], **options)
-    return EvaluatedSplit(
-        table, table[list(model.columns)].to_numpy(), means, deviations, features, pictures, model.reach(views, facts)
-    )
+    true = table[list(model.columns)].to_numpy()
+    reach = model.reach(views, facts)
+    return EvaluatedSplit(table, true, means, deviations, features, pictures, reach, facts=facts)
+
+
+def order_of(column: str) -> str:
+    """The order m of an amplitude's column, as "m = 2", and "other" for a column that is none."""
+    match = AMPLITUDE.fullmatch(column)
+    return "other" if match is None else f"m = {match[2]}"
 
 
 def prediction_table(

@@ -19,13 +19,25 @@ from droulette.learning.moments import LinearModel
 from droulette.pipeline import plots
 from droulette.pipeline.evaluated import (
     EvaluatedSplit,
+    order_of,
     picture_errors,
     prediction_table,
     read_split,
     resimulate_split,
     rows_of,
 )
-from droulette.pipeline.scenes import AMPLITUDE, einstein_radii
+from droulette.pipeline.noise_metrics import (
+    MOST,
+    Covered,
+    NoiseTables,
+    Pair,
+    about_pictures,
+    by_noise_and_psf,
+    residuals_of,
+)
+from droulette.pipeline.pictures import is_observed
+from droulette.pipeline.scenes import einstein_radii
+from droulette.pipeline.signal_to_noise import signal_to_noise
 from droulette.pipeline.targets import read_targets
 
 if TYPE_CHECKING:
@@ -33,7 +45,6 @@ if TYPE_CHECKING:
     from droulette.parameters.simulation import Simulator
 
 Progress = Callable[[int, str], Callable[[int], object]]
-Pair = tuple[metrics.Scaled, metrics.Scaled]  # true and predicted values of a split
 
 # What matters first, by its short name in metrics/summary.json, and where it stands in a split's metrics.
 SUMMARY = {
@@ -44,7 +55,7 @@ SUMMARY = {
     "coverage68": ("coverage68",),
     "coverage95": ("coverage95",),
 }
-BANDS = 5  # of Einstein radius, with equally many training rows
+BANDS = 5  # of Einstein radius and of the signal-to-noise ratio, with equally many training rows
 
 
 def evaluate(
@@ -78,10 +89,13 @@ def evaluate(
     tables = {name: read_targets(path, model.columns) for name, path in paths.items()}
     names = {name: list(table["filename"]) for name, table in tables.items()}
     count = evaluation.resimulations if roulette is not None else 0
-    amplitudes = files.read_csv(roulette, required=["filename"]) if count else None
-    if count:
+    observed = is_observed(dataset.directory, names["training"][0], paths["training"])
+    noise_measured = observed and roulette is not None and evaluation.lenses is not None
+    needed = max(count, MOST if noise_measured else 0)
+    amplitudes = files.read_csv(roulette, required=["filename"]) if needed else None
+    if needed:
         for filenames in names.values():  # before the long work: each has a row
-            rows_of(filenames[:count], amplitudes, roulette)
+            rows_of(filenames[:needed], amplitudes, roulette)
     radii = {}
     if evaluation.lenses is not None:
         lenses = files.read_csv(evaluation.lenses, required=["filename"])
@@ -114,6 +128,20 @@ def evaluate(
     else:
         say("no pictures are resimulated")
 
+    if noise_measured:
+        measuring = progress(sum(min(MOST, len(table)) for table in tables.values()), "measuring signal to noise")
+        for name, split in splits.items():
+            some = names[name][:MOST]
+            split.signal_to_noise = signal_to_noise(
+                rows_of(some, lenses, evaluation.lenses),
+                rows_of(some, amplitudes, roulette),
+                simulator,
+                model.input_size,
+                device=str(device),
+                names=(str(evaluation.lenses), str(roulette)),
+                progress=measuring,
+            )
+
     judge = metrics.Judge(splits["training"].true, model.scaling, model.loss)
     pairs = {name: (judge.scaled(split.true), judge.scaled(split.predicted)) for name, split in splits.items()}
     measured, columns = measure(splits, pairs, judge, model)
@@ -121,10 +149,52 @@ def evaluate(
     for name, split in splits.items():
         path = output / "predictions" / (dataset.parts[name].predictionfile or f"{name}.csv")
         files.write_csv(prediction_table(model, names[name], split.predicted, split.deviation), path)
-    plots.write(output / "plots", splits["testing"], model, columns, by_order(columns), bands, evaluation.examples)
+    testing = splits["testing"]
+    residuals = {}
+    examples = plots.examples_of(testing, evaluation.examples)
+    if observed and len(examples):
+        residuals = residuals_of(
+            testing,
+            examples,
+            model.columns,
+            amplitudes,
+            dataset.directory,
+            sampling=simulator.sampling,
+            supersampling=simulator.supersampling,
+            canvas=simulator.imagesize,
+            device=str(device),
+            name=str(roulette),
+        )
+    plots.write(
+        output / "plots",
+        testing,
+        model,
+        columns,
+        by_order(columns),
+        bands,
+        examples,
+        noise=noise_tables(splits, pairs, judge, model) if observed else None,
+        residuals=residuals,
+    )
     write_json(summary(measured["testing"]), output / "summary.json")
     write_json(measured, output / "evaluate.json")  # the last: with it, the evaluation is whole
     return measured
+
+
+def noise_tables(
+    splits: dict[str, EvaluatedSplit], pairs: dict[str, Pair], judge: metrics.Judge, model: Model
+) -> NoiseTables:
+    """What depends on the noise and the point spread function."""
+
+    def covered(name: str, rows: np.ndarray) -> dict[str, float]:
+        return metrics.mean(covered_columns(splits[name], model, rows)) if model.calibration else {}
+
+    bands = None
+    ratios = {name: split.signal_to_noise for name, split in splits.items()}
+    if ratios["training"] is not None and np.isfinite(ratios["training"]).any():
+        bands = by_band(pairs, ratios, judge, covered)
+    grid = by_noise_and_psf(splits, pairs, judge, covered)
+    return NoiseTables(about_pictures(splits["testing"]), bands, grid)
 
 
 def write_json(metrics: dict, path: Path) -> None:
@@ -160,8 +230,7 @@ def measure(
         }
         means[name] = metrics.mean(by_column)
         if model.calibration:
-            shares = coverage(split.true, split.predicted, split.deviation, split.reach)
-            covered = {"coverage68": shares[0], "coverage95": shares[1]}
+            covered = covered_columns(split, model)
             by_column |= covered
             means[name] |= metrics.mean(covered)
         if split.resimulated:
@@ -175,26 +244,41 @@ def measure(
     return means, pd.concat(rows, ignore_index=True)
 
 
+def covered_columns(split: EvaluatedSplit, model: Model, rows: np.ndarray | slice = slice(None)) -> dict:
+    """The shares of rows inside the 68 % and 95 % intervals of each column, (C,), of a calibrated model."""
+    values = (split.true[rows], split.predicted[rows], split.deviation[rows])
+    reach = np.broadcast_to(split.reach, split.true.shape)[rows]
+    shares = coverage(*values, reach)
+    return {"coverage68": shares[0], "coverage95": shares[1]}
+
+
 def by_order(columns: pd.DataFrame) -> pd.DataFrame:
     """The means of the columns' metrics for each order m of the amplitudes, and for what is none."""
-    matches = columns["column"].map(AMPLITUDE.fullmatch)
-    order = ["other" if match is None else f"m = {match[2]}" for match in matches]
-    table = columns.assign(order=order).drop(columns="column")
+    table = columns.assign(order=columns["column"].map(order_of)).drop(columns="column")
     return table.groupby(["part", "order"], sort=False).mean().reset_index()
 
 
-def by_band(pairs: dict[str, Pair], radii: dict[str, np.ndarray], judge: metrics.Judge) -> pd.DataFrame:
-    """The metrics' means over the columns in BANDS of Einstein radius. radii: (n,) px of each split's rows."""
-    edges = np.quantile(radii["training"], np.linspace(0, 1, BANDS + 1))
+def by_band(
+    pairs: dict[str, Pair],
+    values: dict[str, np.ndarray],
+    judge: metrics.Judge,
+    covered: Covered = lambda name, rows: {},
+) -> pd.DataFrame:
+    """The metrics' means over the columns in BANDS of a quantity, with equally many training rows.
+
+    values: of the first rows of each split; the infinite ones count to the last band. covered: gives further metrics.
+    """
+    training = values["training"]
+    edges = np.quantile(training[np.isfinite(training)], np.linspace(0, 1, BANDS + 1))
     rows = []
     for name, (true, predicted) in pairs.items():
-        band = np.clip(np.searchsorted(edges, radii[name], side="right") - 1, 0, BANDS - 1)
+        band = np.clip(np.searchsorted(edges, values[name], side="right") - 1, 0, BANDS - 1)
         for k in range(BANDS):
-            inside = band == k
-            if inside.sum() < 2:  # a share of a variance needs one
+            inside = np.flatnonzero(band == k)
+            if len(inside) < 2:  # a share of a variance needs one
                 continue
-            about = {"part": name, "band": k + 1, "from": edges[k], "to": edges[k + 1], "rows": int(inside.sum())}
-            reached = metrics.mean(judge.compare(true[inside], predicted[inside]))
+            about = {"part": name, "band": k + 1, "from": edges[k], "to": edges[k + 1], "rows": len(inside)}
+            reached = metrics.mean(judge.compare(true[inside], predicted[inside])) | covered(name, inside)
             baseline = metrics.mean(judge.baseline(true[inside]))
             rows.append(about | reached | {f"baseline_{metric}": value for metric, value in baseline.items()})
     return pd.DataFrame(rows)

@@ -42,6 +42,7 @@ def picture_size(directory: str | Path, filename: str, table: str | Path) -> int
 
 def is_observed(directory: str | Path, filename: str, table: str | Path) -> bool:
     """Whether a table's pictures are an instrument's, of more than 8 bits with what is known of them (see `depth`)."""
+    _check_directory(Path(directory), table)
     return _is_observed(Path(directory), reader(directory), filename, table)
 
 

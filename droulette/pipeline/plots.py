@@ -12,6 +12,7 @@ from droulette import files
 from droulette.learning.calibration import SHARES
 from droulette.learning.model_file import Model
 from droulette.pipeline.evaluated import EvaluatedSplit, picture_differences
+from droulette.pipeline.noise_metrics import REACH, NoiseTables, chi2, error_curves
 from droulette.quantities import label
 
 CLIP = 0.02  # share of the true values cut off at either end of an axis: a few tiny lenses would fill it all
@@ -24,9 +25,15 @@ def write(
     columns: pd.DataFrame,
     orders: pd.DataFrame,
     bands: pd.DataFrame | None,
-    examples: int,
+    examples: np.ndarray,
+    *,
+    noise: NoiseTables | None = None,
+    residuals: dict[str, np.ndarray] | None = None,
 ) -> None:
-    """Write the tables of columns, orders and bands as CSV, and figures of the testing part as PNG."""
+    """Write the tables of columns, orders and bands as CSV, and figures of the testing part as PNG.
+
+    examples: rows of the gallery. noise: of pictures with noise; residuals: then of the examples, see `residuals_of`.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
@@ -39,8 +46,23 @@ def write(
     _save(scores(columns), directory / "columns.png")
     if model.calibration:
         _save(calibration(testing, model), directory / "calibration.png")
-    if testing.resimulated and examples:
-        _save(gallery(testing, examples), directory / "gallery.png")
+    if len(examples):
+        drawn = observed_gallery(testing, examples, residuals) if residuals else gallery(testing, examples)
+        _save(drawn, directory / "gallery.png")
+    if noise is not None:
+        _write_noise(directory, testing, model, noise)
+
+
+def _write_noise(directory: Path, testing: EvaluatedSplit, model: Model, noise: NoiseTables) -> None:
+    files.write_csv(noise.pictures, directory / "instrument.csv")
+    if noise.grid is not None:
+        files.write_csv(noise.grid, directory / "noise_psf.csv")
+    if noise.bands is None:
+        return
+    files.write_csv(noise.bands, directory / "noise.csv")
+    curves = error_curves(testing, model.columns)
+    if len(curves):
+        _save(error_against_noise(curves), directory / "noise.png")
 
 
 def predicted_against_true(split: EvaluatedSplit, columns: tuple[str, ...], table: pd.DataFrame):
@@ -116,13 +138,36 @@ def calibration(split: EvaluatedSplit, model: Model):
     return figure
 
 
-def gallery(split: EvaluatedSplit, examples: int):
-    """From the best resimulation to the worst: pictures side by side, brightness on a square-root scale."""
+def error_against_noise(curves: pd.DataFrame):
+    """The median error of each order of amplitudes against the signal-to-noise ratio. curves: see `error_curves`."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4.6), layout="constrained", dpi=110)
+    axes = figure.add_subplot()
+    for order, curve in curves.groupby("order", sort=False):
+        axes.plot(curve["signal_to_noise"], curve["error"], marker=".", label=order)
+    axes.set(xscale="log", xlabel="signal-to-noise ratio", ylim=(0, None))
+    axes.set_ylabel("median |error| / standard deviation of the true values")
+    axes.set_title("Testing part: errors of pictures with more or less noise", fontsize=11)
+    axes.grid(alpha=0.3, which="both")
+    axes.legend(frameon=False)
+    return figure
+
+
+def examples_of(split: EvaluatedSplit, count: int) -> np.ndarray:
+    """Rows from the best resimulation to the worst; none where nothing was resimulated."""
+    if not (split.resimulated and count):
+        return np.empty(0, int)
+    error = picture_differences(split)["predicted_true"]
+    order = np.argsort(error, kind="stable")
+    return order[np.unique(np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int))]
+
+
+def gallery(split: EvaluatedSplit, rows: np.ndarray):
+    """Pictures of rows side by side with their resimulations, brightness on a square-root scale."""
     from matplotlib.figure import Figure
 
     error = picture_differences(split)["predicted_true"]
-    order = np.argsort(error, kind="stable")
-    rows = order[np.unique(np.linspace(0, len(order) - 1, min(examples, len(order))).round().astype(int))]
     figure = Figure(figsize=(8.4, 2.15 * len(rows) + 0.3), layout="constrained", dpi=110)
     titles = ("raytraced", "roulette, true amplitudes", "roulette, predicted", "predicted − true")
     for down, row in enumerate(rows):
@@ -142,6 +187,37 @@ def gallery(split: EvaluatedSplit, examples: int):
                 axes.set_ylabel(f"{split.table['filename'].iloc[row]}\nerror {error[row]:.4f}", fontsize=8)
     figure.suptitle("Testing part, from the best prediction to the worst", fontsize=11)
     return figure
+
+
+def observed_gallery(split: EvaluatedSplit, rows: np.ndarray, residuals: dict[str, np.ndarray]):
+    """Pictures of rows, their models and what these leave in standard deviations of the noise."""
+    from matplotlib.figure import Figure
+
+    error = picture_differences(split)["predicted_true"]
+    figure = Figure(figsize=(10.4, 2.2 * len(rows) + 0.7), layout="constrained", dpi=110)
+    grid = figure.subplots(len(rows), 5, squeeze=False)
+    titles = ("data", "model, predicted", "data − predicted", "model, true", "data − true")
+    for axes, title in zip(grid[0], titles, strict=True):
+        axes.set_title(title, fontsize=10)
+    for k, (line, row) in enumerate(zip(grid, rows, strict=True)):
+        _show(line[0], split.pictures[row])
+        line[0].set_ylabel(f"{split.table['filename'].iloc[row]}\nerror {error[row]:.4f}", fontsize=8)
+        for place, kind in ((1, "predicted"), (3, "true")):
+            _show(line[place], split.resimulated[kind][row])
+            left = residuals[kind][k]
+            drawn = line[place + 1].imshow(left, cmap="RdBu_r", vmin=-REACH, vmax=REACH)
+            line[place + 1].set_xlabel(f"χ² of a pixel {chi2(left[None])[0]:.3g}", fontsize=8)
+            line[place + 1].set(xticks=[], yticks=[])
+    label = "data − model, in standard deviations of the noise"
+    figure.colorbar(drawn, ax=grid, orientation="horizontal", label=label, shrink=0.5, aspect=40, extend="both")
+    figure.suptitle("Testing part, from the best prediction to the worst; models are roulette simulations", fontsize=11)
+    return figure
+
+
+def _show(axes, picture: np.ndarray) -> None:
+    """picture: (N, N) uint8."""
+    axes.imshow(np.sqrt(picture / 255), cmap="gray", vmin=0, vmax=1)
+    axes.set(xticks=[], yticks=[])
 
 
 def _save(figure, path: Path) -> None:

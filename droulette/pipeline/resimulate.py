@@ -44,6 +44,7 @@ def resimulate(
     workers: int | None = None,
     device: str = "cpu",
     name: str = "roulette.csv",
+    counts: bool = False,
     progress: Callable[[int], object] = lambda count: None,
 ) -> np.ndarray:
     """Draw each row of a roulette table in its own frame, whose origin is the centre of light.
@@ -51,16 +52,17 @@ def resimulate(
     Args:
         table: source columns, xiX, xiY and amplitudes; an amplitude column that is missing counts as 0.
         canvas: the `imagesize` of the pictures that were cropped to this one; see `Sampling`.
+        counts: of pictures that an instrument takes, give the light above the background as it is.
 
     Returns:
-        (n, imagesize, imagesize) uint8.
+        (n, imagesize, imagesize) uint8; with `counts` float32, in the unit of the pictures.
     """
     nterms = largest_order(table.columns)
     frame = table.reset_index(drop=True).assign(model="Roulette", sampled=False, lens="SIS")
-    pictures = np.zeros((len(frame), imagesize, imagesize), np.uint8)
+    pictures = np.zeros((len(frame), imagesize, imagesize), np.float32 if counts else np.uint8)
 
     def draw(kind: Kind, rows: np.ndarray) -> None:
-        scene = _scene(frame.iloc[rows], kind, nterms, name)
+        scene = scene_of_amplitudes(frame.iloc[rows], kind, nterms, name)
         middle = np.zeros(len(rows))
         with stream_of(device):
             if device != "cpu":
@@ -74,13 +76,15 @@ def resimulate(
         progress(len(rows))
 
     def observed(part: pd.DataFrame, scene: Scene, kind: Kind, middle: Array) -> np.ndarray:
-        """Grey levels, without noise, through the point spread function and with the lens's light."""
+        """Grey levels or counts, without noise, through the point spread function and with the lens's light."""
         instrument = instrument_batch(part, kind, name)
         instrument = move(instrument, device) if device != "cpu" else instrument
         options = {"canvas": canvas, "supersampling": supersampling, "noisy": False}
-        counts, factor = take(scene, instrument, imagesize, middle, middle, **options)
-        counts = counts - instrument.pedestal[:, None, None]
-        levels = np.rint(to_numpy(counts / factor[:, None, None]))
+        picture, factor = take(scene, instrument, imagesize, middle, middle, **options)
+        light = picture - instrument.pedestal[:, None, None]
+        if counts:
+            return to_numpy(light)
+        levels = np.rint(to_numpy(light / factor[:, None, None]))
         return np.clip(levels, 0, 255).astype(np.uint8)
 
     at_once = pictures_at_once(imagesize, canvas or imagesize, device)
@@ -96,7 +100,7 @@ def resimulate(
     return pictures
 
 
-def _scene(part: pd.DataFrame, kind: Kind, nterms: int, name: str) -> Scene:
+def scene_of_amplitudes(part: pd.DataFrame, kind: Kind, nterms: int, name: str) -> Scene:
     """The scenes of rows of one kind, from their amplitudes."""
     alpha = np.stack([_column(part, f"alpha[{m}][{s}]", name) for m, s in orders(nterms)])
     beta = np.stack([_column(part, f"beta[{m}][{s}]", name) for m, s in orders(nterms)])
