@@ -201,7 +201,7 @@ def test_tables_that_do_not_fit_together(tables, line):
 @pytest.mark.parametrize("source", [{"mode": "t"}, {"mode": "Image", "image": "a.png"}, {"mode": TRIANGLES}])
 def test_magnitude_needs_a_source_whose_light_is_known(source):
     line = refusal({"source": source, "instrument": {"magnitude": 22, "zero-point": 25}})
-    assert line.startswith("params.toml: instrument.magnitude: found given, expected signal-to-noise: the light of ")
+    assert line.startswith("params.toml: instrument.magnitude: found beside source.mode = ")
 
 
 def test_floats_go_with_parquet():
