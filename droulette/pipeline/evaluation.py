@@ -90,9 +90,10 @@ def evaluate(
     names = {name: list(table["filename"]) for name, table in tables.items()}
     count = evaluation.resimulations if roulette is not None else 0
     observed = is_observed(dataset.directory, names["training"][0], paths["training"])
-    noise_measured = observed and roulette is not None and evaluation.lenses is not None
+    amplitudes = files.read_csv(roulette, required=["filename"]) if count or (observed and roulette) else None
+    redrawn = observed and amplitudes is not None and "psf" in amplitudes  # the table says how to draw them
+    noise_measured = redrawn and evaluation.lenses is not None
     needed = max(count, MOST if noise_measured else 0)
-    amplitudes = files.read_csv(roulette, required=["filename"]) if needed else None
     if needed:
         for filenames in names.values():  # before the long work: each has a row
             rows_of(filenames[:needed], amplitudes, roulette)
@@ -152,7 +153,7 @@ def evaluate(
     testing = splits["testing"]
     residuals = {}
     examples = plots.examples_of(testing, evaluation.examples)
-    if observed and len(examples):
+    if redrawn and len(examples):
         residuals = residuals_of(
             testing,
             examples,

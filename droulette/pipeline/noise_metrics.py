@@ -137,6 +137,7 @@ def residuals_of(
     directory: str | Path,
     *,
     name: str,
+    kinds: Sequence[str] = ("true", "predicted"),
     **options,
 ) -> dict[str, np.ndarray]:
     """What the roulette simulations of the true and of the predicted amplitudes leave of the pictures of some rows.
@@ -144,7 +145,7 @@ def residuals_of(
     columns, table, options: as for `resimulate_split`. name: of the table.
 
     Returns:
-        (len(rows), N, N) float32 each, in standard deviations of the noise, by "true" and "predicted".
+        (len(rows), N, N) float32 of each of the `kinds`, in standard deviations of the noise.
     """
     filenames = split.table["filename"].iloc[rows]
     size = split.pictures.shape[-1]
@@ -152,8 +153,9 @@ def residuals_of(
     light, facts = see_pictures(directory, list(filenames), eyes, table=name, size=size)
     about = rows_of(filenames, table, name)
     found = {}
-    for kind, values in (("true", split.true), ("predicted", split.predicted)):
-        replaced = with_targets(about, columns, values[rows])
+    for kind in kinds:
+        values = getattr(split, kind)[rows]
+        replaced = with_targets(about, columns, values)
         model = resimulate(replaced, size, counts=True, name=name, **options)
         found[kind] = in_deviations(light, model, facts)
     return found
@@ -176,3 +178,9 @@ def in_deviations(light: np.ndarray, model: np.ndarray, facts: np.ndarray) -> np
 def chi2(residual: np.ndarray) -> np.ndarray:
     """(k, N, N) in standard deviations → χ² of a pixel, in the mean, (k,)."""
     return np.square(residual, dtype=np.float64).mean(axis=(1, 2))
+
+
+def three_digits(value: float) -> str:
+    """A number to three digits, without an exponent where it is large."""
+    short = f"{value:.3g}"
+    return f"{float(short):,.0f}" if abs(value) >= 1000 else short

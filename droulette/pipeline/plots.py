@@ -12,7 +12,7 @@ from droulette import files
 from droulette.learning.calibration import SHARES
 from droulette.learning.model_file import Model
 from droulette.pipeline.evaluated import EvaluatedSplit, picture_differences
-from droulette.pipeline.noise_metrics import REACH, NoiseTables, chi2, error_curves
+from droulette.pipeline.noise_metrics import REACH, NoiseTables, chi2, error_curves, three_digits
 from droulette.quantities import label
 
 CLIP = 0.02  # share of the true values cut off at either end of an axis: a few tiny lenses would fill it all
@@ -196,7 +196,7 @@ def observed_gallery(split: EvaluatedSplit, rows: np.ndarray, residuals: dict[st
     error = picture_differences(split)["predicted_true"]
     figure = Figure(figsize=(10.4, 2.2 * len(rows) + 0.7), layout="constrained", dpi=110)
     grid = figure.subplots(len(rows), 5, squeeze=False)
-    titles = ("data", "model, predicted", "data − predicted", "model, true", "data − true")
+    titles = ("data", "model, predicted amplitudes", "data − model", "model, true amplitudes", "data − model")
     for axes, title in zip(grid[0], titles, strict=True):
         axes.set_title(title, fontsize=10)
     for k, (line, row) in enumerate(zip(grid, rows, strict=True)):
@@ -206,10 +206,12 @@ def observed_gallery(split: EvaluatedSplit, rows: np.ndarray, residuals: dict[st
             _show(line[place], split.resimulated[kind][row])
             left = residuals[kind][k]
             drawn = line[place + 1].imshow(left, cmap="RdBu_r", vmin=-REACH, vmax=REACH)
-            line[place + 1].set_xlabel(f"χ² of a pixel {chi2(left[None])[0]:.3g}", fontsize=8)
+            line[place + 1].set_xlabel(f"χ² of a pixel {three_digits(chi2(left[None])[0])}", fontsize=8)
             line[place + 1].set(xticks=[], yticks=[])
     label = "data − model, in standard deviations of the noise"
-    figure.colorbar(drawn, ax=grid, orientation="horizontal", label=label, shrink=0.5, aspect=40, extend="both")
+    figure.colorbar(
+        drawn, ax=grid, orientation="horizontal", label=label, shrink=0.5, aspect=40, pad=0.01, extend="both"
+    )
     figure.suptitle("Testing part, from the best prediction to the worst; models are roulette simulations", fontsize=11)
     return figure
 

@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from scipy.special import erf
 
 from droulette.learning.calibration import SHARES
+from droulette.pipeline.noise_metrics import error_curves, three_digits
 from droulette.pipeline.plots import CLIP
 from droulette.quantities import BUILT_IN, symbol
 from droulette.reporting.results import Results
@@ -17,6 +18,8 @@ from droulette.reporting.results import Results
 Curves = Mapping[str, pd.DataFrame]
 
 GREY = "#888888"  # readable on white and on black
+RATIO = "signal-to-noise ratio"
+BARS = 30  # of a histogram
 BINS = 10  # with equally many rows of the testing part
 NUMBERS = {"loss": "loss", "r2_quantile": "R², quantile scale", "r2": "R², pixels", "mae": "mean absolute error"}
 
@@ -61,11 +64,13 @@ def scores(columns: pd.DataFrame, others: Mapping[str, pd.DataFrame]) -> go.Figu
 
 
 def groups(results: Results) -> dict[str, go.Figure]:
-    """R² on the quantile scale by order of the amplitudes, and by band of Einstein radius, beside the baselines."""
+    """R² on the quantile scale by order of the amplitudes and by band of Einstein radius or noise, beside baselines."""
     tables = {"order of the amplitudes": (results.orders, lambda row: row["order"])}
     if results.bands is not None:
         label = BUILT_IN["einsteinradius"].caption
         tables[label] = (results.bands, lambda row: f"{row['from']:.3g}–{row['to']:.3g}")
+    if results.noise is not None and results.noise.bands is not None:
+        tables[RATIO] = (results.noise.bands, lambda row: f"{three_digits(row['from'])}–{three_digits(row['to'])}")
     found = {}
     for title, (table, label) in tables.items():
         testing = table[table["part"] == "testing"]
@@ -171,6 +176,52 @@ def coverages(columns: pd.DataFrame) -> go.Figure:
             figure.add_vline(share, line={"color": GREY, "width": 1, "dash": "dash"})
     figure.update_xaxes(range=[0.5, 1])
     figure.update_yaxes(autorange="reversed", tickmode="linear")
+    return figure
+
+
+def histograms(pictures: pd.DataFrame) -> dict[str, go.Figure]:
+    """Noise, PSF, pixel scale and signal-to-noise ratio of pictures, see `about_pictures`, as far as they are known."""
+    labels = {
+        "noise": "standard deviation of the noise, grey levels",
+        "psf_fwhm": "full width of the PSF at half maximum, px",
+        "pixel_scale": "pixel scale, arcsec",
+        "signal_to_noise": RATIO,
+    }
+    found = {}
+    for column, label in labels.items():
+        values = pictures[column].to_numpy(np.float64) if column in pictures else np.empty(0)
+        values = values[np.isfinite(values)]
+        logarithmic = column == "signal_to_noise"
+        if logarithmic:
+            values = values[values > 0]
+        if not len(values) or (column == "pixel_scale" and not values.any()):
+            continue
+        counts, edges = np.histogram(np.log10(values) if logarithmic else values, bins=BARS)
+        figure = _figure(label, "pictures")
+        figure.add_scatter(
+            x=10**edges if logarithmic else edges, y=[*counts.tolist(), 0], mode="lines", line_shape="hv",
+            fill="tozeroy", name="pictures", hovertemplate="from %{x:.3g}: %{y}<extra></extra>",
+        )  # fmt: skip
+        if logarithmic:
+            figure.update_xaxes(type="log")
+        figure.update_layout(showlegend=False)
+        found[label] = figure
+    return found
+
+
+def error_against_noise(results: Results) -> go.Figure | None:
+    """The median error of each order of amplitudes against the signal-to-noise ratio, where that was measured."""
+    if results.split.signal_to_noise is None:
+        return None
+    table = error_curves(results.split, results.model.columns)
+    figure = _figure(RATIO, "median |error| / standard deviation of the true values")
+    for order, curve in table.groupby("order", sort=False):
+        figure.add_scatter(
+            x=curve["signal_to_noise"], y=curve["error"], mode="lines+markers", name=order,
+            hovertemplate="%{x:.3g}: %{y:.3g}",
+        )  # fmt: skip
+    figure.update_xaxes(type="log")
+    figure.update_yaxes(rangemode="tozero")
     return figure
 
 

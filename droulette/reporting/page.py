@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from droulette.pipeline import noise_metrics
 from droulette.reporting import comparison, figures, images
 from droulette.reporting.comparison import Other
 from droulette.reporting.overlays import Overlay, overlays
@@ -39,7 +40,10 @@ def page(results: Results, others: Sequence[Other] = (), *, centred: bool) -> st
         loader=PackageLoader("droulette", "reporting/template"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    source = environment.loader.get_source
+
+    def text(name: str) -> str:
+        return environment.loader.get_source(environment, name)[0]
+
     worst_last = np.argsort(results.differences, kind="stable")
     best = {name: int(worst_last[round(share * (len(worst_last) - 1))]) for name, share in PLACES.items()}
     return environment.get_template("page.html.j2").render(
@@ -55,10 +59,12 @@ def page(results: Results, others: Sequence[Other] = (), *, centred: bool) -> st
         written=written,
         gallery=gallery(results.radii[: len(results.split.pictures)]),
         resimulations=best,
+        most=noise_metrics.MOST,
         versions=versions(),
         weights=sum(weight.numel() for weight in results.model.network.parameters()),
-        style=Markup(source(environment, "page.css")[0]),
-        script=Markup(source(environment, "page.js")[0]),
+        style=Markup(text("page.css") + (text("noise.css") if results.noise else "")),
+        script=Markup(text("page.js") + (text("noise.js") if results.noise else "")),
+        grid=noise_grid(results.noise.grid) if results.noise and results.noise.grid is not None else None,
         plotly=Markup(get_plotlyjs()),
         data={"pictures": rows(results, centred=centred), "figures": plots(results, others), "themes": themes()},
     )
@@ -76,6 +82,11 @@ def plots(results: Results, others: Sequence[Other]) -> dict[str, dict[str, dict
         "coverages": {"": figures.coverages(results.columns)},
     }
     found |= {f"errors:{name}": choices for name, choices in figures.errors(results).items()}
+    if results.noise is not None:
+        found["histograms"] = figures.histograms(results.noise.pictures)
+        against = figures.error_against_noise(results)
+        if against is not None:
+            found["noise"] = {"": against}
     return {place: {name: plain(figure) for name, figure in some.items()} for place, some in found.items()}
 
 
@@ -132,7 +143,28 @@ def rows(results: Results, *, centred: bool) -> list[dict]:
                 ],
             }
         )
+    if results.residuals is not None:
+        chi2 = noise_metrics.chi2(results.residuals)
+        for row, known in enumerate(found):
+            known["residual"] = images.residual(results.residuals[row])
+            known["chi2"] = number(chi2[row])
     return found
+
+
+def noise_grid(grid: pd.DataFrame) -> dict[str, list]:
+    """The testing part's table of noise and PSF, as the page lays it out.
+
+    columns: ends of the bins of PSF. rows: ends of each bin of noise, and for each column a dictionary of metrics,
+    or None where there are no such pictures.
+    """
+    testing = grid[grid["part"] == "testing"]
+    columns = sorted(set(zip(testing["psf_from"], testing["psf_to"], strict=True)))
+    rows = []
+    for ends in sorted(set(zip(testing["noise_from"], testing["noise_to"], strict=True))):
+        line = testing[testing["noise_from"] == ends[0]]
+        cells = {row["psf_from"]: row for row in line.to_dict("records")}
+        rows.append((ends, [cells.get(low) for low, _ in columns]))
+    return {"columns": columns, "rows": rows}
 
 
 def outline(overlay: Overlay) -> dict:

@@ -20,7 +20,8 @@ from droulette.errors import UserError
 from droulette.learning import model_file
 from droulette.learning.model_file import Model
 from droulette.pipeline.evaluated import EvaluatedSplit, picture_differences, rows_of, with_targets
-from droulette.pipeline.pictures import read_pictures
+from droulette.pipeline.noise_metrics import NoiseTables, residuals_of
+from droulette.pipeline.pictures import is_observed, read_pictures
 from droulette.pipeline.resimulate import resimulate
 from droulette.pipeline.scenes import einstein_radii
 from droulette.pipeline.targets import read_targets
@@ -53,6 +54,9 @@ class Results:
     of those tables. radii: (n,) Einstein radii, px. differences: (k,) of the resimulation of the predictions from that
     of the true amplitudes, mean |grey level| / 255. curves: step and value of each logged number. measured: what
     evaluate.json holds; columns, orders, bands: what metrics/plots holds.
+
+    Of pictures with noise: noise: the tables of metrics/plots. residuals: (k, N, N), what the simulation of the
+    predictions leaves of the pictures, in standard deviations of their noise.
     """
 
     parameters: dict
@@ -68,6 +72,8 @@ class Results:
     orders: pd.DataFrame
     bands: pd.DataFrame | None
     hashes: dict[str, str]
+    noise: NoiseTables | None = None
+    residuals: np.ndarray | None = None
 
 
 def read(where: Files, pictures: int, simulator: Simulator) -> Results:
@@ -106,6 +112,23 @@ def read(where: Files, pictures: int, simulator: Simulator) -> Results:
         )
 
     plots = where.metrics / "plots"
+    noise, residuals = None, None
+    if "psf" in roulette and is_observed(where.pictures, names[0], where.testing):
+        noise = read_noise(plots)
+        ratio = noise.pictures.get("signal_to_noise")
+        split.signal_to_noise = None if ratio is None else ratio.dropna().to_numpy(np.float64)
+        residuals = residuals_of(
+            split,
+            np.arange(len(shown)),
+            model.columns,
+            roulette,
+            where.pictures,
+            kinds=("predicted",),
+            sampling=simulator.sampling,
+            supersampling=simulator.supersampling,
+            canvas=simulator.imagesize,
+            name=str(where.roulette),
+        )["predicted"]
     return Results(
         parameters=tomllib.loads(Path(where.parameters).read_text()),
         model=model,
@@ -120,6 +143,19 @@ def read(where: Files, pictures: int, simulator: Simulator) -> Results:
         orders=files.read_csv(plots / "orders.csv", ["part", "order", "r2_quantile"]),
         bands=files.read_csv(plots / "bands.csv", ["part", "band"]) if (plots / "bands.csv").is_file() else None,
         hashes={str(name): md5(name) for name in (where.model, where.lenses, where.roulette, where.testing, path)},
+        noise=noise,
+        residuals=residuals,
+    )
+
+
+def read_noise(plots: Path) -> NoiseTables:
+    """The tables of the noise and the point spread function in metrics/plots. Raises UserError."""
+    pictures = files.read_csv(plots / "instrument.csv", ["filename", "noise", "psf_fwhm", "pixel_scale"])
+    bands, grid = plots / "noise.csv", plots / "noise_psf.csv"
+    return NoiseTables(
+        pictures,
+        files.read_csv(bands, ["part", "band", "from", "to", "r2_quantile"]) if bands.is_file() else None,
+        files.read_csv(grid, ["part", "noise_from", "psf_from", "r2_quantile", "rows"]) if grid.is_file() else None,
     )
 
 
