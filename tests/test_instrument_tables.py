@@ -517,6 +517,19 @@ def test_the_middle_of_the_picture_is_the_centre_of_all_light_that_is_left(here,
     assert picture.sum(axis=1) @ place / picture.sum() == pytest.approx(0, abs=0.1)
 
 
+def test_a_point_spread_function_of_a_fits_file_is_upright(here):
+    """FITS counts lines from below: light at the upper right of its middle goes up and to the right."""
+    kernel = np.zeros((13, 13))
+    kernel[6 + 5, 6 + 3] = 1.0
+    write_psf("moved.fits", kernel)
+    scenes = {"instrument": {"background": 0, "psf": "moved.fits"}, "source": {"mode": "s", "sigma": 2}}
+    scenes |= {"lens": {"mode": "SIS", "einstein": 4}, "position": {"x": 6, "y": 3}}
+    picture, _ = read(next(iter(drawn_here(scenes, "images", "--size", "1").values())))
+    place = np.arange(32) - 16
+    assert picture.sum(axis=0) @ place / picture.sum() == pytest.approx(3, abs=0.15)
+    assert -(picture.sum(axis=1) @ place) / picture.sum() == pytest.approx(5, abs=0.15)
+
+
 def test_floats_in_parquet_are_the_pictures_of_16_bits(here):
     fine = drawn_here(FULL)
     tables = FULL | {"instrument": FULL["instrument"] | {"depth": "float32"}}
