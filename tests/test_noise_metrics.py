@@ -106,6 +106,7 @@ class TestSignalToNoise:
     @pytest.mark.parametrize("psf", ["gaussian", "moffat"])
     def test_is_what_the_pictures_were_drawn_with(self, tmp_path, psf, model):
         instrument = {"psf": psf, "psf-fwhm": 2.5, "noise": 3, "background": 20, "signal-to-noise": [15, 400]}
+        instrument["subtract-background"] = False
         instrument |= {"moffat-beta": 3} if psf == "moffat" else {}
         light = {"flux-ratio": 2, "share": 1}
         about = drawn(tmp_path, 12, instrument=instrument, lens_light=light, simulator={"model": model})
