@@ -19,11 +19,12 @@ from droulette.learning.observed import FACTS
 from droulette.pipeline.draw import draw_table
 from droulette.pipeline.evaluated import EvaluatedSplit
 from droulette.pipeline.generate import Drawing, generate
-from droulette.pipeline.noise_metrics import by_noise_and_psf, chi2, error_curves, in_deviations, residuals_of
+from droulette.pipeline.noise_metrics import LEAST, by_noise_and_psf, chi2, error_curves, in_deviations, residuals_of
 from droulette.pipeline.pictures import read_pictures
 from droulette.pipeline.signal_to_noise import signal_to_noise
 from droulette.pipeline.splitting import split_file
 from droulette.quantities import amplitude_columns
+from droulette.reporting.figures import histograms
 
 SIZES = {"training": 80, "validation": 24, "testing": 60}
 INSTRUMENT = {"psf": "gaussian", "psf-fwhm-min": 1, "psf-fwhm-max": 4, "noise-min": 2, "noise-max": 40}
@@ -105,6 +106,7 @@ class TestSignalToNoise:
     @pytest.mark.parametrize("psf", ["gaussian", "moffat"])
     def test_is_what_the_pictures_were_drawn_with(self, tmp_path, psf, model):
         instrument = {"psf": psf, "psf-fwhm": 2.5, "noise": 3, "background": 20, "signal-to-noise": [15, 400]}
+        instrument["subtract-background"] = False
         instrument |= {"moffat-beta": 3} if psf == "moffat" else {}
         light = {"flux-ratio": 2, "share": 1}
         about = drawn(tmp_path, 12, instrument=instrument, lens_light=light, simulator={"model": model})
@@ -244,6 +246,13 @@ class TestReport:
         for figure in data["figures"]["histograms"].values():
             assert sum(figure["data"][0]["y"]) == SIZES["testing"]
 
+    def test_a_histogram_of_equal_values_is_one_bar_about_them(self):
+        pictures = pd.DataFrame({"noise": [4.0] * 9, "psf_fwhm": [0.0] * 9, "pixel_scale": [0.05] * 9})
+        for (label, figure), value in zip(histograms(pictures).items(), (4, 0, 0.05), strict=True):
+            edges, counts = np.array(figure.data[0].x), np.array(figure.data[0].y)
+            (bar,) = np.flatnonzero(counts)
+            assert counts[bar] == 9 and edges[bar] < value < edges[bar + 1], label
+
     def test_each_picture_has_its_residual(self, data):
         assert len({row["residual"] for row in data["pictures"]}) == PICTURES
         assert all(float(row["chi2"]) > 0.8 for row in data["pictures"])
@@ -252,8 +261,12 @@ class TestReport:
         grid = pd.read_csv(project / "metrics" / "plots" / "noise_psf.csv")
         testing = grid[grid["part"] == "testing"]
         table = re.search(r'<table class="numbers cells">(.*?)</table>', html, re.DOTALL)[1]
-        shown = [float(text.replace("−", "-")) for text in re.findall(r"<b>(.*?)</b>", table)]
-        assert shown == pytest.approx(testing["r2_quantile"].round(2).tolist(), abs=0.006)
+        shown = re.findall(r"<b>(.*?)</b>", table)
+        few = (testing["rows"] < LEAST).to_numpy()
+        assert few.any() and not few.all()
+        assert [text == "—" for text in shown] == few.tolist()
+        numbers = [float(text.replace("−", "-")) for text in shown if text != "—"]
+        assert numbers == pytest.approx(testing["r2_quantile"][~few].tolist(), abs=0.006)
         counts = [int(text) for text in re.findall(r"<span>(\d+) rows</span>", table)]
         assert counts == testing["rows"].tolist()
 

@@ -18,7 +18,7 @@ from droulette.pipeline.resimulate import resimulate
 MOST = 2000  # rows of a part whose signal-to-noise ratio is measured
 BINS = 4  # of noise, and of the width of the point spread function
 CURVE = 10  # points of a curve against the signal-to-noise ratio
-LEAST = 5  # rows of such a point
+LEAST = 5  # rows of such a point, and of a cell whose R² the report shows
 REACH = 5  # standard deviations, at which the colours of residuals end
 
 Pair = tuple[metrics.Scaled, metrics.Scaled]  # true and predicted values of a split

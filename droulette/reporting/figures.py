@@ -196,7 +196,11 @@ def histograms(pictures: pd.DataFrame) -> dict[str, go.Figure]:
             values = values[values > 0]
         if not len(values) or (column == "pixel_scale" and not values.any()):
             continue
-        counts, edges = np.histogram(np.log10(values) if logarithmic else values, bins=BARS)
+        values = np.log10(values) if logarithmic else values
+        low, high = values.min(), values.max()
+        if low == high:  # a bar in the middle
+            low, high = low - 0.1 * (abs(low) or 1), high + 0.1 * (abs(high) or 1)
+        counts, edges = np.histogram(values, bins=BARS + 1, range=(low, high))
         figure = _figure(label, "pictures")
         figure.add_scatter(
             x=10**edges if logarithmic else edges, y=[*counts.tolist(), 0], mode="lines", line_shape="hv",

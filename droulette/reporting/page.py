@@ -60,6 +60,7 @@ def page(results: Results, others: Sequence[Other] = (), *, centred: bool) -> st
         gallery=gallery(results.radii[: len(results.split.pictures)]),
         resimulations=best,
         most=noise_metrics.MOST,
+        least=noise_metrics.LEAST,
         versions=versions(),
         weights=sum(weight.numel() for weight in results.model.network.parameters()),
         style=Markup(text("page.css") + (text("noise.css") if results.noise else "")),
@@ -158,9 +159,9 @@ def noise_grid(grid: pd.DataFrame) -> dict[str, list]:
     or None where there are no such pictures.
     """
     testing = grid[grid["part"] == "testing"]
-    columns = sorted(set(zip(testing["psf_from"], testing["psf_to"], strict=True)))
+    columns = sorted(set(zip(grid["psf_from"], grid["psf_to"], strict=True)))
     rows = []
-    for ends in sorted(set(zip(testing["noise_from"], testing["noise_to"], strict=True))):
+    for ends in sorted(set(zip(grid["noise_from"], grid["noise_to"], strict=True))):
         line = testing[testing["noise_from"] == ends[0]]
         cells = {row["psf_from"]: row for row in line.to_dict("records")}
         rows.append((ends, [cells.get(low) for low, _ in columns]))
