@@ -95,6 +95,16 @@ def test_pictures_depend_neither_on_their_number_nor_on_the_threads(tmp_path):
     assert all(other[name] != content for name, content in few.items())
 
 
+@pytest.mark.parametrize("centred", [True, False])
+def test_the_tables_are_the_same_without_pictures(tmp_path, centred):
+    keys = with_instrument(**{"signal_to_noise": 40})
+    tables = keys | {"simulator": keys["simulator"] | {"centred": centred}, "lens_light": {"flux-ratio": 1}}
+    generate(tmp_path / "a", tables)
+    (tmp_path / "b" / "p").mkdir(parents=True)
+    assert generate(tmp_path / "b", tables, "--no-pictures") == {}
+    assert (tmp_path / "b/r.csv").read_bytes() == (tmp_path / "a/r.csv").read_bytes()
+
+
 def test_two_processes_write_the_same_pictures(tmp_path):
     pytest.importorskip("torch.distributed.run")
     alone = generate(tmp_path / "a", TABLES)

@@ -226,7 +226,7 @@ class _Chunk:
         return _roulette_table(self.frame, self.drawing, results)
 
     def _draws(self) -> bool:
-        return self.keeper is not None or self.drawing.centred
+        return self.keeper is not None or self.drawing.centred or "psf" in self.frame
 
     def _rows_at_once(self, kind: Kind) -> int:
         if kind.sampled:
@@ -321,7 +321,7 @@ class _Chunk:
             off = [column_of_numbers(part, f"centring{axis}", self.name) for axis in "XY"]
             middle = frame_of(middle + np.stack(off))
             results.centre[:, rows] = middle
-            if self.keeper is None:
+            if self.keeper is None and "signaltonoise" not in part:  # which only a picture has
                 self.progress(len(part))
                 return iter(())
             about = self._about(instrument, part)
@@ -333,7 +333,8 @@ class _Chunk:
         def take_few(few: slice) -> None:
             with stream_of(self.device):
                 pictures, factor = take(scene, instrument, drawing.size, *middle[:, few], rows=few, **options)
-                pictures = pictures if self.keeper.on_device else to_numpy(pictures)
+                on_device = self.keeper is not None and self.keeper.on_device
+                pictures = pictures if on_device else to_numpy(pictures)
                 results.factor[rows[few]] = factor = to_numpy(factor)
             known = replace(about.rows(few), white=255 * factor)
             self._keep(rows[few], filenames[few], pictures, known)
