@@ -19,7 +19,13 @@ LOG = logging.getLogger("droulette")
 SHARED = {"lens": quantities.LENS, "source": quantities.SOURCE}
 OTHER_COLUMNS = ("index", "filename", "config", "model", "sampled", "lens", "cluster", "source", "image")
 OTHER_KEYS = ("mode", "modes", "lightprofile", "position", *(key for q in quantities.LENS for key in (q.key, *q.also)))
-BUILT_IN = ("droulette.physics.lenses", "droulette.physics.sources")
+BUILT_IN = (
+    "droulette.physics.lenses",
+    "droulette.physics.power_law",
+    "droulette.physics.halos",
+    "droulette.physics.perturbations",
+    "droulette.physics.sources",
+)
 
 
 class Models(Mapping):
@@ -87,7 +93,7 @@ def model(cls: type) -> type:
 def _parameters(cls: type, kind: str) -> Iterator[Quantity]:
     shared = {quantity.name: quantity for quantity in SHARED[kind]}
     fields = [field for field in dataclasses.fields(cls) if field.init and field.name not in cls.not_numbers]
-    if kind == "lens" and (not fields or fields[0].name != "einstein_radius"):
+    if kind == "lens" and not cls.perturbation and (not fields or fields[0].name != "einstein_radius"):
         expected = "the first field of a lens is einstein_radius, the length that it scales with"
         raise ValueError(f"{cls.__name__}: {expected}")
     for field in fields:
@@ -129,9 +135,11 @@ def _array(value, like):
 
 @functools.cache
 def read_folder() -> None:
-    """Import every module in `droulette/physics/own`, once."""
+    """Import the modules of the built-in models and every module in `droulette/physics/own`, once."""
     from droulette.physics import own
 
+    for name in BUILT_IN:
+        importlib.import_module(name)
     for module in pkgutil.iter_modules(own.__path__):
         importlib.import_module(f"{own.__name__}.{module.name}")
 

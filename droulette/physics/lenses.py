@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass, field
 
 from droulette.physics.arrays import Array
+from droulette.physics.batches import leaves
 from droulette.physics.elementary import atan_ratio, atanh_ratio, cosine_and_sine, where
 from droulette.physics.intervals import hessian_bound
 from droulette.physics.series import Series, asinh, atan, log, sqrt
@@ -21,9 +22,12 @@ TINY = 1e-300  # px²: makes 0/0 at the centre of an isothermal lens 0, the mean
 
 
 class Lens:
-    """Base of all lenses. Coordinates are (B, …) arrays in pixels about the origin of the lens plane."""
+    """Base of all lenses. Coordinates are (B, …) arrays in pixels about the origin of the lens plane.
 
-    kind, not_numbers = "lens", ()
+    perturbation: a field that is added to a lens and has no Einstein radius of its own, an external shear for example.
+    """
+
+    kind, not_numbers, perturbation = "lens", (), False
 
     def potential(self, x, y):
         """ψ(x, y) in px², for arrays and for `Series`."""
@@ -56,7 +60,7 @@ class CentredLens(Lens):
     """A lens whose one centre is its origin."""
 
     def parts(self) -> list[tuple[Lens, Array, Array]]:
-        zero = self.einstein_radius * 0.0
+        zero = next(leaves(self)) * 0.0
         return [(self, zero, zero)]
 
 
@@ -160,7 +164,11 @@ class Cluster(Lens):
     y: tuple[Array, ...]
 
     def parts(self) -> list[tuple[Lens, Array, Array]]:
-        return list(zip(self.lenses, self.x, self.y, strict=True))
+        return [
+            (part, cx + x, cy + y)
+            for lens, cx, cy in zip(self.lenses, self.x, self.y, strict=True)
+            for part, x, y in lens.parts()
+        ]
 
     def potential(self, x, y):
         total = 0.0

@@ -1,0 +1,1 @@
+"""Halos of dark matter and galaxies: NFW, dual pseudo-isothermal, Hernquist."""

@@ -1,0 +1,1 @@
+"""What is added to a lens: external shear and convergence, multipoles."""
