@@ -10,6 +10,7 @@ from dataclasses import fields, is_dataclass
 from typing import TypeVar
 
 from droulette.physics.arrays import Array, is_array, namespace
+from droulette.physics.tables import Table
 
 T = TypeVar("T")
 
@@ -26,8 +27,20 @@ def leaves(batch) -> Iterator[Array]:
             yield from leaves(getattr(batch, field.name))
 
 
+def tables(batch) -> Iterator[Table]:
+    """All tables of a batch, in the order in which `rebuild` comes to them."""
+    if isinstance(batch, Table):
+        yield batch
+    elif isinstance(batch, tuple):
+        for item in batch:
+            yield from tables(item)
+    elif is_dataclass(batch):
+        for field in fields(batch):
+            yield from tables(getattr(batch, field.name))
+
+
 def rebuild(batch: T, replacements: Iterator[Array], shared: Callable = lambda item: item) -> T:
-    """The same batch with other arrays; what is no array (a picture, a map, a number) is `shared` by all rows.
+    """The same batch with other arrays; what is no array (a table, a number) is `shared` by all rows.
 
     Derived fields are taken over like the others: `__post_init__` does not run again.
     """
@@ -47,6 +60,8 @@ def structure(batch) -> object:
     """What two batches have in common whose arrays take part in the same formulas."""
     if is_array(batch):
         return "array"
+    if isinstance(batch, Table):
+        return "table"
     if isinstance(batch, tuple):
         return tuple(map(structure, batch))
     if is_dataclass(batch):

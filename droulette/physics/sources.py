@@ -10,9 +10,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from droulette.physics.arrays import Array, namespace
 from droulette.physics.elementary import cosine_and_sine, exp, log, log_gamma, sqrt, where
 from droulette.registry import SOURCES as SOURCES
+from droulette.physics.tables import Table
 from droulette.registry import model
 
 
@@ -199,54 +202,50 @@ HALF_WIDTH = 1.5  # px, of a triangle's line
 ROOT_3_4 = math.sqrt(3) / 2
 
 
-class Picture:
-    """A grey picture shared by all rows: (H, W) grey levels, pixel (i, j) at x = j − W/2, y = H/2 − i."""
+class Picture(Table):
+    """A grey picture shared by all rows: (H, W) grey levels, pixel (i, j) at x = j − W/2, y = H/2 − i.
 
-    def __init__(self, levels: Array) -> None:
-        xp = namespace(levels)
-        height, width = levels.shape
-        self.levels = xp.zeros((height + 2, width + 2), dtype=xp.float64)  # black beyond the border
-        self.levels[1:-1, 1:-1] = levels
+    A border of black pixels is added to it.
+    """
 
-    def to(self, device) -> Picture:
-        import torch
-
-        moved = object.__new__(Picture)
-        moved.levels = torch.as_tensor(self.levels).to(device)
-        return moved
-
-    def at(self, dx: Array, dy: Array) -> Array:
-        """Bilinear interpolation."""
-        xp, levels = namespace(dx), self.levels
-        height, width = levels.shape
-        column, row = dx + ((width - 2) / 2 + 1), ((height - 2) / 2 + 1) - dy
-        # A ray through a point mass meets the source nowhere: NaN becomes the black corner.
-        column, row = where(column > 0.0, column, 0.0), where(row > 0.0, row, 0.0)
-        column, row = where(column > width - 1.0, width - 1.0, column), where(row > height - 1.0, height - 1.0, row)
-        left, top = xp.floor(column), xp.floor(row)
-        left, top = where(left > width - 2.0, width - 2.0, left), where(top > height - 2.0, height - 2.0, top)
-        a, b = column - left, row - top
-        i, j = xp.astype(top, xp.int64), xp.astype(left, xp.int64)
-        upper = levels[i, j] * (1 - a) + levels[i, j + 1] * a
-        lower = levels[i + 1, j] * (1 - a) + levels[i + 1, j + 1] * a
-        return upper * (1 - b) + lower * b
+    def __init__(self, levels: np.ndarray) -> None:
+        super().__init__(np.pad(levels.astype(np.float64), 1))
+        self.height, self.width = levels.shape[0] + 2, levels.shape[1] + 2
 
 
 @model
 class Image(Source):
-    """A user's picture, centred on the source position and rotated by theta."""
+    """A user's picture, interpolated bilinearly, centred on the source position and rotated by theta."""
 
     not_numbers = ("picture",)
     theta: Array
     picture: Picture
+    height: Array = field(init=False, repr=False)
+    width: Array = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        _derive(self, height=self.theta * 0.0 + self.picture.height, width=self.theta * 0.0 + self.picture.width)
 
     def brightness(self, dx: Array, dy: Array) -> Array:
         cos, sin = cosine_and_sine(self.theta)
-        return self.picture.at(dx * cos + dy * sin, dy * cos - dx * sin)
+        dx, dy = dx * cos + dy * sin, dy * cos - dx * sin
+        height, width = self.height, self.width
+        column, row = dx + ((width - 2) / 2 + 1), ((height - 2) / 2 + 1) - dy
+        # A ray through a point mass meets the source nowhere: NaN becomes the black corner.
+        column, row = where(column > 0.0, column, 0.0), where(row > 0.0, row, 0.0)
+        column, row = where(column > width - 1.0, width - 1.0, column), where(row > height - 1.0, height - 1.0, row)
+        left, top = namespace(column).floor(column), namespace(row).floor(row)
+        left, top = where(left > width - 2.0, width - 2.0, left), where(top > height - 2.0, height - 2.0, top)
+        a, b = column - left, row - top
+        place = top * width + left
+        at = self.picture.at
+        upper = at(place) * (1 - a) + at(place + 1.0) * a
+        place = place + width
+        lower = at(place) * (1 - a) + at(place + 1.0) * a
+        return upper * (1 - b) + lower * b
 
     def extent(self, threshold: float) -> Array:
-        height, width = self.picture.levels.shape
-        return self.theta * 0.0 + (math.hypot(height, width) / 2 + 1)
+        return sqrt(self.height * self.height + self.width * self.width) / 2 + 1
 
 
 @dataclass(frozen=True)

@@ -22,14 +22,17 @@ class NotAFormula(Exception):
 
 @dataclass(frozen=True)
 class Formula:
-    """loops: source code of `formula(constants, work)`. tensors: of `formula(constants, pixels)`, which returns them.
+    """loops: source code of `formula(constants, work)`. tensors: of `formula(constants, tables, pixels)`, which
+    returns them.
 
-    places: which of the numbers that it was given are its constants. rows: of the work buffer.
+    places: which of the numbers that it was given are its constants. tables: which of the tables it looks up; in loops
+    their addresses are further constants, the bits of an int64 in a float64. rows: of the work buffer.
     """
 
     loops: str
     tensors: str
     places: tuple[int, ...]
+    tables: tuple[int, ...]
     rows: int
 
 
@@ -69,6 +72,16 @@ class Symbol:
         raise TypeError("a formula cannot branch on a number; use `where`")
 
 
+class SymbolTable:
+    """In place of a `Table` where a formula is recorded."""
+
+    def __init__(self, name: Symbol) -> None:
+        self.name = name
+
+    def at(self, place: Symbol) -> Symbol:
+        return place.code.add("look({}, {})", float, self.name, place)
+
+
 def _binary(sign: str, of: type | None, reflected: bool = False) -> Callable[[Symbol, object], Symbol]:
     def apply(self: Symbol, other: object) -> Symbol:
         if not isinstance(other, Symbol | int | float):
@@ -96,7 +109,7 @@ class Functions:
 
     @staticmethod
     def astype(x: Symbol, kind: str) -> Symbol:
-        raise TypeError("a formula with whole numbers, of a table's places say")
+        raise TypeError("a formula with whole numbers; numbers of a table are looked up by `Table.at`")
 
     @staticmethod
     def sqrt(x: Symbol) -> Symbol:
@@ -117,6 +130,7 @@ ON_TENSORS = {
     "np.floor({})": "{}.floor()",
     "{1} if {0} else {2}": "where({}, {}, {})",
     "not {}": "~{}",
+    "look({}, {})": "{}[{}.long()]",
     "to_int64({})": "{}.view(torch.int64)",
     "to_float64({})": "{}.view(torch.float64)",
 }
@@ -174,31 +188,35 @@ def record(
     inputs: Sequence[int],
     outputs: Sequence[int],
     width: int = WIDTH,
+    tables: int = 0,
 ) -> Formula:
     """The code that reads the rows `inputs` of the work buffer, and puts what the function returns into `outputs`.
 
-    function: takes `numbers` numbers that are the same for all pixels of a picture, then those of the input rows.
+    function: takes a list of `numbers` numbers that are the same for all pixels of a picture, and of `tables` tables;
+    then the numbers of the input rows.
     """
     code = Recorder()
     constants = [code.input(f"c{k}", varies=False) for k in range(numbers)]
+    shared = [code.input(f"table{k}", varies=False) for k in range(tables)]
     pixels = [code.input(f"p{row}", varies=True) for row in inputs]
     try:
-        results = function(constants, *pixels)
+        results = function([*constants, *map(SymbolTable, shared)], *pixels)
     except (TypeError, AttributeError, ValueError, IndexError) as error:
         raise NotAFormula(str(error)) from error
     needed = _needed(code.lines, results)
     lines = [line for line in code.lines if line.result.name in needed]
     places = tuple(k for k, constant in enumerate(constants) if constant.name in needed)
-    constants = [constants[place] for place in places]
-    tensors = _on_tensors(constants, pixels, lines, results)
+    looked_up = tuple(k for k, table in enumerate(shared) if table.name in needed)
+    constants, shared = [constants[place] for place in places], [shared[k] for k in looked_up]
+    tensors = _on_tensors(constants, shared, pixels, lines, results)
     once = [line for line in lines if not line.result.varies]
     loops = _split([line for line in lines if line.result.varies])
     rows = _Rows(loops, results)
     text = [
         "def formula(constants, work):",
-        f"    constants = numbers(constants, 1, {max(1, len(places))})",
+        f"    constants = numbers(constants, 1, {max(1, len(places) + len(looked_up))})",
         f"    work = numbers(work, {rows.count}, {WIDTH})",
-        *(f"    {constant.name} = constants[0, {k}]" for k, constant in enumerate(constants)),
+        *(f"    {constant.name} = constants[0, {k}]" for k, constant in enumerate([*constants, *shared])),
         *(f"    {line.text()}" for line in once),
     ]
     for number, loop in enumerate(loops):
@@ -208,12 +226,15 @@ def record(
         text += [f"        {line.text()}" for line in loop]
         text += [f"        {rows.store(name)}" for name in rows.written(number)]
     text += [f"        work[{row}, i] = {_text(value)}" for row, value in zip(outputs, results, strict=True)]
-    return Formula("\n".join(text) + "\n", tensors, places, rows.count)
+    return Formula("\n".join(text) + "\n", tensors, places, looked_up, rows.count)
 
 
-def _on_tensors(constants: list[Symbol], pixels: list[Symbol], lines: list[_Line], results: Sequence) -> str:
-    text = ["def formula(constants, pixels):"]
+def _on_tensors(
+    constants: list[Symbol], tables: list[Symbol], pixels: list[Symbol], lines: list[_Line], results: Sequence
+) -> str:
+    text = ["def formula(constants, tables, pixels):"]
     text += [f"    {constant.name} = constants[{k}]" for k, constant in enumerate(constants)]
+    text += [f"    {table.name} = tables[{k}]" for k, table in enumerate(tables)]
     text += [f"    {pixel.name} = pixels[{k}]" for k, pixel in enumerate(pixels)]
     text += [f"    {line.text(tensors=True)}" for line in lines]
     return "\n".join(text) + f"\n    return [{', '.join(map(_text, results))}]\n"

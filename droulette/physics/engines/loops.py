@@ -48,6 +48,20 @@ _bytes = _cast("inttoptr", types.CPointer(types.uint8))
 
 
 @intrinsic
+def look(typing_context, table, place):
+    """A number of the table whose address is in the bits of a float64."""
+
+    def generate(context, builder, signature, arguments):
+        number = ir.DoubleType()
+        start = builder.inttoptr(builder.bitcast(arguments[0], ir.IntType(64)), number.as_pointer())
+        loaded = builder.load(builder.gep(start, [builder.fptosi(arguments[1], ir.IntType(32))]))
+        loaded.set_metadata("invariant.load", builder.module.add_metadata([]))
+        return loaded
+
+    return types.float64(types.float64, types.float64), generate
+
+
+@intrinsic
 def _call(typing_context, address, constants, work):
     """Call a formula's machine code; see `machine.function` for its first two arguments."""
 
@@ -369,7 +383,7 @@ def compile_loop(name: str) -> str:
 
 def compile_formula(source: str) -> str:
     """LLVM's text of a formula's loops, of `formulas.record`."""
-    scope = {"math": math, "np": np, "numbers": numbers, "to_int64": to_int64, "to_float64": to_float64}
+    scope = {"math": math, "np": np, "numbers": numbers, "look": look, "to_int64": to_int64, "to_float64": to_float64}
     exec(source, scope)
     return _text("formula", scope["formula"], 2)
 
