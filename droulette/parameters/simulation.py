@@ -70,6 +70,11 @@ def constellation_sources() -> list[str]:
     return [name for name, model in SOURCES.items() if {*model.parameters} <= {*SOURCE} and not model.not_numbers]
 
 
+def constituents() -> list[str]:
+    """The lenses that may be part of a cluster, whose text has no place for files."""
+    return [name for name, model in LENSES.items() if not model.not_numbers]
+
+
 def constellation(text: str) -> str:
     """Check `mode/x/y/sigma/sigma2/theta/n_sersic/luminosity;…`. Raises ValueError."""
     known = constellation_sources()
@@ -102,8 +107,8 @@ def _radii(value: Any) -> tuple[float | str, ...]:
 
 def _drawn(quantity: Quantity) -> tuple[Any, Any]:
     """The type and the field of a key that draws a quantity."""
-    kind = Drawn(quantity.gt, quantity.ge, quantity.le, rate=quantity.rate > 0)
-    default = Distribution(*quantity.default, rate=quantity.rate)
+    kind = Drawn(quantity.gt, quantity.ge, quantity.le, whole=quantity.whole, rate=quantity.rate > 0)
+    default = Distribution(*quantity.default, rate=quantity.rate, whole=quantity.whole)
     field = key(default, quantity.meaning, quantity.unit, also=quantity.also, alias=quantity.key)
     return Annotated[Distribution, kind], field
 
@@ -177,6 +182,22 @@ class Lens(Table):
     """The lens, or each constituent of a cluster."""  # its other keys: `lens_table`
 
     mode: Annotated[tuple[str, ...], Names(lambda: names_of(LENSES))] = key(("SIS",), "lens model", also=["modes"])
+    map: OptionalFileName = key(
+        None, "where `mode` is `Map`: a square map of the lens, FITS or NPY, or a folder of such, of which one is drawn"
+    )
+    map_quantity: Literal["convergence", "potential"] = key("convergence", "what `map` is a map of: κ or ψ")
+    map_pixel: float = key(
+        1.0,
+        "side of a map's pixel in the unit whose square ψ has; for a map of κ it plays no part",
+        gt=0,
+        le=LONGEST,
+    )
+
+    @model_validator(mode="after")
+    def _has_map(self) -> Lens:
+        if "Map" in self.mode and self.map is None:
+            raise mismatch('nothing beside mode = "Map"', "the file or folder of the map", key="map")
+        return self
 
 
 class Cluster(Table):
@@ -206,6 +227,11 @@ class Source(Table):
         None, "CosmoSim's: turns the spheres and ellipsoids of `mode` into Gaussian or Sérsic ones"
     )
     image: OptionalFileName = key(None, "picture file of the source where `mode` is `Image`")
+    galaxies: OptionalFileName = key(
+        None,
+        "where `mode` is `Galaxy`: a folder of pictures, PNG, TIFF, FITS or NPY, a FITS cube, or a COSMOS catalogue of "
+        "GalSim, of which one galaxy is drawn",
+    )
     position: Literal["cartesian", "polar", "relative", "critical"] = key(
         "cartesian", "how [position] places the source"
     )
@@ -214,6 +240,8 @@ class Source(Table):
     def _has_image(self) -> Source:
         if "Image" in self.mode and self.image is None:
             raise mismatch('nothing beside mode = "Image"', "the picture's file name", key="image")
+        if "Galaxy" in self.mode and self.galaxies is None:
+            raise mismatch('nothing beside mode = "Galaxy"', "the folder or file of the galaxies", key="galaxies")
         return self
 
     @property
@@ -414,6 +442,12 @@ def check_together(simulator: Simulator, lens: Lens, cluster: Cluster, source: S
     """What one table allows and another forbids. Raises `mismatch` with the dotted key."""
     if simulator.config and "mode" in lens.model_fields_set:
         _agree(simulator.config, 1, lens.mode, "lens.mode", "simulator.config")
+    for name in lens.mode if not simulator.config else ():
+        most = LENSES[name].most_order
+        if cluster.count.high and name not in constituents():
+            raise mismatch(f"{name} beside [cluster] count", f"one of {', '.join(constituents())}", "lens.mode")
+        if most is not None and simulator.nterms > most:
+            raise mismatch(f"{simulator.nterms} beside lens.mode = {name}", f"at most {most}", "simulator.nterms")
     r_min, r_max, einstein = position.r_min, position.r_max, lens.einstein
     if source.position == "polar":
         if isinstance(r_max, float) and r_min in (None, "einsteinR") and r_max < einstein.high and not position.r:

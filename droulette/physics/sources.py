@@ -14,8 +14,8 @@ import numpy as np
 
 from droulette.physics.arrays import Array, namespace
 from droulette.physics.elementary import cosine_and_sine, exp, log, log_gamma, sqrt, where
-from droulette.registry import SOURCES as SOURCES
 from droulette.physics.tables import Table
+from droulette.registry import SOURCES as SOURCES
 from droulette.registry import model
 
 

@@ -82,7 +82,7 @@ def tile_test(scene: Scene, sampling: Sampling) -> Callable[[Tensor, Tensor], Te
 def _kernel(
     scene: Scene, steps_of: Callable[[], list[Step]], head: str, tail: str, sizes: list[tuple[int, ...]]
 ) -> tuple[Kernel, Tensor, list[Tensor]] | None:
-    """The function `kernel` of the steps, their constants, (C, B), and their tables; None if there is none, or none yet.
+    """The function `kernel` of the steps, their constants, (C, B), and tables; None if there is none, or none yet.
 
     sizes: the dimensions of each of its two arguments that change from call to call.
     """
