@@ -443,11 +443,8 @@ def check_together(simulator: Simulator, lens: Lens, cluster: Cluster, source: S
     if simulator.config and "mode" in lens.model_fields_set:
         _agree(simulator.config, 1, lens.mode, "lens.mode", "simulator.config")
     for name in lens.mode if not simulator.config else ():
-        most = LENSES[name].most_order
         if cluster.count.high and name not in constituents():
             raise mismatch(f"{name} beside [cluster] count", f"one of {', '.join(constituents())}", "lens.mode")
-        if most is not None and simulator.nterms > most:
-            raise mismatch(f"{simulator.nterms} beside lens.mode = {name}", f"at most {most}", "simulator.nterms")
     r_min, r_max, einstein = position.r_min, position.r_max, lens.einstein
     if source.position == "polar":
         if isinstance(r_max, float) and r_min in (None, "einsteinR") and r_max < einstein.high and not position.r:

@@ -18,7 +18,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import ndimage, special
 
 from droulette.physics.arrays import Array, namespace
 from droulette.physics.elementary import cosine_and_sine, where
@@ -34,7 +33,7 @@ MOST_ORDER = DEGREE - 2  # of amplitudes: the spline's derivatives above are ste
 SMALLEST, LARGEST = 32, 1024  # px, the side of a map
 EDGE = 1 / 16
 FILTER = 8
-CORE = 1 / 8  # of the map's side: c of the monopole
+CORE, LEAST_CORE = 1 / 16, 8.0  # c of the monopole: of the map's side, and px
 NEAREST = 4  # map px, the least distance for which there are bounds of ∂²ψ
 LEVELS = 10  # of such bounds, each for distances twice as long as the one before, in cells of half the distance
 
@@ -71,15 +70,16 @@ class MappedPotential:
         psi = np.pad(psi - psi.mean(), _pad(size), mode="reflect", reflect_type="odd")
         raw = _spline(psi * _window(size, _pad(size) - DEGREE, _pad(size)))
         radius = size / 2 - 2 * HALF
-        return cls._of(psi, size, radius * _mean_deflection(raw, 0.0, 1.0, radius))
+        mass = radius * _mean_deflection(raw, 0.0, 1.0, radius)
+        border = np.delete(np.arange(size), np.s_[1:-1]) + _pad(size)  # whose mean is that of the monopole
+        level = 0.5 * mass * math.log(size * size / 3)
+        return cls._of(psi - psi[border].mean() + level, size, mass)
 
     @classmethod
     def _of(cls, psi: np.ndarray, size: int, mass: float) -> MappedPotential:
-        core, pad = CORE * size, _pad(size)
+        core, pad = max(CORE * size, LEAST_CORE), _pad(size)
         x = np.arange(len(psi)) - (len(psi) - 1) / 2
         rest = psi - 0.5 * mass * np.log(x * x + x[:, None] ** 2 + core * core)
-        inside = rest[pad:-pad, pad:-pad]
-        rest -= np.concatenate([inside[0], inside[-1], inside[:, 0], inside[:, -1]]).mean()
         table = _spline(rest * _window(size, pad - DEGREE, pad))
         radius = _einstein_radius(table, mass, core, size / 2)
         return cls(table / math.factorial(DEGREE) ** 2, mass, core, radius, _bounds(table, mass, core))
@@ -99,6 +99,8 @@ def _window(size: int, width: int, pad: int) -> np.ndarray:
 
 def _potential(kappa: np.ndarray) -> np.ndarray:
     """(n, n) → ψ on the wider grid, (N, N)."""
+    from scipy import special  # takes a process a tenth of a second
+
     size, pad = len(kappa), _pad(len(kappa))
     whole = 4 * size
     reach = 1.5 * math.sqrt(2) * size + 2 * pad - size + 2.0  # the longest way from a point of the map to the grid's
@@ -168,6 +170,8 @@ def _bounds(table: np.ndarray, mass: float, core: float) -> np.ndarray:
     To each is added the monopole's ∂²ψ in its place. The mean of these differs from that at the point by no more than
     half of their spread's square times its second derivative, 6 M / (R² + c²)².
     """
+    from scipy import ndimage
+
     x = np.arange(len(table)) - (len(table) - 1) / 2
     y = x[:, None]
     square = x * x + y * y + core * core

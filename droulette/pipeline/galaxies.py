@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from droulette.errors import UserError
-from droulette.observing.fits_files import check_size, is_fits, open_fits
 from droulette.physics.galaxies import LARGEST, SMALLEST, GalaxyRows, NoLight, Portrait
 from droulette.pipeline.picture_files import FITS, NUMPY, files_of, path_below, read_levels
 
@@ -51,10 +50,9 @@ def galaxy_rows(frame: pd.DataFrame, name: str) -> GalaxyRows:
 
 def _count(path: Path) -> int | None:
     """The galaxies of a catalogue or a cube; None of a file with a single picture."""
-    if is_fits(path):
-        catalogue = _catalogue(path)
-        if catalogue is not None:
-            return len(catalogue[0])
+    catalogue = _catalogue(path)
+    if catalogue is not None:
+        return len(catalogue[0])
     levels = _levels(path)
     return len(levels) if levels.ndim == 3 else None
 
@@ -74,7 +72,7 @@ def _prepared(text: str, where: str) -> Portrait:
 
 
 def _one(path: Path, text: str, number: str) -> np.ndarray:
-    catalogue = _catalogue(path) if path.is_file() and is_fits(path) else None
+    catalogue = _catalogue(path)
     count = len(catalogue[0]) if catalogue else _count(path)
     k = int(number) if number.isdecimal() and len(number) < 10 else 0
     if not 1 <= k <= (count or 0):
@@ -94,7 +92,11 @@ def _levels(path: Path) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def _catalogue(path: Path) -> tuple[list[str], list[int]] | None:
-    """Each galaxy's file and the number of its HDU; None: the file is no catalogue."""
+    """Each galaxy's file and the number of its HDU; None: the file is no catalogue. Raises `UserError`: no file."""
+    from droulette.observing.fits_files import is_fits, open_fits
+
+    if not is_fits(path):
+        return None
     with open_fits(path) as opened:
         for hdu in opened:
             names = set(hdu.columns.names) if hasattr(hdu, "columns") else set()
@@ -104,6 +106,8 @@ def _catalogue(path: Path) -> tuple[list[str], list[int]] | None:
 
 
 def _stamp(path: Path, number: int) -> np.ndarray:
+    from droulette.observing.fits_files import check_size
+
     try:
         hdu = _opened(path)[number]
         shape = hdu.shape if hdu.is_image else ()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from droulette.errors import UserError
-from droulette.observing.fits_files import check_size, is_fits, read_plane
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP")  # of a source's picture: none that runs another program
 FITS = (".fits", ".fits.gz", ".fit", ".fits.fz")
@@ -47,12 +49,14 @@ def files_of(text: str, endings: Sequence[str], key: str) -> tuple[str, ...]:
     return (text,)
 
 
-def read_picture(path: Path, converted: Callable[[Image.Image], Image.Image]) -> np.ndarray:
+def read_picture(path: Path, converted: Callable[[Image], Image]) -> np.ndarray:
     """A picture as Pillow reads it, row 0 on top. Raises `UserError`."""
+    from PIL import Image as PillowImage
+
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as picture:
+            warnings.simplefilter("error", PillowImage.DecompressionBombWarning)
+            with PillowImage.open(path, formats=FORMATS) as picture:
                 return np.array(converted(picture))
     except Exception as error:  # each format has its own family of errors for foreign bytes
         raise UserError(f"{path}: not a readable picture: {str(error)[:200]}, expected {', '.join(FORMATS)}") from error
@@ -63,6 +67,8 @@ def read_levels(path: Path) -> np.ndarray:
 
     (h, w), or (k, h, w) of a cube. In a FITS file row 0 is the lowest; in the others it is on top.
     """
+    from droulette.observing.fits_files import is_fits, read_plane
+
     if path.name.lower().endswith(NUMPY):
         levels = _read_numpy(path)[..., ::-1, :]
     elif path.is_file() and is_fits(path):
@@ -76,6 +82,8 @@ def read_levels(path: Path) -> np.ndarray:
 
 
 def _read_numpy(path: Path) -> np.ndarray:
+    from droulette.observing.fits_files import check_size
+
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
         fine = isinstance(array, np.ndarray) and array.ndim in (2, 3) and array.dtype.kind in "buif"
