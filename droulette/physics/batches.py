@@ -10,6 +10,7 @@ from dataclasses import fields, is_dataclass
 from typing import TypeVar
 
 from droulette.physics.arrays import Array, is_array, namespace
+from droulette.physics.tables import Table
 
 T = TypeVar("T")
 
@@ -51,7 +52,7 @@ def structure(batch) -> object:
         return tuple(map(structure, batch))
     if is_dataclass(batch):
         return type(batch), tuple(structure(getattr(batch, field.name)) for field in fields(batch))
-    return batch
+    return "table" if isinstance(batch, Table) else batch
 
 
 def take(batch: T, rows: Array | slice, trailing: int = 0) -> T:

@@ -9,41 +9,38 @@ import numpy as np
 
 from droulette.physics.arrays import Array, namespace
 from droulette.physics.batches import take
+from droulette.physics.elementary import where
 from droulette.physics.lenses import Lens
 from droulette.physics.series import Series
+from droulette.physics.tables import Table, clipped_place
 
 HALF_WIDTH = 5  # px: derivatives come from the polynomial through (2·5 + 1)² grid points
 
 
+@dataclass(frozen=True)
 class PotentialMap:
-    """ψ of B lenses on an N×N pixel grid, (B, N, N), and its gradient there.
+    """ψ of B lenses on an N×N pixel grid, and its gradient there: (B, N, N) each, line by line.
 
     Pixel (i, j) is x = j − N/2, y = N/2 − i. The gradient is that of the polynomial through 2·HALF_WIDTH + 1
     neighbours along each axis (of fewer near the border, where the stencil would leave the map).
     """
 
-    def __init__(self, lens: Lens, count: int, size: int) -> None:
+    psi: Table
+    psi_x: Table
+    psi_y: Table
+    size: int
+
+    @classmethod
+    def of(cls, lens: Lens, count: int, size: int) -> PotentialMap:
         steps = np.arange(size, dtype=np.float64) - size / 2
         x, y = np.broadcast_arrays(steps[None, None, :], -steps[None, :, None], np.empty((count, 1, 1)))[:2]
         # A singular lens has its centre on a pixel of the grid; its potential is finite, its formula 0/0.
         x = np.where((x == 0) & (y == 0), 1e-9, x)
-        self.size = size
         with np.errstate(all="ignore"):
             psi = lens.potential(x, y.copy())
         if not np.isfinite(psi).all():  # a constituent of a cluster has its centre on another pixel
             psi = np.where(np.isfinite(psi), psi, lens.potential(x + 1e-9, y.copy()))
-        self.psi = psi
-        self.psi_x = _differentiate(self.psi, 2)
-        self.psi_y = -_differentiate(self.psi, 1)
-
-    def to(self, device) -> PotentialMap:
-        import torch
-
-        moved = object.__new__(PotentialMap)
-        moved.size = self.size
-        for name in ("psi", "psi_x", "psi_y"):
-            setattr(moved, name, torch.as_tensor(getattr(self, name)).to(device))
-        return moved
+        return cls(Table(psi), Table(_differentiate(psi, 2)), Table(-_differentiate(psi, 1)), size)
 
 
 def _differentiate(values: np.ndarray, axis: int) -> np.ndarray:
@@ -83,9 +80,9 @@ class Sampled(Lens):
     @classmethod
     def of(cls, lens: Lens, count: int, size: int) -> Sampled:
         """Sample B = count lenses with (B,) parameters on a size × size grid."""
-        rows = np.arange(count)
         xs, ys = zip(*lens.centres(), strict=True)
-        return cls(rows, tuple(xs), tuple(ys), PotentialMap(take(lens, rows, 2), count, size))
+        grid = PotentialMap.of(take(lens, np.arange(count), 2), count, size)
+        return cls(np.arange(count, dtype=np.float64), tuple(xs), tuple(ys), grid)
 
     def parts(self) -> list[tuple[Lens, float, float]]:
         return [(self, 0.0, 0.0)]
@@ -97,33 +94,32 @@ class Sampled(Lens):
         return (x + y) * 0.0 + math.inf
 
     def deflection(self, x: Array, y: Array) -> tuple[Array, Array]:
-        xp, size = namespace(x), self.map.size
-        x, y, index = xp.broadcast_arrays(x, y, self.index)
-        column, row = xp.clip(x + size / 2, 0.0, size - 1.0), xp.clip(size / 2 - y, 0.0, size - 1.0)
-        left, top = xp.clip(xp.floor(column), 0.0, size - 2.0), xp.clip(xp.floor(row), 0.0, size - 2.0)
-        a, b, i, j = column - left, row - top, xp.astype(top, xp.int64), xp.astype(left, xp.int64)
+        xp, size = namespace(x), float(self.map.size)
+        column, row = clipped_place(x + size / 2, size - 1.0), clipped_place(size / 2 - y, size - 1.0)
+        left, top = xp.floor(column), xp.floor(row)
+        left, top = where(left > size - 2.0, size - 2.0, left), where(top > size - 2.0, size - 2.0, top)
+        a, b = column - left, row - top
+        first = (self.index * size + top) * size + left
         result = []
         for values in (self.map.psi_x, self.map.psi_y):
-            upper = values[index, i, j] * (1 - a) + values[index, i, j + 1] * a
-            lower = values[index, i + 1, j] * (1 - a) + values[index, i + 1, j + 1] * a
+            upper = values.at(first) * (1 - a) + values.at(first + 1.0) * a
+            lower = values.at(first + size) * (1 - a) + values.at(first + (size + 1.0)) * a
             result.append(upper * (1 - b) + lower * b)
         return result[0], result[1]
 
     def potential(self, x, y):
         start_x, start_y = (x.c[0], y.c[0]) if isinstance(x, Series) else (x, y)
-        xp = namespace(start_x)
-        start_x, start_y, index = xp.broadcast_arrays(start_x, start_y, self.index)
-        half, size = HALF_WIDTH, self.map.size
+        xp, half, size = namespace(start_x), HALF_WIDTH, float(self.map.size)
         column = xp.clip(xp.round(start_x + size / 2), float(half), size - 1.0 - half)
         row = xp.clip(xp.round(size / 2 - start_y), float(half), size - 1.0 - half)
         across = _lagrange(x - (column - size / 2), half)
         up = _lagrange(y - (size / 2 - row), half)
-        i, j = xp.astype(row, xp.int64), xp.astype(column, xp.int64)
+        middle = (self.index * size + row) * size + column
         total = 0.0
         for q in range(2 * half + 1):
             line = 0.0
             for p in range(2 * half + 1):
-                line = across[p] * self.map.psi[index, i - (q - half), j + (p - half)] + line
+                line = across[p] * self.map.psi.at(middle - (q - half) * size + (p - half)) + line
             total = up[q] * line + total
         return total
 

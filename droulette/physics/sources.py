@@ -10,8 +10,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from droulette.physics.arrays import Array, namespace
 from droulette.physics.elementary import cosine_and_sine, exp, log, log_gamma, sqrt, where
+from droulette.physics.tables import Table, clipped_place
 from droulette.registry import SOURCES as SOURCES
 from droulette.registry import model
 
@@ -199,36 +202,35 @@ HALF_WIDTH = 1.5  # px, of a triangle's line
 ROOT_3_4 = math.sqrt(3) / 2
 
 
+@dataclass(frozen=True)
 class Picture:
-    """A grey picture shared by all rows: (H, W) grey levels, pixel (i, j) at x = j − W/2, y = H/2 − i."""
+    """A grey picture shared by all rows: pixel (i, j) of its H × W is at x = j − W/2, y = H/2 − i.
 
-    def __init__(self, levels: Array) -> None:
-        xp = namespace(levels)
-        height, width = levels.shape
-        self.levels = xp.zeros((height + 2, width + 2), dtype=xp.float64)  # black beyond the border
-        self.levels[1:-1, 1:-1] = levels
+    levels: of (H + 2) × (W + 2) pixels, line by line: black beyond the border.
+    """
 
-    def to(self, device) -> Picture:
-        import torch
+    levels: Table
+    height: int
+    width: int
 
-        moved = object.__new__(Picture)
-        moved.levels = torch.as_tensor(self.levels).to(device)
-        return moved
+    @classmethod
+    def of(cls, levels: np.ndarray) -> Picture:
+        """levels: (H, W) grey levels."""
+        return cls(Table(np.pad(levels.astype(np.float64), 1)), *levels.shape)
 
     def at(self, dx: Array, dy: Array) -> Array:
         """Bilinear interpolation."""
-        xp, levels = namespace(dx), self.levels
-        height, width = levels.shape
-        column, row = dx + ((width - 2) / 2 + 1), ((height - 2) / 2 + 1) - dy
+        xp = namespace(dx)
         # A ray through a point mass meets the source nowhere: NaN becomes the black corner.
-        column, row = where(column > 0.0, column, 0.0), where(row > 0.0, row, 0.0)
-        column, row = where(column > width - 1.0, width - 1.0, column), where(row > height - 1.0, height - 1.0, row)
+        column = clipped_place(dx + (self.width / 2 + 1), self.width + 1.0)
+        row = clipped_place((self.height / 2 + 1) - dy, self.height + 1.0)
         left, top = xp.floor(column), xp.floor(row)
-        left, top = where(left > width - 2.0, width - 2.0, left), where(top > height - 2.0, height - 2.0, top)
+        left = where(left > self.width + 0.0, self.width + 0.0, left)
+        top = where(top > self.height + 0.0, self.height + 0.0, top)
         a, b = column - left, row - top
-        i, j = xp.astype(top, xp.int64), xp.astype(left, xp.int64)
-        upper = levels[i, j] * (1 - a) + levels[i, j + 1] * a
-        lower = levels[i + 1, j] * (1 - a) + levels[i + 1, j + 1] * a
+        first, line = top * (self.width + 2.0) + left, self.width + 2.0
+        upper = self.levels.at(first) * (1 - a) + self.levels.at(first + 1.0) * a
+        lower = self.levels.at(first + line) * (1 - a) + self.levels.at(first + line + 1.0) * a
         return upper * (1 - b) + lower * b
 
 
@@ -245,8 +247,8 @@ class Image(Source):
         return self.picture.at(dx * cos + dy * sin, dy * cos - dx * sin)
 
     def extent(self, threshold: float) -> Array:
-        height, width = self.picture.levels.shape
-        return self.theta * 0.0 + (math.hypot(height, width) / 2 + 1)
+        # The black border is part of it.
+        return self.theta * 0.0 + (math.hypot(self.picture.height + 2, self.picture.width + 2) / 2 + 1)
 
 
 @dataclass(frozen=True)

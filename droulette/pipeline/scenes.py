@@ -285,7 +285,7 @@ def _picture(frame: pd.DataFrame, name: str) -> Picture:
         with warnings.catch_warnings():
             warnings.simplefilter("error", PillowImage.DecompressionBombWarning)
             with PillowImage.open(path, formats=FORMATS) as picture:
-                return Picture(np.array(picture.convert("L")))
+                return Picture.of(np.array(picture.convert("L")))
     except Exception as error:  # each format has its own family of errors for foreign bytes
         raise UserError(f"{path}: not a readable picture: {str(error)[:200]}, expected {', '.join(FORMATS)}") from error
 

@@ -34,21 +34,21 @@ MOST_RAYS = 4  # of a pixel, in one kernel
 OPTIONS = {"emulate_precision_casts": True, "realize_opcount_threshold": 8, "max_fusion_size": 1000}
 
 TILES = """
-def kernel(constants, left, top):
+def kernel(constants, tables, left, top):
     constants = constants[:, :, None, None]
     step = torch.arange(TILE, dtype=torch.float64, device=left.device)
     x, y = torch.broadcast_tensors(left[:, None, None] + step, top[:, None, None] - step[:, None])
     total = 0.0
     for sub_y in rays:
         for sub_x in rays:
-            total = level(constants, x + sub_x, y - sub_y) + total
+            total = level(constants, tables, x + sub_x, y - sub_y) + total
     return RESULT
 """
 TEST = """
-def kernel(constants, x, y):
-    return level(constants[:, :, None, None], *torch.broadcast_tensors(x, y)) > 0.0
+def kernel(constants, tables, x, y):
+    return level(constants[:, :, None, None], tables, *torch.broadcast_tensors(x, y)) > 0.0
 """
-Kernel = Callable[[Tensor, Tensor, Tensor], Tensor]
+Kernel = Callable[[Tensor, list[Tensor], Tensor, Tensor], Tensor]
 _drawn: Counter[str] = Counter()  # pictures, by the source code of a kernel
 _ready: dict[str, Kernel | None] = {}
 _lock = threading.Lock()
@@ -66,8 +66,8 @@ def tile_levels(scene: Scene, sampling: Sampling) -> Callable[[Tensor, Tensor, T
     found = _kernel(scene, lambda: level_steps(scene, sampling), f"rays = {sampling.rays}\n", tiles, [(0,), (0,)])
     if found is None:
         return None
-    kernel, constants = found
-    return lambda row, left, top: kernel(constants[:, row], left, top)
+    kernel, constants, tables = found
+    return lambda row, left, top: kernel(constants[:, row], tables, left, top)
 
 
 def tile_test(scene: Scene, sampling: Sampling) -> Callable[[Tensor, Tensor], Tensor] | None:
@@ -75,14 +75,14 @@ def tile_test(scene: Scene, sampling: Sampling) -> Callable[[Tensor, Tensor], Te
     found = _kernel(scene, lambda: test_steps(scene, sampling, TILE), "", TEST, [(0, 2), (0, 1)])
     if found is None:
         return None
-    kernel, constants = found
-    return lambda x, y: kernel(constants, x, y)
+    kernel, constants, tables = found
+    return lambda x, y: kernel(constants, tables, x, y)
 
 
 def _kernel(
     scene: Scene, steps_of: Callable[[], list[Step]], head: str, tail: str, sizes: list[tuple[int, ...]]
-) -> tuple[Kernel, Tensor] | None:
-    """The function `kernel` of the steps, and their constants, (C, B); None if there is none, or none yet.
+) -> tuple[Kernel, Tensor, list[Tensor]] | None:
+    """The function `kernel` of the steps, their constants, (C, B), and tables; None if there is none, or none yet.
 
     sizes: the dimensions of each of its two arguments that change from call to call.
     """
@@ -95,32 +95,34 @@ def _kernel(
     if not pictures:
         return None
     constants = torch.stack([constant.expand(pictures) for step in steps for constant in step.constants()])
+    tables = [table.values for step in steps for table in step.tables()]
     with _lock:  # PyTorch compiles in one thread at a time
         if source not in _ready:
             _drawn[source] += pictures
             mark = user_cache_path("droulette") / "torch" / f"{sha256(source.encode()).hexdigest()[:24]}.kept"
             if _drawn[source] < (PAYS_BACK_KEPT if mark.exists() else PAYS_BACK):
                 return None
-            _ready[source] = _compile(source, constants, sizes, mark)
+            _ready[source] = _compile(source, constants, tables, sizes, mark)
     kernel = _ready[source]
-    return kernel and (kernel, constants)
+    return kernel and (kernel, constants, tables)
 
 
 def _source(steps: list[Step]) -> str:
-    """The code of `level(constants, x, y)`, which runs the steps one after the other."""
-    functions, place = [], 0
+    """The code of `level(constants, tables, x, y)`, which runs the steps one after the other."""
+    functions, place, table = [], 0, 0
     body = [
-        f"def level(constants, p{X}, p{Y}):",
+        f"def level(constants, tables, p{X}, p{Y}):",
         f"    p{DX} = p{DY} = p{HIT} = p{LEVEL} = 0.0",
         f"    p{STRETCH} = 1.0",
     ]
     for k, step in enumerate(steps):
         formula = step.formula()
         functions.append(formula.tensors.replace("def formula", f"def step_{k}"))
-        after = place + len(formula.places)
+        after, table_after = place + len(formula.places), table + len(formula.tables)
         inputs, outputs = (", ".join(f"p{row}" for row in rows) for rows in (step.inputs, step.outputs))
-        body.append(f"    [{outputs}] = step_{k}(constants[{place}:{after}], [{inputs}])")
-        place = after
+        of_step = f"constants[{place}:{after}], tables[{table}:{table_after}]"
+        body.append(f"    [{outputs}] = step_{k}({of_step}, [{inputs}])")
+        place, table = after, table_after
     return "\n\n".join([*functions, "\n".join([*body, f"    return p{LEVEL}"])]) + "\n\n"
 
 
@@ -130,22 +132,29 @@ def _where(condition: Tensor, a: Tensor | float, b: Tensor | float) -> Tensor:
     return torch.where(condition, a, b)
 
 
-def _compile(source: str, constants: Tensor, sizes: list[tuple[int, ...]], mark: Path) -> Kernel | None:
+def _look(table: Tensor, index: Tensor) -> Tensor:
+    return table[index.to(torch.int64)]
+
+
+def _compile(
+    source: str, constants: Tensor, tables: list[Tensor], sizes: list[tuple[int, ...]], mark: Path
+) -> Kernel | None:
     """The function `kernel` of the source, compiled; None, and a warning, where there is no compiler."""
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(mark.parent))
     LOG.info("loading a compiled kernel" if mark.exists() else "compiling a kernel, once on this machine")
-    scope = {"torch": torch, "math": math, "where": _where, "rint": rint, "TILE": TILE}
+    scope = {"torch": torch, "math": math, "where": _where, "look": _look, "rint": rint, "TILE": TILE}
     exec(source, scope)
     # Another thread may be compiling a network: this one's kernels then run as they are written.
     torch._dynamo.config.error_on_nested_fx_trace = False
     try:
         kernel = torch.compile(scope["kernel"], fullgraph=True, options=OPTIONS)
-        example = [constants[:, :1].repeat(1, 2), *_places(constants, sizes)]
-        for argument, dimensions in zip(example, [(1,), *sizes], strict=True):
+        few, places = constants[:, :1].repeat(1, 2), _places(constants, sizes)
+        every = [few, *places, *tables]
+        for argument, dimensions in zip(every, [(1,), *sizes, *[(0,)] * len(tables)], strict=True):
             for dimension in dimensions:
                 torch._dynamo.mark_dynamic(argument, dimension)
         with torch.no_grad():
-            kernel(*example)
+            kernel(few, tables, *places)
     except Exception as error:  # each missing part of a compiler has an error of its own
         LOG.warning("pictures are drawn by array operations: no kernel can be compiled: %s", str(error)[:200])
         return None

@@ -22,14 +22,16 @@ class NotAFormula(Exception):
 
 @dataclass(frozen=True)
 class Formula:
-    """loops: source code of `formula(constants, work)`. tensors: of `formula(constants, pixels)`, which returns them.
+    """loops: source code of `formula(constants, work)`. tensors: of `formula(constants, tables, pixels)`.
 
-    places: which of the numbers that it was given are its constants. rows: of the work buffer.
+    places: which of the numbers that it was given are its constants. tables: which of the tables it looks up; in loops
+    their addresses are constants after the others. rows: of the work buffer.
     """
 
     loops: str
     tensors: str
     places: tuple[int, ...]
+    tables: tuple[int, ...]
     rows: int
 
 
@@ -89,6 +91,16 @@ for _name, _sign, _kind in (
         setattr(Symbol, f"__r{_name}__", _binary(_sign, _kind, reflected=True))
 
 
+@dataclass(frozen=True)
+class RecordedTable:
+    """A `Table` of a formula."""
+
+    address: Symbol
+
+    def at(self, index: Symbol) -> Symbol:
+        return index.code.add("look({}, {})", float, self.address, index)
+
+
 class Functions:
     """The functions that formulas take from their namespace, for `Symbol`s."""
 
@@ -96,7 +108,7 @@ class Functions:
 
     @staticmethod
     def astype(x: Symbol, kind: str) -> Symbol:
-        raise TypeError("a formula with whole numbers, of a table's places say")
+        raise TypeError("a formula with whole numbers; a `Table` is looked up with floats")
 
     @staticmethod
     def sqrt(x: Symbol) -> Symbol:
@@ -171,32 +183,38 @@ def _text(number: Symbol | float) -> str:
 def record(
     function: Callable[..., Sequence[Symbol | float]],
     numbers: int,
+    tables: int,
     inputs: Sequence[int],
     outputs: Sequence[int],
     width: int = WIDTH,
 ) -> Formula:
     """The code that reads the rows `inputs` of the work buffer, and puts what the function returns into `outputs`.
 
-    function: takes `numbers` numbers that are the same for all pixels of a picture, then those of the input rows.
+    function: takes `numbers` numbers that are the same for all pixels of a picture, then as many tables as said, then
+    the numbers of the input rows.
     """
     code = Recorder()
     constants = [code.input(f"c{k}", varies=False) for k in range(numbers)]
+    addresses = [code.input(f"table{k}", varies=False) for k in range(tables)]
     pixels = [code.input(f"p{row}", varies=True) for row in inputs]
     try:
-        results = function(constants, *pixels)
+        results = function(constants, [RecordedTable(address) for address in addresses], *pixels)
     except (TypeError, AttributeError, ValueError, IndexError) as error:
         raise NotAFormula(str(error)) from error
     needed = _needed(code.lines, results)
     lines = [line for line in code.lines if line.result.name in needed]
     places = tuple(k for k, constant in enumerate(constants) if constant.name in needed)
     constants = [constants[place] for place in places]
-    tensors = _on_tensors(constants, pixels, lines, results)
+    looked_up = tuple(k for k, address in enumerate(addresses) if address.name in needed)
+    addresses = [addresses[k] for k in looked_up]
+    tensors = _on_tensors(constants, addresses, pixels, lines, results)
+    constants += addresses
     once = [line for line in lines if not line.result.varies]
     loops = _split([line for line in lines if line.result.varies])
     rows = _Rows(loops, results)
     text = [
         "def formula(constants, work):",
-        f"    constants = numbers(constants, 1, {max(1, len(places))})",
+        f"    constants = numbers(constants, 1, {max(1, len(constants))})",
         f"    work = numbers(work, {rows.count}, {WIDTH})",
         *(f"    {constant.name} = constants[0, {k}]" for k, constant in enumerate(constants)),
         *(f"    {line.text()}" for line in once),
@@ -208,12 +226,15 @@ def record(
         text += [f"        {line.text()}" for line in loop]
         text += [f"        {rows.store(name)}" for name in rows.written(number)]
     text += [f"        work[{row}, i] = {_text(value)}" for row, value in zip(outputs, results, strict=True)]
-    return Formula("\n".join(text) + "\n", tensors, places, rows.count)
+    return Formula("\n".join(text) + "\n", tensors, places, looked_up, rows.count)
 
 
-def _on_tensors(constants: list[Symbol], pixels: list[Symbol], lines: list[_Line], results: Sequence) -> str:
-    text = ["def formula(constants, pixels):"]
+def _on_tensors(
+    constants: list[Symbol], tables: list[Symbol], pixels: list[Symbol], lines: list[_Line], results: Sequence
+) -> str:
+    text = ["def formula(constants, tables, pixels):"]
     text += [f"    {constant.name} = constants[{k}]" for k, constant in enumerate(constants)]
+    text += [f"    {table.name} = tables[{k}]" for k, table in enumerate(tables)]
     text += [f"    {pixel.name} = pixels[{k}]" for k, pixel in enumerate(pixels)]
     text += [f"    {line.text(tensors=True)}" for line in lines]
     return "\n".join(text) + f"\n    return [{', '.join(map(_text, results))}]\n"

@@ -67,6 +67,12 @@ def numbers(address, rows, columns):
     return numba.carray(_floats(address), (rows, columns))
 
 
+@_inline
+def look(table, index):
+    """A number of the table whose address is in the bits of a float64."""
+    return _floats(to_int64(table))[int(index)]
+
+
 # ---------------------------------------------------------------- programs
 
 
@@ -369,7 +375,7 @@ def compile_loop(name: str) -> str:
 
 def compile_formula(source: str) -> str:
     """LLVM's text of a formula's loops, of `formulas.record`."""
-    scope = {"math": math, "np": np, "numbers": numbers, "to_int64": to_int64, "to_float64": to_float64}
+    scope = {"math": math, "np": np, "numbers": numbers, "to_int64": to_int64, "to_float64": to_float64, "look": look}
     exec(source, scope)
     return _text("formula", scope["formula"], 2)
 

@@ -30,6 +30,7 @@ from droulette.physics.scene import (
     source_pixel,
 )
 from droulette.physics.sources import clipped
+from droulette.physics.tables import Table, tables
 
 LOG = logging.getLogger("droulette")
 
@@ -66,17 +67,26 @@ class Step:
         every = list(leaves(self.about))
         return [every[place] for place in self.formula().places]
 
+    def tables(self) -> list[Table]:
+        """Those that the formula looks up."""
+        every = list(tables(self.about))
+        return [every[place] for place in self.formula().tables]
+
+    def addresses(self) -> list[np.ndarray]:
+        """Of the tables, (1,) float64 each: an address in its bits, for the compiled loops."""
+        return [np.array([table.values.ctypes.data]).view(np.float64) for table in self.tables()]
+
     def formula(self, width: int = WIDTH) -> Formula:
         key = (self.function, structure(self.about), width)
         if key not in _formulas:
-            _formulas[key] = record(
-                lambda constants, *pixels: self.function(rebuild(self.about, iter(constants)), *pixels),
-                len(list(leaves(self.about))),
-                self.inputs,
-                self.outputs,
-                width,
-            )
+            count = len(list(leaves(self.about))), len(list(tables(self.about)))
+            _formulas[key] = record(self._recorded, *count, self.inputs, self.outputs, width)
         return _formulas[key]
+
+    def _recorded(self, constants: list, recorded: list, *pixels):
+        of_step = iter(recorded)
+        about = rebuild(self.about, iter(constants), lambda item: next(of_step) if isinstance(item, Table) else item)
+        return self.function(about, *pixels)
 
 
 _formulas: dict[tuple, Formula] = {}
@@ -250,21 +260,22 @@ def of_lens(lens: Lens, count: int) -> Program | None:
 
 def _compiled(count: int, *lists: list[Step], width: int = WIDTH) -> Program | None:
     columns: list[np.ndarray] = []
-    tables, rows = [], 0
+    programs, rows = [], 0
     try:
         for steps in lists:
             table = []
             for step in steps:
                 formula = step.formula(width)
                 table.append((machine.address(formula.loops), len(columns)))
-                columns += [np.broadcast_to(constant, count) for constant in step.constants()]
+                constants = [*step.constants(), *step.addresses()]
+                columns += [np.broadcast_to(constant, count) for constant in constants]
                 rows = max(rows, formula.rows)
-            tables.append(np.array(table, np.int64).reshape(-1, 2))
+            programs.append(np.array(table, np.int64).reshape(-1, 2))
     except NotAFormula as reason:
         _warn_once(str(reason))
         return None
     constants = np.stack(columns, axis=1) if columns else np.empty((count, 0))
-    return Program(np.ascontiguousarray(constants, np.float64), *tables, rows)
+    return Program(np.ascontiguousarray(constants, np.float64), *programs, rows)
 
 
 @lru_cache
