@@ -34,7 +34,7 @@ from droulette.pipeline.populations import family_and_coordinates
 FIRST = 1_000_000  # row, from which the pictures to fit are drawn
 LIBRARY = 5000
 STARTS = 15
-AT_ONCE = 20
+AT_ONCE = 40
 DRAWS = 256
 SKY = 12.0  # counts/s
 ROUNDING = 12**-0.5  # grey levels: the standard deviation of what is lost by rounding

@@ -35,10 +35,6 @@ class Block:
     def back(self, coordinates: list[Array]) -> Values:
         raise NotImplementedError
 
-    def log_volume(self, coordinates: list[Array]) -> Array:
-        """ln |∂ parameters / ∂ coordinates|."""
-        raise NotImplementedError
-
 
 @dataclass(frozen=True)
 class Scaled(Block):
@@ -52,9 +48,6 @@ class Scaled(Block):
     def back(self, coordinates: list[Array]) -> Values:
         return {self.names[0]: coordinates[0] * self.unit}
 
-    def log_volume(self, coordinates: list[Array]) -> Array:
-        return coordinates[0] * 0.0
-
 
 @dataclass(frozen=True)
 class Above(Block):
@@ -67,9 +60,6 @@ class Above(Block):
 
     def back(self, coordinates: list[Array]) -> Values:
         return {self.names[0]: self.low + exp(coordinates[0])}
-
-    def log_volume(self, coordinates: list[Array]) -> Array:
-        return coordinates[0]
 
 
 @dataclass(frozen=True)
@@ -87,10 +77,6 @@ class Between(Block):
         share = 1.0 / (1.0 + exp(-coordinates[0]))
         return {self.names[0]: self.low + (self.high - self.low) * share}
 
-    def log_volume(self, coordinates: list[Array]) -> Array:
-        share = 1.0 / (1.0 + exp(-coordinates[0]))
-        return log(share * (1.0 - share) + 1e-300)
-
 
 @dataclass(frozen=True)
 class Ellipse(Block):
@@ -105,14 +91,13 @@ class Ellipse(Block):
         size, angle = _polar(*coordinates)
         return dict(zip(self.names, (exp(-size), angle), strict=True))
 
-    def log_volume(self, coordinates: list[Array]) -> Array:
-        size, _ = _polar(*coordinates)  # dq dφ = q d|w| dφ, and |w| d|w| 2dφ is the plane's area
-        return -size - log(size + 1e-9)
-
 
 @dataclass(frozen=True)
 class TwoAxes(Block):
-    """Two half axes and the direction of the second: ln of their geometric mean, and ln(σ / σ₂) (cos 2θ, sin 2θ)."""
+    """Two half axes and the direction of the second: ln of their geometric mean, and ln(σ / σ₂) (cos 2θ, sin 2θ).
+
+    The same ellipse has two names, (σ, σ₂, θ) and (σ₂, σ, θ + 90°): what comes back is the one with σ ≥ σ₂.
+    """
 
     def forth(self, values: Values) -> list[Array]:
         first, second, angle = (values[name] for name in self.names)
@@ -124,10 +109,6 @@ class TwoAxes(Block):
         size, angle = _polar(*coordinates[1:])
         first, second = exp(coordinates[0] + 0.5 * size), exp(coordinates[0] - 0.5 * size)
         return dict(zip(self.names, (first, second, angle), strict=True))
-
-    def log_volume(self, coordinates: list[Array]) -> Array:
-        size, _ = _polar(*coordinates[1:])
-        return 2.0 * coordinates[0] - log(size + 1e-9)
 
 
 def _polar(x: Array, y: Array) -> tuple[Array, Array]:

@@ -95,15 +95,6 @@ class Family:
         found |= {f"source.{q.name}": getattr(scene.source, q.name) for q in scene.source.parameters}
         return {name: found[name] for name in self.names}
 
-    def log_volume(self, coordinates: Array) -> Array:
-        """(B,): ln |∂ parameters / ∂ coordinates|."""
-        total, start = 0.0, 0
-        for block in self.blocks:
-            end = start + len(block.names)
-            total = block.log_volume([coordinates[:, k] for k in range(start, end)]) + total
-            start = end
-        return total
-
     def scene(self, coordinates: Array, pixel: float = 1.0) -> Scene:
         """The scenes to draw, unrounded. pixel: px that a pixel of the drawing is wide."""
         values = self.values(coordinates)

@@ -99,7 +99,7 @@ class Observation:
         """(B, N²): picture − model, in standard deviations; coordinates (B, P)."""
         parts = []
         for rows, light in self.drawn(family, coordinates):
-            parts.append(self._residuals(rows, light)[:, 0])
+            parts.append(self._residuals(rows, light[:, 0]))
         return namespace(coordinates).concat(parts)
 
     def derivatives(self, family: Family, coordinates: Array, steps: Array) -> Iterator[tuple[slice, Array, Array]]:
@@ -112,9 +112,13 @@ class Observation:
         directions = xp.concat([xp.zeros((1, size), dtype=xp.float64), xp.eye(size, dtype=xp.float64)])
         moved = (coordinates[:, None] + steps[:, None] * directions).reshape(-1, size)
         for rows, light in self.drawn(family, moved, 1 + size):
-            residuals = self._residuals(rows, light)
-            yield rows, residuals[:, 0], (residuals[:, :1] - residuals[:, 1:]) / steps[rows, :, None]
+            light = light.reshape(*light.shape[:2], -1)
+            residuals = self._residuals(rows, light[:, 0])
+            slopes = light[:, 1:] - light[:, :1]
+            slopes *= self.weights[rows].reshape(len(light), 1, -1) / steps[rows, :, None]
+            yield rows, residuals, slopes
 
     def _residuals(self, rows: slice, light: Array) -> Array:
-        difference = (self.pictures[rows, None] - light) * self.weights[rows, None]
-        return difference.reshape(*light.shape[:2], -1)
+        """(n, N²), of light (n, N, N) or (n, N²)."""
+        difference = self.pictures[rows].reshape(len(light), -1) - light.reshape(len(light), -1)
+        return difference * self.weights[rows].reshape(len(light), -1)

@@ -23,6 +23,7 @@ FIRST_DAMPING, LEAST_DAMPING, MOST_DAMPING = 1e-2, 1e-7, 1e7
 HARDER, EASIER = 5.0, 0.2  # what the damping is multiplied by
 SHARE = 0.1
 AS_FORETOLD = 0.25  # by how much the decrease of χ² may differ from what the derivatives foretold
+SAME = 4.0  # squared standard deviations, within which two minima are one
 SETTLED = 0.01  # of χ², the foretold decrease at which a row has arrived: a tenth of a standard deviation
 
 
@@ -75,6 +76,12 @@ class Minimum:
 
     def __getitem__(self, rows) -> Minimum:
         return Minimum(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+
+    def apart(self, place: int, other: int, of: Minimum | None = None) -> float:
+        """Squared standard deviations between one of these and another one, of these or of others."""
+        of = of or self
+        difference = self.coordinates[place] - of.coordinates[other]
+        return float(difference @ of.normal[other] @ difference)
 
 
 def minimise(

@@ -18,11 +18,10 @@ import numpy as np
 from droulette.fitting.bound import covariance
 from droulette.fitting.family import Family
 from droulette.fitting.observation import Observation
-from droulette.fitting.optimise import Minimum, Prior
+from droulette.fitting.optimise import SAME, Minimum, Prior
 from droulette.fitting.search import Found
 
 COMPARABLE = math.log(1000)  # of evidence, by which a solution that counts may fall short of the best one
-SAME = 4.0  # squared standard deviations between two ends of fits to the same solution
 FREEDOM = 8.0  # degrees of freedom of the t distribution
 
 
@@ -62,14 +61,14 @@ def draws(found: Found, count: int, seed: int = 0) -> Draws:
 
 def solutions(found: Found, row: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The places (K, P), curvatures (K, P, P) and shares (K,) of a picture's solutions, the best first."""
-    ends = [(minimum, int(np.searchsorted(rows, row))) for rows, minimum in found.tried if row in rows]
+    ends = [(minimum, int(place)) for rows, minimum in found.tried for place in np.flatnonzero(rows == row)]
     ends = [(found.minimum, row), *ends]
     evidence = np.array([_evidence(minimum, place) for minimum, place in ends])
     kept: list[int] = []
     for k in np.argsort(-evidence):
         minimum, place = ends[k]
         comparable = evidence[k] > evidence[0] - COMPARABLE and (minimum.converged[place] or k == 0)
-        if comparable and not any(_distance(ends[k], ends[other]) < SAME for other in kept):
+        if comparable and not any(_apart(ends[k], ends[other]) < SAME for other in kept):
             kept.append(int(k))
     shares = np.exp(evidence[kept] - evidence[kept].max())
     places = [ends[k] for k in kept]
@@ -84,9 +83,8 @@ def _evidence(minimum: Minimum, place: int) -> float:
     return -0.5 * (minimum.cost[place] + np.linalg.slogdet(minimum.normal[place])[1])
 
 
-def _distance(one: tuple[Minimum, int], other: tuple[Minimum, int]) -> float:
-    apart = one[0].coordinates[one[1]] - other[0].coordinates[other[1]]
-    return float(apart @ other[0].normal[other[1]] @ apart)
+def _apart(one: tuple[Minimum, int], other: tuple[Minimum, int]) -> float:
+    return one[0].apart(one[1], other[1], other[0])
 
 
 def _roots(normals: np.ndarray) -> np.ndarray:

@@ -15,13 +15,14 @@ from scipy import stats
 from droulette.fitting.bound import covariance
 from droulette.fitting.family import Family
 from droulette.fitting.observation import Observation
-from droulette.fitting.optimise import Minimum, Prior, minimise
+from droulette.fitting.optimise import SAME, Minimum, Prior, minimise
 
 WIDE, HALF = 4, 2  # px that pixels are wide: of the first fits, and of those before the last
 FIRST_DOUBT, DOUBT = 0.1, 0.3  # share of the light that is no evidence: of the fits to wide pixels, and before the last
 FIRST_ITERATIONS, ITERATIONS = 10, 30
 FIRST_STARTS, MORE_STARTS = 3, 3
 ROUNDS = 8
+CONTENDING = 30.0  # by how much a start's cost may exceed the best one's, for both to go on
 BRIGHTEST = (16, 64, 256, 1024, 4096)  # pixels whose χ² is judged beside that of all
 LEAST_PROBABILITY = 1e-3  # of a χ² as large as that, below which a fit is not good
 
@@ -50,36 +51,66 @@ class Found:
 def find(observation: Observation, family: Family, starts: np.ndarray, prior: Prior, seed: int = 0) -> Found:
     """Fit B pictures. starts: (B, S, P), the likeliest first."""
     rng = np.random.default_rng(seed)
-    smooth = _smooth_minimum(observation, family, starts[:, :FIRST_STARTS], prior)
-    best = minimise(observation, family, smooth.coordinates, prior, ITERATIONS)
+    rows, smooth = _smooth_minima(observation, family, starts[:, :FIRST_STARTS], prior)
+    tried = [(rows, minimise(observation[rows], family, smooth.coordinates, prior[rows], ITERATIONS))]
+    best = tried[0][1][_first_of_each(rows, tried[0][1].cost)]
+    smooth = smooth[_first_of_each(rows, smooth.cost)]
     found = _judged(best, observation, family)
-    tried = [(np.arange(len(best.chi2)), best)]
     for round in range(ROUNDS):
         (rows,) = np.nonzero(~found.good)
         if not len(rows):
             break
-        few = observation[rows]
         first = FIRST_STARTS + round // 2 * MORE_STARTS
         if round % 2 and first < starts.shape[1]:
-            at = _smooth_minimum(few, family, starts[rows, first : first + MORE_STARTS], prior[rows]).coordinates
+            some = starts[rows, first : first + MORE_STARTS]
+            places, more = _smooth_minima(observation[rows], family, some, prior[rows])
+            rows, at = rows[places], more.coordinates
         else:
             middle = smooth.coordinates if round % 4 else best.coordinates
             at = middle[rows] + _draws(smooth.normal[rows], rng)
-        tried.append((rows, minimise(few, family, at, prior[rows], ITERATIONS)))
+        tried.append((rows, minimise(observation[rows], family, at, prior[rows], ITERATIONS)))
         best = _better(best, *tried[-1])
         found = _judged(best, observation, family)
     return replace(found, tried=tuple(tried))
 
 
-def _smooth_minimum(observation: Observation, family: Family, starts: np.ndarray, prior: Prior) -> Minimum:
-    """Where the best of the starts leads while bright cores count little."""
+def _smooth_minima(
+    observation: Observation, family: Family, starts: np.ndarray, prior: Prior
+) -> tuple[np.ndarray, Minimum]:
+    """Where starts lead while bright cores count little: the best of each picture, and others nearly as good.
+
+    Returns:
+        (K,) the picture of each minimum, ascending, and the K minima.
+    """
     count, number, size = starts.shape
     rows = np.repeat(np.arange(count), number)
     sketch = _doubted(observation.binned(WIDE), FIRST_DOUBT)[rows]
     tried = minimise(sketch, family, starts.reshape(-1, size), prior[rows], FIRST_ITERATIONS)
-    best = tried.cost.reshape(count, number).argmin(axis=1)
-    at = tried.coordinates[np.arange(count) * number + best]
-    return minimise(_doubted(observation.binned(HALF), DOUBT), family, at, prior, FIRST_ITERATIONS)
+    kept = _contenders(rows, tried)
+    rows, at = rows[kept], tried.coordinates[kept]
+    tried = minimise(_doubted(observation.binned(HALF), DOUBT)[rows], family, at, prior[rows], FIRST_ITERATIONS)
+    kept = _contenders(rows, tried)
+    return rows[kept], tried[kept]
+
+
+def _contenders(rows: np.ndarray, tried: Minimum) -> np.ndarray:
+    """Of minima, several for each row, the best and those that are others and within CONTENDING of its cost."""
+    kept: list[int] = []
+    for row in np.unique(rows):
+        places = np.flatnonzero(rows == row)
+        places = places[np.argsort(tried.cost[places], kind="stable")]
+        of_row: list[int] = []
+        for place in places[tried.cost[places] < tried.cost[places[0]] + CONTENDING]:
+            if all(tried.apart(place, other) > SAME for other in of_row):
+                of_row.append(int(place))
+        kept += of_row
+    return np.array(kept)
+
+
+def _first_of_each(rows: np.ndarray, cost: np.ndarray) -> np.ndarray:
+    """The place of the least cost of each row."""
+    order = np.lexsort((cost, rows))
+    return order[np.unique(rows[order], return_index=True)[1]]
 
 
 def _draws(normal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -97,7 +128,10 @@ def _doubted(observation: Observation, share: float) -> Observation:
 
 def _better(best: Minimum, rows: np.ndarray, tried: Minimum) -> Minimum:
     """The best, and the fits of these rows that were tried, whichever is lower."""
-    taken = tried.cost < best.cost[rows] - np.where(tried.converged & ~best.converged[rows], -1.0, 0.0)
+    chosen = _first_of_each(rows, tried.cost)
+    rows, tried = rows[chosen], tried[chosen]
+    ended = tried.converged & ~best.converged[rows]
+    taken = tried.cost < best.cost[rows] + np.where(ended, 1.0, 0.0)
     new = {}
     for name in best.__dataclass_fields__:
         values = np.array(getattr(best, name))
