@@ -37,7 +37,8 @@ STARTS = 15
 AT_ONCE = 40
 DRAWS = 256
 SKY = 12.0  # counts/s
-ROUNDING = 12**-0.5  # grey levels: the standard deviation of what is lost by rounding
+ROUNDING = 12**-0.5  # grey levels: the standard deviation of what is lost by rounding, of which the bound is
+LARGEST_ROUNDING = 0.5  # with which fits are judged: faint neighbours are rounded the same way, not independently
 HALF = 0.5 * (1 - 0.6827), 0.5 * (1 - 0.95)
 
 
@@ -89,7 +90,8 @@ def main() -> None:
     done = time.perf_counter()
 
     targets = family.targets(true, columns)
-    least = np.sqrt(np.einsum("bcc->bc", bound(observation, family, true, columns)))
+    sure = replace(observation, weights=observation.weights * (LARGEST_ROUNDING / ROUNDING if args.as_drawn else 1))
+    least = np.sqrt(np.einsum("bcc->bc", bound(sure, family, true, columns)))
     scale = QuantileTransformer(n_quantiles=1000, output_distribution="normal", subsample=None)
     scale.fit(library_table[list(columns)].to_numpy())
     good = np.concatenate([one.good for one in found])
@@ -129,6 +131,8 @@ def main() -> None:
 
 
 def pair(scale, targets: np.ndarray, *others: np.ndarray) -> str:
+    if len(targets) < 2:
+        return "-"
     values = [r2(scale(targets), scale(other)).mean() for other in others]
     return f"{values[0]:.4f} ({values[1]:.4f})"
 
@@ -151,10 +155,10 @@ def drawn(params, start: int, stop: int, args: argparse.Namespace) -> tuple[pd.D
 
 
 def observed(pictures: np.ndarray, args: argparse.Namespace) -> Observation:
-    deviation = ROUNDING if args.as_drawn else args.noise
+    deviation = LARGEST_ROUNDING if args.as_drawn else args.noise
     weights, psf = np.full_like(pictures, 1 / deviation), np.full(len(pictures), 0.0 if args.as_drawn else args.fwhm)
     whole = Observation(pictures, weights, psf)
-    return replace(whole, ceiling=255.0) if args.as_drawn else whole
+    return replace(whole, ceiling=255.0, alike=True) if args.as_drawn else whole
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ class Observation:
     weights: Array
     psf: Array | Kernel
     ceiling: float = math.inf
+    alike: bool = False
     pixel: int = 1
     supersampling: int = 1
 

@@ -146,9 +146,11 @@ def _judged(minimum: Minimum, observation: Observation, family: Family) -> Found
     residuals = observation.residuals(family, minimum.coordinates).reshape(shape)
     # Of the model: the picture's brightest pixels are those with the most noise.
     light = observation.pictures * observation.weights - residuals
-    chances = [_least_chance(residuals, light), _least_chance(_sums(residuals) / WIDE, _sums(light))]
+    chances = [_least_chance(residuals, light)]
+    if not observation.alike:
+        chances.append(_least_chance(_sums(residuals) / WIDE, _sums(light)))
     whole = stats.chi2.sf(minimum.chi2, np.maximum(1, pixels - size))
-    return Found(minimum, pixels, whole, 2 * np.min(chances, axis=0))
+    return Found(minimum, pixels, whole, len(chances) * np.min(chances, axis=0))
 
 
 def _sums(pictures: np.ndarray) -> np.ndarray:
