@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from droulette.fitting.family import Family
+from droulette.physics import convolution
 from droulette.physics.arrays import Array, namespace
 from droulette.physics.convolution import FWHM
 from droulette.physics.elementary import where
@@ -66,7 +67,8 @@ class Observation:
         total = weight.sum(axis=(2, 4))
         light = (self.pictures[:, inside, inside].reshape(shape) * weight).sum(axis=(2, 4))
         box = FWHM**2 * (width**2 - 1) / 12
-        psf = (self.psf**2 + box) ** 0.5 / width
+        psf = convolution.fwhm(self.psf.values) if isinstance(self.psf, Kernel) else self.psf
+        psf = (psf**2 + box) ** 0.5 / width + total[:, 0, 0] * 0.0
         return replace(
             self,
             pictures=light / where(total > 0.0, total, 1.0),

@@ -56,6 +56,20 @@ class Library:
         return found
 
 
+def nearest_in_columns(drawn: np.ndarray, predicted: np.ndarray, deviation: np.ndarray, count: int) -> np.ndarray:
+    """(B, count): of drawn rows, (n, C) values of columns, those nearest to predictions (B, C), in their deviations."""
+    found = np.empty((len(predicted), count), int)
+    for row, (mean, width) in enumerate(zip(predicted, deviation, strict=True)):
+        distance = (((drawn - mean) / np.maximum(width, 1e-300)) ** 2).sum(axis=1)
+        found[row] = np.argsort(distance, kind="stable")[:count]
+    return found
+
+
+def interleaved(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """(B, 2 S, P): starts (B, S, P) of two kinds, in turns."""
+    return np.stack([first, second], axis=2).reshape(len(first), -1, first.shape[-1])
+
+
 def _sketch(pictures: np.ndarray) -> np.ndarray:
     roots = np.sqrt(np.maximum(pictures, 0.0)).reshape(len(pictures), -1)
     return (roots / (np.linalg.norm(roots, axis=1, keepdims=True) + 1e-300)).astype(np.float32)
