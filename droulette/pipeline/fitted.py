@@ -30,7 +30,7 @@ from droulette.quantities import AMPLITUDE
 DRAWN = 5000  # scenes of the distribution, among which starts are looked for
 STARTS = 15
 AT_ONCE = 16  # pictures
-DRAWS = 256
+DRAWS = 1000
 WHITE = 255.0
 STRONGEST = 5.0  # standard deviations that are shown black and white
 LARGEST_ROUNDING = 0.5  # grey levels
