@@ -16,7 +16,7 @@ from droulette.fitting.coordinates import Block, Values, blocks_of, of_place
 from droulette.physics.amplitudes import amplitudes, orders
 from droulette.physics.arrays import Array, namespace
 from droulette.physics.lens_equation import apparent_position, solved
-from droulette.physics.lenses import LENSES, Cluster, Lens
+from droulette.physics.lenses import LENSES, Cluster
 from droulette.physics.mappings import Raytrace
 from droulette.physics.scene import FAINT_LEVELS, Scene
 from droulette.physics.sources import SOURCES
@@ -40,7 +40,7 @@ class Family:
     @classmethod
     def of(cls, scene: Scene) -> Family:
         """The family of raytraced scenes."""
-        lenses = [lens for lens, _, _ in _members(scene.mapping.lens)]
+        lenses = [lens for lens, _, _ in scene.mapping.lens.parts()]
         return cls(tuple(type(lens).__name__ for lens in lenses), type(scene.source).__name__)
 
     @cached_property
@@ -89,7 +89,7 @@ class Family:
     def values_of(self, scene: Scene, middle_x: Array, middle_y: Array) -> Values:
         """The parameters of scenes of this family, in the frame of pictures whose middles are at these px."""
         found = {"source.x": scene.mapping.eta_x - middle_x, "source.y": scene.mapping.eta_y - middle_y}
-        for number, (lens, x, y) in enumerate(_members(scene.mapping.lens), start=1):
+        for number, (lens, x, y) in enumerate(scene.mapping.lens.parts(), start=1):
             found |= {f"lens{number}.x": x - middle_x, f"lens{number}.y": y - middle_y}
             found |= {f"lens{number}.{q.name}": getattr(lens, q.name) for q in lens.parameters}
         found |= {f"source.{q.name}": getattr(scene.source, q.name) for q in scene.source.parameters}
@@ -166,10 +166,3 @@ class Family:
             table |= {f"alpha[{m}][{s}]": a, f"beta[{m}][{s}]": b}
         found = np.stack([table[column] for column in columns], axis=1)
         return np.where(known[:, None], found, np.nan)
-
-
-def _members(lens: Lens) -> list[tuple[Lens, Array, Array]]:
-    """The lenses of a cluster with their places, or a lens alone at the origin."""
-    if isinstance(lens, Cluster):
-        return list(zip(lens.lenses, lens.x, lens.y, strict=True))
-    return lens.parts()
