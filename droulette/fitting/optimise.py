@@ -21,7 +21,7 @@ SHORTEST_STEP, LONGEST_STEP = 1e-4, 1e-2  # of a coordinate, by which derivative
 LONGEST = 0.7  # of a coordinate in one iteration
 FIRST_DAMPING, LEAST_DAMPING, MOST_DAMPING = 1e-2, 1e-7, 1e7
 HARDER, EASIER = 5.0, 0.2  # what the damping is multiplied by
-SHARE = 0.1
+SHARE = 0.1  # of a coordinate's deviation with all others known, which is the step within these limits
 AS_FORETOLD = 0.25  # by how much the decrease of χ² may differ from what the derivatives foretold
 SAME = 4.0  # squared standard deviations, within which two minima are one
 SETTLED = 0.01  # of χ², the foretold decrease at which a row has arrived: a tenth of a standard deviation
@@ -87,7 +87,11 @@ class Minimum:
 def minimise(
     observation: Observation, family: Family, start: np.ndarray, prior: Prior, iterations: int, settled: float = SETTLED
 ) -> Minimum:
-    """The fit of each picture, from one start each: (B, P)."""
+    """The fit of each picture, from one start each: (B, P).
+
+    A row has converged where the next step is foretold to lessen its cost by less than `settled`. On a ridge of χ²,
+    where only ever shorter steps are tried, that too happens: whether the fit is good, χ² must tell.
+    """
     count, size = start.shape
     at = np.array(start)
     residuals = observation.residuals(family, at)
