@@ -38,7 +38,8 @@ SHOWN = {  # where the middle of the default range shows little
 def example(name: str) -> Lens:
     """One lens of the model; a perturbation is added to an SIS."""
     model = LENSES[f"SIS+{name}" if LENSES[name].perturbation else name]
-    values = [SHOWN.get(q.name, q.default and sum(q.default) / 2) for q in model.parameters]
+    shown = SHOWN | ({"axis_ratio": 0.9} if name.startswith("Elliptical") else {})  # of the potential
+    values = [shown.get(q.name, q.default and sum(q.default) / 2) for q in model.parameters]
     return model(*(np.array([value], float) for value in values))
 
 
