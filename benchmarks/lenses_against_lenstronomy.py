@@ -4,7 +4,8 @@
 
 For each lens, the largest difference over random scenes of 20 points each: of the deflection, relative to its length,
 and of κ, γ₁ and γ₂, relative to |κ| + |γ|. Where lenstronomy takes its second derivatives from differences, they are
-put together from its own deflections and densities instead: the column `second derivatives` says so. Pictures: the
+put together from its own deflections and densities instead: the column `second derivatives` says so. Points within 1 %
+of the scale radius of an NFW or Hernquist lens are left out: lenstronomy's κ loses up to 9 digits there. Pictures: the
 largest difference of a grey level, with 16 × 16 rays a pixel. Time: pictures of 256² of a Gaussian source, one core.
 """
 
@@ -92,10 +93,14 @@ def row(name: str, arguments: argparse.Namespace) -> list[str]:
         deflections[:, :, k] = peer.deflection(x[:, k].copy(), y[:, k].copy())
         seconds[:, :, k] = peer.convergence_and_shear(x[:, k].copy(), y[:, k].copy())
         thirds[:, :, k] = peer.flexion(x[:, k].copy(), y[:, k].copy())
+    fine = np.ones(x.shape, bool)
+    if hasattr(lens, "scale_radius"):
+        u, v = lens.turned(x, y) if hasattr(lens, "turned") else (x, y)
+        fine = abs(np.hypot(u, v) / lens.scale_radius - 1) > 0.01
     whole = abs(derived[0]) + np.hypot(*derived[1:])
     cells = [
         f"{(np.hypot(*(ours - deflections)) / np.hypot(*ours)).max():.0e}",
-        f"{(abs(derived - seconds) / whole).max():.0e}",
+        f"{(abs(derived - seconds) / whole)[:, fine].max():.0e}",
         peer.origin,
         f"{np.median(abs(flexion - thirds).max(0) / abs(flexion).max(0).clip(1e-12)):.0e}",
         f"{grey_levels(name, arguments.pictures):.0f}",

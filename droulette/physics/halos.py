@@ -85,22 +85,23 @@ class Elliptical(Round):
         across = sqrt(2.0 / (1.0 + f * f))
         super()._normalise(across=across, along=f * across, cos=cos, sin=sin, **more)
 
-    def _turned(self, x, y):
+    def turned(self, x, y):
+        """The coordinates in which the lens is round."""
         return (x * self.cos + y * self.sin) * self.across, (y * self.cos - x * self.sin) * self.along
 
     def potential(self, x, y):
-        u, v = self._turned(x, y)
+        u, v = self.turned(x, y)
         return self.radial_potential(u * u + v * v)
 
     def deflection(self, x: Array, y: Array) -> tuple[Array, Array]:
-        u, v = self._turned(x, y)
+        u, v = self.turned(x, y)
         mean = self.mean_convergence(u * u + v * v)
         along_u, along_v = mean * u * self.across, mean * v * self.along
         return along_u * self.cos - along_v * self.sin, along_u * self.sin + along_v * self.cos
 
     def curvature(self, x: Array, y: Array, distance: float) -> Array:
         # In the stretched coordinates ∂²ψ is as that of the round lens, and at most a pixel is √(1 + e) of theirs.
-        u, v = self._turned(x, y)
+        u, v = self.turned(x, y)
         nearest = sqrt(u * u + v * v) - distance * self.across
         nearest = elementary.where(nearest > 0.0, nearest, 0.0)
         return self.across * self.across * self._largest(nearest * nearest)

@@ -41,7 +41,7 @@ class Convergence(CentredLens):
 
     perturbation = regular = True
     kappa_ext: Array = parameter(
-        -0.1, 0.1, "external convergence κ", ge=-10, le=10, symbol="κ", tex=r"\kappa", spin=0
+        -0.1, 0.1, "external convergence κ", ge=-10, le=1, symbol="κ", tex=r"\kappa", spin=0
     )  # fmt: skip
 
     def potential(self, x, y):
