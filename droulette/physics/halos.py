@@ -19,9 +19,7 @@ from droulette.registry import model
 
 BACKWARDS = 60  # terms: each halves the error
 
-SCALE_RADIUS = parameter(
-    20, 200, "scale radius r_s", "px", gt=0, le=LONGEST, symbol="r_s", tex="r_s", spin=0, length=1
-)  # fmt: skip
+SCALE_RADIUS = parameter(20, 200, "scale radius r_s", "px", gt=0, le=LONGEST, symbol="r_s", tex="r_s", spin=0, length=1)
 CORE_RADIUS = parameter(
     0.2, 2, "core radius", "px", ge=0, le=LONGEST, symbol="r_core", tex=r"r_{\rm core}", spin=0, length=1
 )  # fmt: skip
