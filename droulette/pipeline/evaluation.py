@@ -308,8 +308,8 @@ def by_family(
                 continue
             reached = judge.compare(true[inside], predicted[inside])
             for metric, scale in (("r2", "units"), ("r2_quantile", "quantiles")):
-                every, error = getattr(true, scale), getattr(predicted, scale) - getattr(true, scale)
-                reached[metric] = 1 - (error[inside] ** 2).mean(axis=0) / every.var(axis=0)
+                values, error = getattr(true, scale), getattr(predicted, scale) - getattr(true, scale)
+                reached[metric] = 1 - (error[inside] ** 2).mean(axis=0) / values.var(axis=0)
             rows.append(
                 {"part": name, "lens": family, "rows": len(inside)} | metrics.mean(reached) | covered(name, inside)
             )
