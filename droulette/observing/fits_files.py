@@ -126,7 +126,7 @@ def check_size(shape: Sequence[int], path: str | Path) -> None:
 def read_plane(text: str | Path, roles: Sequence[str] = (PICTURE,)) -> Plane:
     """The picture that was chosen, the only one, or the one of its set that has one of these roles, the first first."""
     path, choice = split_choice(text)
-    with _opened(path) as opened:
+    with open_fits(path) as opened:
         return _read(opened, _chosen(_extensions(opened), path, choice, roles), path)
 
 
@@ -136,7 +136,7 @@ def read_set(text: str | Path) -> dict[str, Plane]:
     Of several kinds of noise only the first of NOISES is read; a weight besides, since it tells pixels without data.
     """
     path, choice = split_choice(text)
-    with _opened(path) as opened:
+    with open_fits(path) as opened:
         extensions = _extensions(opened)
         chosen = _chosen(extensions, path, choice, (PICTURE,))
         found = {PICTURE: _read(opened, chosen, path)}
@@ -150,7 +150,7 @@ def read_set(text: str | Path) -> dict[str, Plane]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[fits.HDUList]:
+def open_fits(path: Path) -> Iterator[fits.HDUList]:
     """A FITS file; whatever astropy says of foreign bytes becomes one UserError."""
     from astropy.io import fits
 
