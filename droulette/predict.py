@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from droulette.commands import LOG, parser, speaking
-from droulette.errors import cli, leave
+from droulette.errors import UserError, cli, leave
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,6 +17,7 @@ EXAMPLES = """
 python -m droulette.predict picture.png
 python -m droulette.predict *.fits --pixel-scale 0.5 --white 1200 --output predictions.csv
 python -m droulette.predict data.fits --noise noise_map.fits --psf psf.fits
+python -m droulette.predict *.png --fit params.toml --output predictions.csv --samples 1000
 python -m droulette.predict survey.tif --crop 300 --at 812,440 --resimulate resimulated
 """
 NOTES = (
@@ -66,6 +68,8 @@ def options() -> argparse.ArgumentParser:
         default=1.0,
         help="what one of the picture's units is in those of the training pictures, counts/s (default: 1)",
     )
+    add("--fit", metavar="TOML", help="fit scenes of this distribution, that of the training pictures, to each picture")
+    add("--samples", type=int, metavar="N", help="write N draws of each fit to OUTPUT-samples.csv")
     add("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
     add("--seed", type=int, help="taken as by the other commands; draws nothing")
     return found
@@ -93,11 +97,19 @@ def main(argv: list[str] | None = None) -> None:
         from droulette import files
         from droulette.pipeline.own_predictions import predict_pictures
 
+        samples = None
+        if args.samples is not None:
+            if args.samples < 2 or not args.output:
+                raise UserError(f"--samples: found {args.samples}, expected at least 2, and --output beside it")
+            output = Path(args.output)
+            samples = args.samples, output.with_name(f"{output.stem}-samples.csv")
         table = predict_pictures(
             args.pictures,
             args.model,
             resimulation=args.resimulate,
             source=args.source,
+            fit=args.fit,
+            samples=samples,
             device=args.device,
             say=LOG.info,
             warn=LOG.warning,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from typing import Any
 
@@ -228,7 +228,22 @@ def find(column: str) -> Quantity | None:
     """What a column of a table is; None where nothing is known of it."""
     if match := AMPLITUDE.fullmatch(column):
         return _amplitude(column, match[1], match[2], match[3])
+    part, dot, rest = column.partition(".")
+    if dot:
+        quantity = BUILT_IN.get(rest) or OF_MODELS.get(rest)
+        return quantity and in_part(part, quantity)
     return BUILT_IN.get(column) or OF_MODELS.get(column) or REMEMBERED.get(column)
+
+
+def in_part(part: str, quantity: Quantity) -> Quantity:
+    """The quantity of one part of a sum of lenses, where another part has it too: `NFW.einsteinradius`."""
+    names = {name: f"{part}.{getattr(quantity, name)}" for name in ("name", "key", "column")}
+    if quantity.partner:
+        names["partner"] = f"{part}.{quantity.partner}"
+    if quantity.symbol:
+        names["symbol"] = f"{quantity.symbol} {part}"
+    meaning = f"{quantity.meaning}, of the part {part}"
+    return replace(quantity, **names, meaning=meaning, also=(), older="", tex="")
 
 
 def _amplitude(column: str, kind: str, m: str, s: str) -> Quantity:

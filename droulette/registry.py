@@ -8,12 +8,16 @@ import importlib
 import logging
 import pkgutil
 from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from droulette import quantities
 from droulette.physics.arrays import is_array, is_numpy
 from droulette.quantities import Quantity
+
+if TYPE_CHECKING:
+    from droulette.physics.sums import Sum
 
 LOG = logging.getLogger("droulette")
 SHARED = {"lens": quantities.LENS, "source": quantities.SOURCE}
@@ -40,6 +44,8 @@ class Models(Mapping):
         self.classes: dict[str, type] = {}
 
     def __getitem__(self, name: str) -> type:
+        if self.kind == "lens" and isinstance(name, str) and "+" in name:
+            return self._sum(name)
         read_folder()
         if name not in self.classes:
             read_installed()
@@ -51,6 +57,14 @@ class Models(Mapping):
 
     def __len__(self) -> int:
         return len(list(iter(self)))
+
+    def _sum(self, name: str) -> Sum:
+        from droulette.physics.sums import MOST_PARTS, Sum
+
+        names = [part.strip() for part in name.split("+")]
+        if len(names) > MOST_PARTS:
+            raise KeyError(name)
+        return Sum(tuple(self[part] for part in names))
 
     def parameters(self, models: Iterable[str] | None = None) -> list[Quantity]:
         """Those that the models of these names, or all, have for themselves, each once."""

@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def split_by(params: Parameters, source: str) -> None:
     """Split as the tables [problem] and [dataset], read from the file `source`, say."""
-    from droulette.pipeline.splitting import split_file
+    from droulette.pipeline.splitting import held_out, split_file
 
     dataset = dataset_of(params, source, "training", pictures=False)
     problem = params.problem
@@ -53,6 +53,7 @@ def split_by(params: Parameters, source: str) -> None:
         nterms=problem.nterms,
         seed=problem.seed,
         shuffle=problem.shuffle,
+        held_out=held_out(problem.lenses, problem.hold_out) if problem.lenses and problem.hold_out else None,
     )
 
 

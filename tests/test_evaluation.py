@@ -147,6 +147,34 @@ def test_bands_of_einstein_radius_hold_the_metrics_of_their_rows(data, evaluated
     assert bands.groupby("part")["rows"].sum().to_dict() == {"training": 80, "validation": 20, "testing": 40}
 
 
+def test_lens_families_hold_the_metrics_of_their_rows(data, tmp_path):
+    rows = files.read_csv(data / "roulette.csv")[["filename"]]
+    lens = np.where(np.arange(len(rows)) % 4 == 0, "PM", "SIS")
+    files.write_csv(rows.assign(lens=lens, einsteinradius=9.0, x=3.0, y=4.0), tmp_path / "lenses.csv")
+    run(data, tmp_path, lenses=tmp_path / "lenses.csv")
+    families = pd.read_csv(tmp_path / "plots" / "families.csv").set_index(["part", "lens"])
+    assert families["rows"].sum() == len(rows)
+    labels, found = read_targets(data / "testing.csv"), files.read_csv(tmp_path / "predictions" / "testing.csv")
+    of_row = dict(zip(rows["filename"], lens, strict=True))
+    inside = (labels["filename"].map(of_row) == "PM").to_numpy()
+    columns = list(labels)[1:]
+    true, predicted = labels[columns].to_numpy()[inside], found[columns].to_numpy()[inside]
+    spreads = found[[f"std:{column}" for column in columns]].to_numpy()[inside]
+    of_testing = families.loc[("testing", "PM")]
+    assert of_testing["rows"] == inside.sum()
+    assert of_testing["mae"] == pytest.approx(np.abs(true - predicted).mean())
+    every = labels[columns].to_numpy()
+    assert of_testing["r2"] == pytest.approx((1 - ((true - predicted) ** 2).mean(axis=0) / every.var(axis=0)).mean())
+    assert of_testing["coverage68"] == pytest.approx((np.abs(true - predicted) <= spreads).mean())
+
+
+def test_one_family_needs_no_table(data, tmp_path):
+    rows = files.read_csv(data / "roulette.csv")[["filename"]]
+    files.write_csv(rows.assign(lens="SIS", einsteinradius=9.0, x=3.0, y=4.0), tmp_path / "lenses.csv")
+    run(data, tmp_path, lenses=tmp_path / "lenses.csv")
+    assert not (tmp_path / "plots" / "families.csv").exists()
+
+
 def test_the_linear_model_on_moments_stands_beside(evaluated):
     testing = evaluated[1]["testing"]
     assert testing["linear"]["r2"] > testing["baseline"]["r2"]

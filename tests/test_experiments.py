@@ -15,8 +15,10 @@ ROOT = Path(__file__).parents[1]
 SIZES = [(name, size) for name in experiments.names() for size in ("cpu", "cuda")]
 
 
-def test_there_are_the_seven():
-    assert experiments.names() == ["cluster2", "cluster4", "euclid", "ground", "hst", "sie", "sie-small"]
+def test_there_are_the_ten():
+    assert experiments.names() == [
+        "any", "cluster2", "cluster4", "epl-shear", "euclid", "ground", "hst", "sie", "sie-shear", "sie-small",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", experiments.names())
@@ -27,7 +29,7 @@ def test_an_experiment_is_the_main_pipeline_in_its_folder(name):
 @pytest.mark.parametrize(("name", "size"), SIZES)
 def test_sizes_of_an_experiment_are_read_and_differ_in_no_distribution(name, size):
     read = {size: parameters.load(ROOT / f"experiments/{name}/{size}.toml") for size in ("cpu", "cuda")}
-    for table in ("lens", "cluster", "source", "position", "instrument", "lens_light", "problem"):
+    for table in ("lens", "cluster", "subhaloes", "source", "position", "instrument", "lens_light", "problem"):
         assert getattr(read["cpu"], table) == getattr(read["cuda"], table)
     assert read[size].training.patience == read[size].training.num_epochs
 

@@ -1,4 +1,4 @@
-"""Datasets of lenses that are maps and of sources that are galaxies: from TOML to pictures, and again from the table."""
+"""Datasets of map lenses and of galaxies as sources: from TOML to pictures, and again from the table."""
 
 from __future__ import annotations
 

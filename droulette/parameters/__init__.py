@@ -26,6 +26,7 @@ class Tables(Table, defer_build=True):
     simulator: simulation.Simulator = key(simulation.Simulator(), "")
     lens: simulation.Lens = key(simulation.Lens(), "")
     cluster: simulation.Cluster = key(simulation.Cluster(), "")
+    subhaloes: simulation.Subhaloes = key(simulation.Subhaloes(), "")
     source: simulation.Source = key(simulation.Source(), "")
     position: simulation.Position = key(simulation.Position(), "")
     instrument: simulation.Instrument = key(simulation.Instrument(), "")
@@ -65,18 +66,20 @@ def __getattr__(name: str) -> type[Tables]:
     return _current()
 
 
-def _current() -> type[Tables]:
-    """The tables with the keys of the models that there are now."""
-    return _with_keys(*simulation.own_parameters())
+def _current(layers: Layers = ()) -> type[Tables]:
+    """The tables with the keys of the models that there are now, and of the sums of lenses that the layers name."""
+    lenses = [tables["lens"] for _, tables in layers if isinstance(tables.get("lens"), dict)]
+    modes = next((table[name] for table in lenses for name in ("mode", "modes") if name in table), ())
+    return _with_keys(simulation.parameters_of_parts(modes), *simulation.own_parameters())
 
 
 @lru_cache(maxsize=8)
-def _with_keys(*own: tuple) -> type[Tables]:
-    """own: the parameters that decide the keys."""
-    lens, source = simulation.lens_table(), simulation.source_table()
+def _with_keys(of_parts: tuple, *own: tuple) -> type[Tables]:
+    """of_parts, own: the parameters that decide the keys."""
+    lens, source, subhaloes = simulation.lens_table(of_parts), simulation.source_table(), simulation.subhaloes_table()
     return create_model(
         "Parameters", __base__=Tables, __doc__=Tables.__doc__,
-        lens=(lens, key(lens(), "")), source=(source, key(source(), "")),
+        lens=(lens, key(lens(), "")), source=(source, key(source(), "")), subhaloes=(subhaloes, key(subhaloes(), "")),
     )  # fmt: skip
 
 
@@ -114,10 +117,10 @@ def _build(layers: Layers) -> Parameters:
     code = [(name, {"extensions": tables["extensions"]} if "extensions" in tables else {}) for name, tables in layers]
     run_modules(reading.build(_Code, code).extensions.modules)
     try:
-        return reading.build(_current(), layers)
+        return reading.build(_current(layers), layers)
     except UserError:  # unless an installed package knows the name or key
         simulation.read_installed()
-        return reading.build(_current(), layers)
+        return reading.build(_current(layers), layers)
 
 
 def _layer(path: str) -> tuple[str, dict[str, Any]]:

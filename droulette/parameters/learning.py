@@ -71,12 +71,18 @@ class Problem(Table):
     nterms: Orders = key(None, "amplitudes to learn: orders up to this, or from min to max; left out: none")
     seed: int = key(0, "seed of the shuffling", ge=0, le=MAX_SEED)
     shuffle: bool = key(True, "shuffle the rows before they are split; false keeps file order")
+    lenses: OptionalFileName = key(None, "CSV file of the lenses, `generate`'s; needed by `hold-out`")
+    hold_out: Columns = key(
+        (), "lens models, as the column `lens` names them, whose rows are all testing rows: none is trained on"
+    )
     dataset: OptionalFileName = key(None, "droulette 0.2.1's: a TOML file laid under this one")
 
     @model_validator(mode="after")
     def _something(self) -> Problem:
         if not self.variables and self.nterms is None:
             raise mismatch("neither variables nor nterms", "a column to learn", key="variables")
+        if self.hold_out and self.lenses is None:
+            raise mismatch("nothing beside hold-out", "the CSV file of the lenses", key="lenses")
         return self
 
 

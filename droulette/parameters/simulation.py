@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import create_model, model_validator
@@ -88,6 +89,13 @@ def constellation(text: str) -> str:
     return text
 
 
+def lens_sum(text: str) -> str:
+    """Check `SIE+Shear`, and give it as the models themselves are called. Raises ValueError."""
+    if "+" not in text or text not in LENSES:
+        raise ValueError
+    return LENSES[text].names[0]
+
+
 def _radius(value: Any) -> float | str:
     if isinstance(value, str):
         if value == "einsteinR":
@@ -124,8 +132,25 @@ def own_parameters() -> tuple[tuple[Quantity, ...], tuple[Quantity, ...]]:
     return tuple(LENSES.parameters()), tuple(SOURCES.parameters())
 
 
-def lens_table() -> type[Lens]:
-    return with_parameters(Lens, LENSES, (*LENS, CHI))
+def parameters_of_parts(modes: Any) -> tuple[Quantity, ...]:
+    """What the parts of sums have for themselves: of `SIE+NFW` the keys of the table [lens.NFW]."""
+    sums = [mode for mode in (modes if isinstance(modes, list) else [modes]) if isinstance(mode, str) and "+" in mode]
+    return tuple(quantity for quantity in LENSES.parameters(sums) if "." in quantity.key)
+
+
+def lens_table(of_parts: tuple[Quantity, ...] = ()) -> type[Lens]:
+    table = with_parameters(Lens, LENSES, (*LENS, CHI))
+    parts: dict[str, dict[str, Any]] = {}
+    for quantity in of_parts:
+        part, key_of_part = quantity.key.split(".")
+        parts.setdefault(part, {})[key_of_part] = _drawn(replace(quantity, key=key_of_part))
+    tables = {
+        part: create_model(part, __base__=Table, __doc__=f"The part {part}.", **keys) for part, keys in parts.items()
+    }
+    return create_model(
+        table.__name__, __base__=table, __doc__=table.__doc__,
+        **{part: (of_part, key(of_part(), "")) for part, of_part in tables.items()},
+    )  # fmt: skip
 
 
 def source_table() -> type[Source]:
@@ -181,7 +206,9 @@ class Simulator(Table):
 class Lens(Table):
     """The lens, or each constituent of a cluster."""  # its other keys: `lens_table`
 
-    mode: Annotated[tuple[str, ...], Names(lambda: names_of(LENSES))] = key(("SIS",), "lens model", also=["modes"])
+    mode: Annotated[
+        tuple[str, ...], Names(lambda: names_of(LENSES), lens_sum, ", or a sum of them, SIE+Shear for example")
+    ] = key(("SIS",), "lens model, or the sum of several", also=["modes"])
     map: OptionalFileName = key(
         None, "where `mode` is `Map`: a square map of the lens, FITS or NPY, or a folder of such, of which one is drawn"
     )
@@ -193,9 +220,16 @@ class Lens(Table):
         le=LONGEST,
     )
 
+    def distribution(self, quantity: Quantity) -> Distribution:
+        """Of which a quantity of a lens, or of a part of a sum, is drawn."""
+        table = self
+        for name in quantity.key.split("."):
+            table = getattr(table, name)
+        return table
+
     @model_validator(mode="after")
     def _has_map(self) -> Lens:
-        if "Map" in self.mode and self.map is None:
+        if any("Map" in mode.split("+") for mode in self.mode) and self.map is None:
             raise mismatch('nothing beside mode = "Map"', "the file or folder of the map", key="map")
         return self
 
@@ -215,6 +249,37 @@ class Cluster(Table):
         if self.count.low == 0 < self.count.high:
             raise mismatch(f"{self.count}", "0 alone, or numbers of at least 1", key="count")
         return self
+
+
+class Subhaloes(Table):
+    """Small lenses that are added to each lens; they are known by the column `subhaloes`. Left out: there are none."""
+
+    mode: Annotated[tuple[str, ...], Names(lambda: {name: LENSES[name].names[0] for name in constituents()})] = key(
+        ("SIS",), "model of a subhalo"
+    )
+    count: Annotated[Distribution, Drawn(ge=0, le=100)] = key(Distribution(10, 10), "their number, or its mean")
+    poisson: bool = key(True, "the number is drawn from a Poisson distribution of mean `count`; else it is `count`")
+    mass_min: float = key(1e-3, "least mass within a subhalo's own Einstein radius, over that within the lens's", gt=0)
+    mass_max: float = key(1e-1, "greatest mass, likewise", gt=0, le=1)
+    mass_slope: float = key(1.9, "β of the mass function dN/dm ∝ m^−β", ge=-10, le=10)
+    radius: float = key(2.0, 'they lie within this many "einsteinR" of the origin, uniformly', gt=0, le=1000)
+
+    @property
+    def given(self) -> bool:
+        """Whether the file has this table."""
+        return bool(self.model_fields_set)
+
+    @model_validator(mode="after")
+    def _possible(self) -> Subhaloes:
+        if self.mass_min > self.mass_max:
+            raise mismatch(f"{self.mass_min:g}", f"at most mass-max = {self.mass_max:g}", key="mass-min")
+        return self
+
+
+def subhaloes_table() -> type[Subhaloes]:
+    """With the keys of lens models but `einstein`, which follows from the mass."""
+    keys = {quantity.key: _drawn(quantity) for quantity in (*LENS[1:], *LENSES.parameters())}
+    return create_model(Subhaloes.__name__, __base__=Subhaloes, __doc__=Subhaloes.__doc__, **keys)
 
 
 class Source(Table):
@@ -443,7 +508,7 @@ def check_together(simulator: Simulator, lens: Lens, cluster: Cluster, source: S
     if simulator.config and "mode" in lens.model_fields_set:
         _agree(simulator.config, 1, lens.mode, "lens.mode", "simulator.config")
     for name in lens.mode if not simulator.config else ():
-        if cluster.count.high and name not in constituents():
+        if cluster.count.high and LENSES[name].not_numbers:
             raise mismatch(f"{name} beside [cluster] count", f"one of {', '.join(constituents())}", "lens.mode")
     r_min, r_max, einstein = position.r_min, position.r_max, lens.einstein
     if source.position == "polar":

@@ -72,6 +72,12 @@ class Interval(Algebra):
             where(fine, elementary.log(high), math.nan),
         )
 
+    def exp(self) -> Interval:
+        return Interval(elementary.exp(self.low), elementary.exp(self.high))
+
+    def log1p(self) -> Interval:
+        return (self + 1.0).log()
+
     def atan(self) -> Interval:
         return Interval(elementary.atan(self.low), elementary.atan(self.high))
 

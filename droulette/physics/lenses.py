@@ -26,9 +26,10 @@ class Lens:
 
     most_order: the largest order m of the amplitudes that it has; None: any.
     perturbation: a field that is added to a lens and has no Einstein radius of its own, an external shear for example.
+    regular: whether ψ is smooth everywhere, its origin included.
     """
 
-    kind, not_numbers, most_order, perturbation = "lens", (), None, False
+    kind, not_numbers, most_order, perturbation, regular = "lens", (), None, False, False
 
     def potential(self, x, y):
         """ψ(x, y) in px², for arrays and for `Series`."""
@@ -53,8 +54,9 @@ class Lens:
         raise NotImplementedError
 
     def centres(self) -> list[tuple[Array, Array]]:
-        """Where ψ is singular: one (x, y) of (B,) arrays for each constituent."""
-        return [(x, y) for _, x, y in self.parts()]
+        """Where ψ may be singular: one (x, y) of (B,) arrays for each such part. Of a regular lens, its origin."""
+        parts = self.parts()
+        return [(x, y) for part, x, y in parts if not part.regular] or [(x, y) for _, x, y in parts[:1]]
 
 
 class CentredLens(Lens):

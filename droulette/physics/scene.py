@@ -41,6 +41,8 @@ class Scene:
             return self.source.extent(DARKEST)
         extent = self.source.extent(FAINT_LEVELS[0])
         for level in FAINT_LEVELS[1:]:
+            if not (self.faintest >= level).any():
+                break
             extent = where(self.faintest >= level, self.source.extent(level), extent)
         return extent
 

@@ -70,14 +70,40 @@ class Series(Algebra):
             s.append((a[k] - _convolve(s, s, k, 1, k - 1)) / (2 * s[0]))
         return Series(s)
 
+    def exp(self) -> Series:
+        a, w = self.c, [exp(self.c[0])]
+        slope = [k * a[k] for k in range(1, len(a))]  # w′ = self′ w
+        for k in range(1, len(a)):
+            w.append(_convolve(slope, w, k - 1, 0, k - 1) / k)
+        return Series(w)
+
     def log(self) -> Series:
         return self._integrate_over(self, log(self.c[0]))
+
+    def log1p(self) -> Series:
+        return self._integrate_over(1 + self, log1p(self.c[0]))
 
     def atan(self) -> Series:
         return self._integrate_over(1 + self * self, atan(self.c[0]))
 
     def asinh(self) -> Series:
         return self._integrate_over((1 + self * self).sqrt(), asinh(self.c[0]))
+
+    def starting_at(self, start: Array) -> Series:
+        """The same with another value at t = 0."""
+        return Series([start, *self.c[1:]])
+
+    def compose(self, derivatives: list[Array]) -> Series:
+        """f(self) of a function with f⁽ᵏ⁾(c[0]) / k! = derivatives[k], k ≤ order."""
+        change = self.starting_at(0.0)
+        result = Series([derivatives[-1], *[0.0] * (len(self.c) - 1)])
+        for derivative in reversed(derivatives[:-1]):
+            result = result * change + derivative
+        return result
+
+    def derivative(self) -> Series:
+        """d/dt. Its last coefficient would need the next one of this series, and is left 0."""
+        return Series([*(k * self.c[k] for k in range(1, len(self.c))), 0.0])
 
     def _integrate_over(self, denominator: Series, start: Array) -> Series:
         """The w with w(0) = start and w′ = self′ / denominator."""
@@ -98,6 +124,21 @@ def _convolve(a, b, k: int, first: int, last: int) -> Array:
     return total
 
 
+def solve(starts: list[Array], matrix: list[list[Series]], rest: list[Series]) -> list[Series]:
+    """The w_i with w_i(0) = starts[i] and w_i′ = Σ_j matrix[i][j] w_j + rest[i]. Last coefficients are not read."""
+    solutions: list[list[Array]] = [[start] for start in starts]
+    for k in range(len(rest[0].c) - 1):
+        slopes = []
+        for row, alone in zip(matrix, rest, strict=True):
+            slope = alone.c[k]
+            for factor, solution in zip(row, solutions, strict=True):
+                slope = slope + _convolve(factor.c, solution, k, 0, k)
+            slopes.append(slope)
+        for solution, slope in zip(solutions, slopes, strict=True):
+            solution.append(slope / (k + 1))
+    return [Series(solution) for solution in solutions]
+
+
 def _is_zero(coefficient: Array | float) -> bool:
     return isinstance(coefficient, float) and coefficient == 0.0
 
@@ -106,8 +147,21 @@ def sqrt(x):
     return x.sqrt() if isinstance(x, Algebra) else elementary.sqrt(x)
 
 
+def exp(x):
+    return x.exp() if isinstance(x, Algebra) else elementary.exp(x)
+
+
+def power(x, exponent):
+    """x to any power, of x > 0."""
+    return exp(log(x) * exponent)
+
+
 def log(x):
     return x.log() if isinstance(x, Algebra) else elementary.log(x)
+
+
+def log1p(x):
+    return x.log1p() if isinstance(x, Algebra) else elementary.log1p(x)
 
 
 def atan(x):
@@ -116,3 +170,10 @@ def atan(x):
 
 def asinh(x):
     return x.asinh() if isinstance(x, Algebra) else elementary.asinh(x)
+
+
+def where(condition: Array, a, b):
+    """Of two arrays or two series, the first one where the condition holds."""
+    if isinstance(a, Series):
+        return Series([elementary.where(condition, p, q) for p, q in zip(a.c, b.c, strict=True)])
+    return elementary.where(condition, a, b)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from droulette.parameters.simulation import CONFIGS, Cluster, Lens, Position, Source
-from droulette.physics.elementary import angle_in_degrees, cosine_and_sine
+from droulette.parameters.simulation import CONFIGS, Cluster, Lens, Position, Source, Subhaloes
+from droulette.physics.elementary import angle_in_degrees, cosine_and_sine, exp, log
 from droulette.physics.lenses import LENSES
 from droulette.physics.sources import SOURCES
 from droulette.pipeline.draw_instrument import observed_columns
@@ -21,6 +22,7 @@ from droulette.quantities import CHI, LENS, SOURCE
 if TYPE_CHECKING:
     from droulette.parameters import Parameters
 
+MOST_SUBHALOES = 400  # of a row: with the largest mean, 100, more have a chance of 1e-120
 RETRIES = 64  # of rows whose source fell on the origin
 
 
@@ -59,6 +61,9 @@ def draw_table(params: Parameters, start: int = 0, stop: int | None = None) -> p
         columns |= _lens(streams, params.lens, config)
         reach = columns["einsteinradius"]
 
+    if params.subhaloes.given:
+        columns["subhaloes"] = _subhaloes(streams, params.subhaloes, reach)
+
     # The source and the lens's last columns, in CosmoSim's order.
     x, y, radius, phi = _position(streams, columns, reach, params.source, params.position)
     source = params.source
@@ -90,11 +95,63 @@ def _lens(streams: Streams, lens: Lens, config: np.ndarray | None, constituent: 
         mode = _lookup(config, {name: CONFIGS[name][1] for name in CONFIGS})
         own = []
     columns = {"lens": mode}
-    if "Map" in lens.mode and config is None:
+    if config is None and any("maps" in LENSES[name].not_numbers for name in lens.mode):
         columns |= map_columns(streams, lens)
     for quantity in (*LENS, *own):
-        columns[quantity.column] = streams.draw(f"lens.{quantity.key}{constituent}", getattr(lens, quantity.key))
+        columns[quantity.column] = streams.draw(f"lens.{quantity.key}{constituent}", lens.distribution(quantity))
     return columns
+
+
+def _subhaloes(streams: Streams, small: Subhaloes, einstein: np.ndarray) -> list[str]:
+    """Their texts, as those of clusters; "" where there are none. einstein: "einsteinR" of each row, px."""
+    count = streams.draw("subhaloes.count", small.count)
+    if small.poisson:
+        count = _poisson(streams.uniform("subhaloes.number"), count)
+    texts: list[list[str]] = [[] for _ in range(streams.size)]
+    for k in range(1, int(count.max(initial=0)) + 1):
+        cos, sin = cosine_and_sine(360 * streams.uniform(f"subhaloes.angle#{k}"))
+        distance = np.sqrt(streams.uniform(f"subhaloes.distance#{k}")) * small.radius * einstein
+        mass = _power_law(streams.uniform(f"subhaloes.mass#{k}"), small.mass_min, small.mass_max, small.mass_slope)
+        columns = {"einsteinradius": einstein * np.sqrt(mass)}
+        for quantity in (*LENS[1:], *LENSES.parameters(small.mode)):
+            columns[quantity.column] = streams.draw(f"subhaloes.{quantity.key}#{k}", getattr(small, quantity.key))
+        mode = streams.choose(f"subhaloes.mode#{k}", small.mode)
+        _add_constituents(texts, count >= k, mode, distance * cos, distance * sin, columns)
+    return [";".join(text) for text in texts]
+
+
+def _power_law(u: np.ndarray, low: float, high: float, slope: float) -> np.ndarray:
+    """u, uniform in [0, 1), mapped to the density ∝ m^−slope on [low, high]."""
+    power = 1.0 - slope
+    if abs(power) < 1e-9:
+        return low * exp(u * math.log(high / low))
+    a, b = low**power, high**power
+    return np.clip(exp(log(a + (b - a) * u) / power), low, high)
+
+
+def _poisson(u: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """u, uniform in [0, 1), mapped to the Poisson distribution of these means."""
+    probability = exp(-mean)
+    below, number = probability.copy(), np.zeros_like(mean)
+    for k in range(1, MOST_SUBHALOES):
+        more = u >= below
+        number = np.where(more, k, number)
+        probability = probability * mean / k
+        below = below + probability
+    return number
+
+
+def _add_constituents(
+    texts: list[list[str]], there: np.ndarray, mode: np.ndarray, x: np.ndarray, y: np.ndarray, columns: dict
+) -> None:
+    """Add `name/x/y/…` with the columns that the model has to the text of each row in which it is there."""
+    names = _lookup(mode, {name: LENSES[name].__name__ for name in set(mode)})
+    numbers = {name: list(map(repr, column.tolist())) for name, column in columns.items()}
+    of_model = {name: [numbers[q.column] for q in parameters_of(LENSES[name])] for name in set(names)}
+    rows = zip(names, map(repr, x.tolist()), map(repr, y.tolist()), strict=True)
+    for row, fields in enumerate(rows):
+        if there[row]:
+            texts[row].append("/".join((*fields, *(column[row] for column in of_model[fields[0]]))))
 
 
 def _clusters(
@@ -111,14 +168,7 @@ def _clusters(
         distance = streams.uniform(f"cluster.distance#{k}") * cluster.maxrelativelocation * theta
         there = count >= k
         reach = np.where(there, np.maximum(reach, distance + theta), reach)
-        mode = _lookup(one["lens"], {name: LENSES[name].__name__ for name in set(one["lens"])})
-        x, y = distance * cos, distance * sin
-        numbers = {name: list(map(repr, column.tolist())) for name, column in one.items() if name != "lens"}
-        rows = zip(mode, map(repr, x.tolist()), map(repr, y.tolist()), strict=True)
-        columns = {name: [numbers[q.column] for q in parameters_of(LENSES[name])] for name in set(mode)}
-        for row, fields in enumerate(rows):
-            if there[row]:
-                constituents[row].append("/".join((*fields, *(column[row] for column in columns[fields[0]]))))
+        _add_constituents(constituents, there, one.pop("lens"), distance * cos, distance * sin, one)
     return [";".join(text) for text in constituents], reach
 
 

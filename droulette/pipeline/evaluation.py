@@ -97,11 +97,14 @@ def evaluate(
     if needed:
         for filenames in names.values():  # before the long work: each has a row
             rows_of(filenames[:needed], amplitudes, roulette)
-    radii = {}
+    radii, families = {}, {}
     if evaluation.lenses is not None:
         lenses = files.read_csv(evaluation.lenses, required=["filename"])
         for name, filenames in names.items():
-            radii[name] = einstein_radii(rows_of(filenames, lenses, evaluation.lenses), str(evaluation.lenses))
+            rows = rows_of(filenames, lenses, evaluation.lenses)
+            radii[name] = einstein_radii(rows, str(evaluation.lenses))
+            if "lens" in rows:
+                families[name] = rows["lens"].to_numpy()
 
     every = sum(map(len, tables.values()))
     seen, predicted = progress(every, "reading"), progress(every, "predicting")
@@ -146,6 +149,10 @@ def evaluate(
     judge = metrics.Judge(splits["training"].true, model.scaling, model.loss)
     pairs = {name: (judge.scaled(split.true), judge.scaled(split.predicted)) for name, split in splits.items()}
     measured, columns = measure(splits, pairs, judge, model)
+
+    def covered(name: str, rows: np.ndarray) -> dict[str, float]:
+        return metrics.mean(covered_columns(splits[name], model, rows)) if model.calibration else {}
+
     bands = by_band(pairs, radii, judge) if radii else None
     for name, split in splits.items():
         path = output / "predictions" / (dataset.parts[name].predictionfile or f"{name}.csv")
@@ -174,7 +181,8 @@ def evaluate(
         by_order(columns),
         bands,
         examples,
-        noise=noise_tables(splits, pairs, judge, model) if observed else None,
+        families=by_family(pairs, families, judge, covered),
+        noise=noise_tables(splits, pairs, judge, covered) if observed else None,
         residuals=residuals,
     )
     write_json(summary(measured["testing"]), output / "summary.json")
@@ -183,13 +191,9 @@ def evaluate(
 
 
 def noise_tables(
-    splits: dict[str, EvaluatedSplit], pairs: dict[str, Pair], judge: metrics.Judge, model: Model
+    splits: dict[str, EvaluatedSplit], pairs: dict[str, Pair], judge: metrics.Judge, covered: Covered
 ) -> NoiseTables:
     """What depends on the noise and the point spread function."""
-
-    def covered(name: str, rows: np.ndarray) -> dict[str, float]:
-        return metrics.mean(covered_columns(splits[name], model, rows)) if model.calibration else {}
-
     bands = None
     ratios = {name: split.signal_to_noise for name, split in splits.items()}
     if ratios["training"] is not None and np.isfinite(ratios["training"]).any():
@@ -282,4 +286,31 @@ def by_band(
             reached = metrics.mean(judge.compare(true[inside], predicted[inside])) | covered(name, inside)
             baseline = metrics.mean(judge.baseline(true[inside]))
             rows.append(about | reached | {f"baseline_{metric}": value for metric, value in baseline.items()})
+    return pd.DataFrame(rows)
+
+
+def by_family(
+    pairs: dict[str, Pair], families: dict[str, np.ndarray], judge: metrics.Judge, covered: Covered
+) -> pd.DataFrame | None:
+    """The metrics' means over the columns for each lens model of each split; None where there is only one.
+
+    R² is 1 − the mean square error over the variance of all rows of the split: some columns are constant in a model,
+    as the convergence of a point mass is. families: the lens model of each row.
+    """
+    every = sorted({family for names in families.values() for family in names})
+    if len(every) < 2:
+        return None
+    rows = []
+    for name, (true, predicted) in pairs.items():
+        for family in every:
+            inside = np.flatnonzero(families[name] == family)
+            if len(inside) < 2:  # a share of a variance needs one
+                continue
+            reached = judge.compare(true[inside], predicted[inside])
+            for metric, scale in (("r2", "units"), ("r2_quantile", "quantiles")):
+                values, error = getattr(true, scale), getattr(predicted, scale) - getattr(true, scale)
+                reached[metric] = 1 - (error[inside] ** 2).mean(axis=0) / values.var(axis=0)
+            rows.append(
+                {"part": name, "lens": family, "rows": len(inside)} | metrics.mean(reached) | covered(name, inside)
+            )
     return pd.DataFrame(rows)

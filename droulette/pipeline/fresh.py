@@ -71,6 +71,7 @@ class FreshPictures:
             params.simulator,
             params.lens,
             params.cluster,
+            params.subhaloes,
             params.source,
             params.position,
             params.instrument,

@@ -16,7 +16,7 @@ from droulette.errors import UserError
 from droulette.learning import model_file
 from droulette.learning.model_file import Model
 from droulette.physics.sources import SOURCES
-from droulette.pipeline import observed_predictions
+from droulette.pipeline import fitted, observed_predictions
 from droulette.pipeline.depth import shown
 from droulette.pipeline.evaluated import difference, prediction_table
 from droulette.pipeline.observed_predictions import Seen
@@ -44,6 +44,8 @@ def predict_pictures(
     psf: str | Path | None = None,
     mask: str | Path | None = None,
     unit: float = 1.0,
+    fit: str | Path | None = None,
+    samples: tuple[int, str | Path] | None = None,
     device: str = "auto",
     say: Say = lambda line: None,
     warn: Say = lambda line: warnings.warn(line, stacklevel=3),
@@ -54,21 +56,27 @@ def predict_pictures(
     pictures: PNG, JPEG, TIFF, FITS or NPY files, or arrays (H, W) or (H, W, 3). model: a file that training wrote, or
     a model that was loaded. resimulation: a folder for what the network saw of each picture, NAME-seen.png, and for
     the roulette simulation of what it predicts, NAME-roulette.png, of a `source` of this kind. say, warn: told what is
-    done to each picture, and what speaks against a prediction. how: the fields of `own_pictures.Fit`: pixel_scale,
-    crop, at, centre, black, white.
+    done to each picture, and what speaks against a prediction. fit: a TOML file of the distribution that the model was
+    trained on: its family of scenes is fitted to each picture, see `fitted`, and good fits take the predictions' place.
+    samples: how many draws of each fit are written to which CSV file. how: the fields of `own_pictures.Fit`:
+    pixel_scale, crop, at, centre, black, white.
     With a model of pictures with noise, pictures are FITS files; noise, psf, mask: files that belong to them, see
     `observing.observe`. unit: what one of the picture's units is in those of the training pictures.
 
     Returns:
         One row a picture: filename, the model's columns (px and powers of it), their standard deviations as `std:…`,
         and `novelty`: above 1, the picture is unlike all that the model was trained on; NaN if the model can't tell.
-        Of a model of pictures with noise also what `observed_predictions.on_the_sky` adds.
+        Of a model of pictures with noise also what `observed_predictions.on_the_sky` adds. With `fit` also `fit:good`,
+        `fit:chi2` and the number `fit:pixels` of pixels that it is of, `fit:probability` of a χ² that large where the
+        family is true, and how many `fit:solutions` there are.
 
     Raises:
         UserError: what is wrong with a picture, the model or the options, before anything is written.
     """
-    fit = Fit(**how)
-    fit.check()
+    view = Fit(**how)
+    view.check()
+    if samples and fit is None:
+        raise UserError("--samples: found no --fit, expected one: samples are draws of a fit")
     if resimulation is not None and source not in SOURCES:
         raise UserError(f"source: found {source!r}, expected one of {', '.join(SOURCES)}")
     if isinstance(pictures, (str, Path, np.ndarray)):
@@ -83,10 +91,10 @@ def predict_pictures(
     observed = facts = None
     if model.known is None:
         seen = np.stack(
-            [prepare(one, model.input_size, fit, say, warn, name) for one, name in zip(pictures, names, strict=True)]
+            [prepare(one, model.input_size, view, say, warn, name) for one, name in zip(pictures, names, strict=True)]
         )
     else:
-        observed = [_observe(one, model, fit, files_given, unit, say, warn) for one in pictures]
+        observed = [_observe(one, model, view, files_given, unit, say, warn) for one in pictures]
         seen = np.stack([one.picture for one in observed])
         facts = np.stack([one.facts for one in observed])
     views = look(model.network.eye, seen, str(model.device), facts)
@@ -100,6 +108,12 @@ def predict_pictures(
                 f"{name}: unlike anything in the training set (novelty {novelty:.2f}, above 1): "
                 "do not trust its amplitudes"
             )
+    fits = None
+    if fit is not None:
+        fits = _fitted(fit, model, seen, facts, observed, table, names, samples and samples[0], say, warn)
+        table = fitted.merged(table, fits)
+        if samples:
+            files.write_csv(fitted.samples_table(names, fits), samples[1])
     if observed is not None:
         reach = np.broadcast_to(model.reach(views, facts), (len(table), len(model.columns)))
         table = observed_predictions.on_the_sky(table, observed, pd.DataFrame(reach, columns=list(model.columns)))
@@ -112,7 +126,32 @@ def predict_pictures(
             for stem, before, after in zip(_stems(names), seen, drawn, strict=True):
                 Image.fromarray(before).save(folder / f"{stem}-seen.png")
                 Image.fromarray(after).save(folder / f"{stem}-roulette.png")
+            if fits:
+                fits.write(folder, _stems(names))
     return table
+
+
+def _fitted(
+    toml: str | Path, model: Model, seen: np.ndarray, facts: np.ndarray | None, observed: list[Seen] | None,
+    table: pd.DataFrame, names: list[str], samples: int | None, say: Say, warn: Say,
+) -> fitted.Fits:  # fmt: skip
+    population = fitted.Population.drawn(toml, model.input_size)
+    if observed is None:
+        whole = fitted.drawings(seen)
+        observations = [whole[[k]] for k in range(len(seen))]
+    else:
+        kernels = [one.observation.psf if one.observation and one.scale == 1 else None for one in observed]
+        observations = fitted.exposures(seen, facts, kernels)
+    fits = fitted.fit_predictions(
+        observations, table, population, brightness_known=observed is None, count=samples or fitted.DRAWS
+    )
+    for name, one in zip(names, fits.table.to_dict("records"), strict=True):
+        per_pixel = f"χ² {one['fit:chi2'] / one['fit:pixels']:.4g} a pixel"
+        if one["fit:good"]:
+            say(f"{name}: fitted as {population.family}, {per_pixel}")
+        else:
+            warn(f"{name}: no good fit as {population.family}, {per_pixel}: the network's answer is kept")
+    return fits
 
 
 def _observe(picture, model: Model, fit: Fit, given: dict, unit: float, say: Say, warn: Say) -> Seen:

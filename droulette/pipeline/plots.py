@@ -27,10 +27,11 @@ def write(
     bands: pd.DataFrame | None,
     examples: np.ndarray,
     *,
+    families: pd.DataFrame | None = None,
     noise: NoiseTables | None = None,
     residuals: dict[str, np.ndarray] | None = None,
 ) -> None:
-    """Write the tables of columns, orders and bands as CSV, and figures of the testing part as PNG.
+    """Write the tables of columns, orders, bands and lens families as CSV, and figures of the testing part as PNG.
 
     examples: rows of the gallery. noise: of pictures with noise; residuals: then of the examples, see `residuals_of`.
     """
@@ -42,6 +43,8 @@ def write(
     files.write_csv(orders, directory / "orders.csv")
     if bands is not None:
         files.write_csv(bands, directory / "bands.csv")
+    if families is not None:
+        files.write_csv(families, directory / "families.csv")
     _save(predicted_against_true(testing, model.columns, columns), directory / "predicted_against_true.png")
     _save(scores(columns), directory / "columns.png")
     if model.calibration:

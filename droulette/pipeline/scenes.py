@@ -18,7 +18,6 @@ from droulette.physics.amplitudes import critical_radius
 from droulette.physics.elementary import cosine_and_sine
 from droulette.physics.galaxies import Galaxy
 from droulette.physics.lenses import LENSES, Cluster, Lens
-from droulette.physics.maps import Map
 from droulette.physics.sampled import Sampled
 from droulette.physics.sources import SOURCES, Constellation, Image, Picture, Source
 from droulette.pipeline.galaxies import galaxy_rows
@@ -42,6 +41,7 @@ class Kind:
     sources: tuple[str, ...]
     constellation: bool
     psf: str | None = None  # none, gaussian, moffat or a file's name; None: no instrument
+    subhaloes: tuple[str, ...] = ()
 
 
 def parameters_of(kind: type[Lens] | type[Source]) -> tuple[Quantity, ...]:
@@ -134,7 +134,7 @@ def groups(frame: pd.DataFrame, name: str) -> Iterator[tuple[Kind, np.ndarray]]:
     """Each kind of a normalised table with the positions of its rows, in the order of first appearance."""
     columns = [
         frame[column].tolist() if column in frame else [None] * len(frame)
-        for column in ("model", "sampled", "cluster", "lens", "source", "psf")
+        for column in ("model", "sampled", "cluster", "lens", "source", "psf", "subhaloes")
     ]
     of_cells: dict[tuple, list[int]] = {}  # rows that look alike; of a cluster, the numbers differ too
     for position, cells in enumerate(zip(*columns, strict=True)):
@@ -150,20 +150,29 @@ def groups(frame: pd.DataFrame, name: str) -> Iterator[tuple[Kind, np.ndarray]]:
 
 def _kind(cells: tuple, known: dict[tuple, Kind], where: str) -> Kind:
     """The kind of a row with those cells; `known` holds kinds that were checked before, by what decides them."""
-    model, sampled, members, single, source, psf = cells
+    model, sampled, members, single, source, psf, small = cells
     has_cluster = isinstance(members, str) and members != ""
+    has_subhaloes = isinstance(small, str) and small != ""
     has_constellation = "/" in str(source)
     lenses = _names(members) if has_cluster else (single,)
     sources = _names(source) if has_constellation else (source,)
     if not (psf is None or (isinstance(psf, str) and psf)):
         raise UserError(f"{where}, column psf: found {psf!r}, expected none, gaussian, moffat or a file's name")
-    key = (model, bool(sampled), lenses, has_cluster, sources, has_constellation, psf)
+    subhaloes = _names(small) if has_subhaloes else ()
+    key = (model, bool(sampled), lenses, has_cluster, sources, has_constellation, psf, subhaloes)
     if key not in known:
-        known_lenses, column = (constituents(), "cluster") if has_cluster else (LENSES, "lens")
-        _check_names(lenses, known_lenses, f"{where}, column {column}")
+        _check_lenses(lenses, f"{where}, column {'cluster' if has_cluster else 'lens'}", has_cluster)
+        _check_lenses(subhaloes, f"{where}, column subhaloes", True)
         _check_names(sources, constellation_sources() if has_constellation else SOURCES, f"{where}, column source")
         known[key] = Kind(*key)
     return known[key]
+
+
+def _check_lenses(names: tuple, where: str, constituent: bool) -> None:
+    _check_names(names, LENSES, where)
+    for name in names:
+        if constituent and LENSES[name].not_numbers:
+            raise UserError(f"{where}: found {name!r}, expected one of {', '.join(constituents())}")
 
 
 def _check_names(names: tuple, known: Collection[str], where: str) -> None:
@@ -185,25 +194,28 @@ def lens_batch(frame: pd.DataFrame, kind: Kind, name: str, canvas: int = 512) ->
         canvas: size of the pixel grid of a sampled lens.
     """
     if kind.cluster:
-        numbers = _constituents(
-            frame["cluster"],
-            kind.lenses,
-            [2 + len(parameters_of(LENSES[n])) for n in kind.lenses],
-            "cluster",
-            name,
-        )
-        lenses = []
-        for lens_name, values in zip(kind.lenses, numbers, strict=True):
-            for axis, column in zip("xy", values, strict=False):
-                _check_range(frame["cluster"], column, axis, "cluster", name)
-            for quantity, column in zip(parameters_of(LENSES[lens_name]), values[2:], strict=True):
-                _check_range(frame["cluster"], column, quantity.column, "cluster", name)
-            lenses.append(LENSES[lens_name](*values[2:]))
-        lens: Lens = Cluster(tuple(lenses), tuple(v[0] for v in numbers), tuple(v[1] for v in numbers))
+        lens: Lens = _sum_of(frame["cluster"], kind.lenses, "cluster", name)
     else:
-        kind_of_lens = LENSES[kind.lenses[0]]
-        lens = kind_of_lens(**_fields(kind_of_lens, frame, name))
+        model = LENSES[kind.lenses[0]]
+        lens = model(**_fields(model, frame, name))
+    if kind.subhaloes:
+        subhaloes = _sum_of(frame["subhaloes"], kind.subhaloes, "subhaloes", name)
+        zero = np.zeros(len(frame))
+        lens = Cluster((lens, *subhaloes.lenses), (zero, *subhaloes.x), (zero, *subhaloes.y))
     return Sampled.of(lens, len(frame), canvas) if kind.sampled else lens
+
+
+def _sum_of(texts: pd.Series, names: tuple[str, ...], column: str, table: str) -> Cluster:
+    """The lenses of a column of texts `SIS/x/y/θ_E;…`, whose names are `names` in every row."""
+    models = [LENSES[name] for name in names]
+    numbers = _constituents(texts, names, [2 + len(parameters_of(model)) for model in models], column, table)
+    lenses = []
+    for model, values in zip(models, numbers, strict=True):
+        keys = ("x", "y", *(quantity.column for quantity in parameters_of(model)))
+        for key, of_rows in zip(keys, values, strict=True):
+            _check_range(texts, of_rows, key, column, table)
+        lenses.append(model(*values[2:]))
+    return Cluster(tuple(lenses), tuple(v[0] for v in numbers), tuple(v[1] for v in numbers))
 
 
 def _check_range(texts: pd.Series, values: np.ndarray, key: str, column: str, name: str) -> None:
@@ -272,7 +284,7 @@ def _fields(model: type[Lens] | type[Source], frame: pd.DataFrame, name: str) ->
     fields = {q.name: column_of_numbers(frame, q.column, name) for q in parameters_of(model)}
     if model is Image:
         fields["picture"] = _picture(frame, name)
-    elif model is Map:
+    elif "maps" in model.not_numbers:
         fields["maps"] = map_rows(frame, name)
     elif model is Galaxy:
         fields["galaxies"] = galaxy_rows(frame, name)
@@ -287,31 +299,35 @@ def _picture(frame: pd.DataFrame, name: str) -> Picture:
 
 
 def einstein_radii(frame: pd.DataFrame, name: str = "dataset.csv") -> np.ndarray:
-    """(n,) px: each row's Einstein radius; of a cluster, the sum of its constituents'."""
+    """(n,) px: each row's Einstein radius, without subhaloes; of a sum of lenses, the sum of its parts'."""
     frame = normalise(frame.assign(source="Spherical", sigma=1.0), name)
     radii = np.empty(len(frame))
     for kind, rows in groups(frame, name):
-        lens = lens_batch(frame.iloc[rows], replace(kind, sampled=False), name)
-        radii[rows] = sum(part.einstein_radius for part in (lens.lenses if isinstance(lens, Cluster) else (lens,)))
+        lens = lens_batch(frame.iloc[rows], replace(kind, sampled=False, subhaloes=()), name)
+        radii[rows] = sum(part.einstein_radius for part, _, _ in _masses(lens))
     return radii
+
+
+def _masses(lens: Lens) -> list[tuple[Lens, np.ndarray, np.ndarray]]:
+    """The parts of a lens that are no perturbation."""
+    return [part for part in lens.parts() if not part[0].perturbation]
 
 
 def critical_radii(frame: pd.DataFrame, phi: np.ndarray, name: str = "[lens]") -> np.ndarray:
     """Distance in px from the origin to each row's outermost critical curve at angle phi (degrees).
 
-    Where the ray crosses none, the largest reach of a constituent, |c_k| + θ_k, stands in.
+    Where the ray crosses none, the largest reach of a part, |c_k| + θ_k, stands in.
     """
     frame = frame.reset_index(drop=True).assign(model="Raytrace", sampled=False, source="Spherical")
     radii = np.empty(len(frame))
     for kind, rows in groups(frame, name):
-        lens = lens_batch(frame.iloc[rows], kind, name)
-        parts = lens.lenses if isinstance(lens, Cluster) else (lens,)
-        reach, fallback = np.zeros(len(rows)), np.zeros(len(rows))
-        for part, (cx, cy) in zip(parts, lens.centres(), strict=True):
+        lens = lens_batch(frame.iloc[rows], replace(kind, subhaloes=()), name)
+        reach, fallback, total = np.zeros(len(rows)), np.zeros(len(rows)), np.zeros(len(rows))
+        for part, cx, cy in _masses(lens):
             distance = np.sqrt(cx**2 + cy**2)
             fallback = np.maximum(fallback, distance + part.einstein_radius)
             reach = np.maximum(reach, distance + part.reach())
-        total = sum(part.einstein_radius for part in parts)
+            total = total + part.einstein_radius
         found = critical_radius(lens, np.asarray(phi, np.float64)[rows], 1.05 * (reach + 2 * total))
         radii[rows] = np.where(found > 0, found, fallback)
     return radii

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from droulette import files
 from droulette.errors import UserError
 from droulette.pipeline.targets import amplitude_columns, read_targets
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Size = float | int | None
 
@@ -26,16 +23,22 @@ def split_file(
     nterms: tuple[int, int] | None = None,
     seed: int = 0,
     shuffle: bool = True,
+    held_out: Collection[str] | None = None,
     say: Callable[[str], None] = print,
 ) -> None:
     """Share the rows of a roulette table out into CSVs of `filename` and target columns.
 
     parts: file and size of each, in the order in which they take their rows; see `split`.
     variables, nterms: the targets: columns by name, and the amplitudes of orders nterms[0] to nterms[1].
+    held_out: file names of rows that join the testing rows, beyond its size.
 
     Raises:
         UserError: see `read_targets` and `split`.
     """
+    if held_out and "testing" not in parts:
+        raise UserError(
+            "problem.hold-out: found no table [dataset.testing], expected one for the rows that are held out"
+        )
     for name, (output, _) in parts.items():
         if Path(output).resolve() == Path(path).resolve():
             raise UserError(
@@ -44,12 +47,28 @@ def split_file(
     columns = list(variables)
     columns += [c for c in amplitude_columns(*nterms) if c not in columns] if nterms else []
     sizes = {name: size for name, (_, size) in parts.items()}
-    rows, dropped = split(read_targets(path, columns), sizes, seed=seed, shuffle=shuffle, name=str(path))
+    table = read_targets(path, columns)
+    held = table["filename"].isin(held_out or ())
+    rows, dropped = split(table[~held], sizes, seed=seed, shuffle=shuffle, name=str(path))
+    if held_out:
+        more = table[held].drop(columns=dropped)
+        rows["testing"] = pd.concat([rows["testing"], more])
+        say(f"{path}: held out for testing: {len(more)} rows")
     if dropped:
         say(f"{path}: dropped, constant in the training rows: {', '.join(dropped)}")
     for name, (output, _) in parts.items():
         files.write_csv(rows[name], output)
         say(f"{output}: {len(rows[name])} rows, {rows[name].shape[1] - 1} columns")
+
+
+def held_out(path: str | Path, lenses: Collection[str]) -> set[str]:
+    """File names of the rows with one of these lens models. Raises UserError: no row has one of them."""
+    table = files.read_csv(path, required=["filename", "lens"])
+    for name in lenses:
+        if name not in set(table["lens"]):
+            known = ", ".join(sorted(map(str, set(table["lens"]))))
+            raise UserError(f"problem.hold-out: found {name!r}, expected a lens of {path}: {known}")
+    return set(table["filename"][table["lens"].isin(lenses)])
 
 
 def split(

@@ -64,11 +64,13 @@ def scores(columns: pd.DataFrame, others: Mapping[str, pd.DataFrame]) -> go.Figu
 
 
 def groups(results: Results) -> dict[str, go.Figure]:
-    """R² on the quantile scale by order of the amplitudes and by band of Einstein radius or noise, beside baselines."""
+    """R² on the quantile scale by order, band of Einstein radius, lens model and noise, beside baselines."""
     tables = {"order of the amplitudes": (results.orders, lambda row: row["order"])}
     if results.bands is not None:
         label = BUILT_IN["einsteinradius"].caption
         tables[label] = (results.bands, lambda row: f"{row['from']:.3g}–{row['to']:.3g}")
+    if results.families is not None:
+        tables["lens model"] = (results.families, lambda row: row["lens"])
     if results.noise is not None and results.noise.bands is not None:
         tables[RATIO] = (results.noise.bands, lambda row: f"{three_digits(row['from'])}–{three_digits(row['to'])}")
     found = {}

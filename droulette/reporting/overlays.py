@@ -9,9 +9,10 @@ import pandas as pd
 
 from droulette.physics.amplitudes import convergence_and_shear
 from droulette.physics.batches import take
-from droulette.physics.lenses import Cluster, Lens
+from droulette.physics.lenses import Lens
 from droulette.pipeline.scenes import groups, lens_batch, normalise
 
+WIDER = 3  # times that the field is doubled in which a curve is followed
 COARSE, FINE = 65, 161  # points a side: to find the curves, and to draw them
 
 
@@ -55,11 +56,17 @@ def overlays(
 
 def critical_curves(lens: Lens) -> list[np.ndarray]:
     """The curves of one lens on which det A = (1 − κ)² − γ² vanishes, (M, 2) px about the origin of the lens plane."""
-    parts = lens.lenses if isinstance(lens, Cluster) else (lens,)
-    centres = np.array([(x[0], y[0]) for x, y in lens.centres()])
-    reach = 1.05 * sum(part.reach()[0] for part in parts)
-    low, high = centres.min(axis=0) - reach, centres.max(axis=0) + reach
-    coarse = _zeros(lens, low, high, COARSE)
+    masses = [part for part in lens.parts() if not part[0].perturbation]
+    if not masses:
+        return []
+    centres = np.array([(x[0], y[0]) for _, x, y in masses])
+    reach = 1.05 * sum(part.reach()[0] for part, _, _ in masses)
+    for _ in range(WIDER):
+        low, high = centres.min(axis=0) - reach, centres.max(axis=0) + reach
+        coarse = _zeros(lens, low, high, COARSE)
+        if all((curve[0] == curve[-1]).all() for curve in coarse):  # else it ends at the border
+            break
+        reach *= 2
     if not coarse:
         return []
     around = np.concatenate([centres, *coarse])

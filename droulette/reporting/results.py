@@ -53,7 +53,7 @@ class Results:
     split: the testing split of n rows, of which the first k have pictures and resimulations. roulette, lenses: its rows
     of those tables. radii: (n,) Einstein radii, px. differences: (k,) of the resimulation of the predictions from that
     of the true amplitudes, mean |grey level| / 255. curves: step and value of each logged number. measured: what
-    evaluate.json holds; columns, orders, bands: what metrics/plots holds.
+    evaluate.json holds; columns, orders, bands, families: what metrics/plots holds.
 
     Of pictures with noise: noise: the tables of metrics/plots. residuals: (k, N, N), what the simulation of the
     predictions leaves of the pictures, in standard deviations of their noise.
@@ -72,6 +72,7 @@ class Results:
     orders: pd.DataFrame
     bands: pd.DataFrame | None
     hashes: dict[str, str]
+    families: pd.DataFrame | None = None
     noise: NoiseTables | None = None
     residuals: np.ndarray | None = None
 
@@ -141,22 +142,24 @@ def read(where: Files, pictures: int, simulator: Simulator) -> Results:
         measured=read_json(where.metrics / "evaluate.json"),
         columns=files.read_csv(plots / "columns.csv", ["part", "column", "r2", "r2_quantile"]),
         orders=files.read_csv(plots / "orders.csv", ["part", "order", "r2_quantile"]),
-        bands=files.read_csv(plots / "bands.csv", ["part", "band"]) if (plots / "bands.csv").is_file() else None,
+        bands=_table_if_there(plots / "bands.csv", ["part", "band"]),
         hashes={str(name): md5(name) for name in (where.model, where.lenses, where.roulette, where.testing, path)},
+        families=_table_if_there(plots / "families.csv", ["part", "lens", "rows"]),
         noise=noise,
         residuals=residuals,
     )
 
 
+def _table_if_there(path: Path, columns: list[str]) -> pd.DataFrame | None:
+    return files.read_csv(path, columns) if path.is_file() else None
+
+
 def read_noise(plots: Path) -> NoiseTables:
     """The tables of the noise and the point spread function in metrics/plots. Raises UserError."""
     pictures = files.read_csv(plots / "instrument.csv", ["filename", "noise", "psf_fwhm", "pixel_scale"])
-    bands, grid = plots / "noise.csv", plots / "noise_psf.csv"
-    return NoiseTables(
-        pictures,
-        files.read_csv(bands, ["part", "band", "from", "to", "r2_quantile"]) if bands.is_file() else None,
-        files.read_csv(grid, ["part", "noise_from", "psf_from", "r2_quantile", "rows"]) if grid.is_file() else None,
-    )
+    bands = _table_if_there(plots / "noise.csv", ["part", "band", "from", "to", "r2_quantile"])
+    grid = _table_if_there(plots / "noise_psf.csv", ["part", "noise_from", "psf_from", "r2_quantile", "rows"])
+    return NoiseTables(pictures, bands, grid)
 
 
 def read_curves(folder: Path) -> dict[str, pd.DataFrame]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from droulette.physics.lenses import LENSES as MODELS
 from droulette.physics.lenses import SIE, SIS, Cluster, Lens, PointMass
 from droulette.physics.sources import (
     Constellation,
@@ -18,6 +19,9 @@ from droulette.physics.sources import (
 )
 
 LENSES = ("PM", "SIS", "SIE", "cluster")
+ALONE = ("EPL", "NFW", "EllipticalNFW", "Hernquist", "PJAFFE", "EllipticalPJAFFE")
+PERTURBATIONS = ("Shear", "Convergence", "Multipole3", "Multipole4")
+SUMS = ("SIE+Shear", "EPL+Shear")
 SOURCES = (
     "Spherical",
     "Ellipsoid",
@@ -56,6 +60,10 @@ class Random:
             return SIS(theta)
         if kind == "SIE":
             return SIE(theta, self.uniform(*axis_ratio), self.uniform(0, 180))
+        if kind != "cluster":
+            given = {"einstein_radius": theta, "axis_ratio": self.uniform(*axis_ratio)}
+            model = MODELS[kind]
+            return model(*(given.get(q.name, self.uniform(*(q.default or (0, 180)))) for q in model.parameters))
         parts = [self.lens(part, einstein, axis_ratio) for part in ("SIS", "SIE", "SIE")]
         x, y = zip(*(self.in_disc(0, 1.2) for _ in parts), strict=True)
         scaled = [part.einstein_radius for part in parts]

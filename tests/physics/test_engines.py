@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from mapped import mapped_scene
-from random_scenes import LENSES, SOURCES, Random, numbers
+from random_scenes import ALONE, LENSES, PERTURBATIONS, SOURCES, Random, numbers
 from test_rendering import random_scene
 
 from droulette.physics.arrays import Array, namespace, to_numpy
@@ -157,6 +157,7 @@ def test_every_place_that_is_looked_up_is_in_the_table():
 
 ON_THE_DEVICE = [
     *((lens, "Spherical", model, "exact", 1) for lens in LENSES for model in ("Raytrace", "Roulette")),
+    *((lens, "Spherical", "Raytrace", "exact", 1) for lens in (*ALONE, *PERTURBATIONS)),
     *(("SIE", source, "Raytrace", "exact", 2) for source in SOURCES),
     *(("SIE", "Spherical", model, "nearest", 1) for model in ("Raytrace", "Roulette", "sampled lens")),
     ("own", "own", "own", "exact", 1),
@@ -232,6 +233,16 @@ def test_few_pictures_are_not_compiled_for(monkeypatch):
     monkeypatch.setattr(arrays, "on_a_card", lambda array: not isinstance(array, np.ndarray))
     scene = random_scene("SIS", "Spherical", "Raytrace", 52)
     assert_same_bytes(draw_by_arrays(move(scene, "cpu"), "exact", 1), draw(scene, "exact", 1))
+
+
+@pytest.mark.parametrize("sampling, rays", WAYS)
+def test_a_sampled_lens_is_compiled_to_the_same_bytes(sampling, rays):
+    scene = sampled(random_scene("SIE", "Spherical", "Raytrace", 3))
+    assert programs.of_scene(scene, Sampling(sampling, rays, 150)) is not None
+    expected = draw(scene, sampling, rays)
+    assert (expected[2] > 0).sum() > 1000
+    assert_same_bytes(draw_by_arrays(scene, sampling, rays), expected)
+    assert_same_bytes(draw(move(scene, "cpu"), sampling, rays), expected)
 
 
 @dataclass(frozen=True)
@@ -370,6 +381,21 @@ def test_long_formulas_are_divided_into_loops_that_keep_their_numbers():
         total = total * 0.5 + x
     total = total + x * (x * 3.0)
     np.testing.assert_array_equal(work[formulas.LEVEL], np.where(x > 0.5, total, -total))
+
+
+def test_a_root_of_what_may_be_negative_is_compiled_too():
+    """Numba's own is a call of the C library there, which code that is loaded without Numba cannot make."""
+
+    def function(constants, x):
+        return [formulas.Functions.sqrt(0.75 - x)]
+
+    for width in (1, formulas.WIDTH):
+        formula = formulas.record(function, 0, [formulas.X], [formulas.LEVEL], width)
+        work = np.zeros((formula.rows, formulas.WIDTH))
+        work[formulas.X, :3] = 0.5, 1.0, -3.25
+        run_once(np.array([[machine.address(formula.loops), 0]]), np.zeros(1), work)
+        expected = [0.5, np.nan, 2.0]
+        np.testing.assert_array_equal(work[formulas.LEVEL, : min(width, 3)], expected[:width])
 
 
 def run_once(steps: np.ndarray, constants: np.ndarray, work: np.ndarray) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from droulette.physics.intervals import Interval
-from droulette.physics.series import asinh, atan, log, sqrt
+from droulette.physics.series import asinh, atan, exp, log, log1p, power, sqrt
 
 COUNT, POINTS = 200, 41
 FORMULAS = {
@@ -18,6 +18,9 @@ FORMULAS = {
     "inverse": lambda x, y: 2.0 / (x * x + 0.5),
     "root": lambda x, y: sqrt(x * x),
     "logarithm": lambda x, y: log(x * x + 0.1),
+    "exponential": lambda x, y: exp(x),
+    "logarithm of 1 + x": lambda x, y: log1p(x * x),
+    "power": lambda x, y: power(x * x + 0.1, -0.7),
     "arc tangent": lambda x, y: atan(x),
     "inverse hyperbolic sine": lambda x, y: asinh(y),
 }

@@ -113,7 +113,7 @@ class Functions:
 
     @staticmethod
     def sqrt(x: Symbol) -> Symbol:
-        return x.code.add("math.sqrt({})", float, x)
+        return x.code.add("sqrt({})", float, x)
 
     @staticmethod
     def floor(x: Symbol) -> Symbol:
@@ -126,7 +126,7 @@ class Functions:
 
 # Operations as Numba takes them, and as they are written for tensors where that is another way.
 ON_TENSORS = {
-    "math.sqrt({})": "{}.sqrt()",
+    "sqrt({})": "{}.sqrt()",
     "np.floor({})": "{}.floor()",
     "{1} if {0} else {2}": "where({}, {}, {})",
     "not {}": "~{}",

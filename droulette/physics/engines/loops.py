@@ -62,6 +62,16 @@ def look(typing_context, table, place):
 
 
 @intrinsic
+def _sqrt(typing_context, x):
+    """The processor's. `math.sqrt` is a call of the C library where LLVM cannot see that x is not negative."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.call(builder.module.declare_intrinsic("llvm.sqrt", [ir.DoubleType()]), arguments)
+
+    return types.float64(types.float64), generate
+
+
+@intrinsic
 def _call(typing_context, address, constants, work):
     """Call a formula's machine code; see `machine.function` for its first two arguments."""
 
@@ -383,7 +393,8 @@ def compile_loop(name: str) -> str:
 
 def compile_formula(source: str) -> str:
     """LLVM's text of a formula's loops, of `formulas.record`."""
-    scope = {"math": math, "np": np, "numbers": numbers, "look": look, "to_int64": to_int64, "to_float64": to_float64}
+    own = {"numbers": numbers, "look": look, "sqrt": _sqrt, "to_int64": to_int64, "to_float64": to_float64}
+    scope = {"math": math, "np": np} | own
     exec(source, scope)
     return _text("formula", scope["formula"], 2)
 

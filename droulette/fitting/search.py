@@ -1,0 +1,169 @@
+"""The best fit of each picture: from starts, by sketches of it, to its minimum, and again where that is none.
+
+A scene's χ² has side minima: a source with a cusp is bright in single pixels, which a wrong place must cross one by
+one, and a ring looks much the same from several sides. So starts are first fitted to wide pixels, in which bright
+cores count less, and the best of them goes on; a fit that is not as good as the noise allows tries others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import stats
+
+from droulette.fitting.bound import covariance
+from droulette.fitting.family import Family
+from droulette.fitting.observation import Observation
+from droulette.fitting.optimise import SAME, Minimum, Prior, minimise
+
+WIDE, HALF = 4, 2  # px that pixels are wide: of the first fits, and of those before the last
+FIRST_DOUBT, DOUBT = 0.1, 0.3  # share of the light that is no evidence: of the fits to wide pixels, and before the last
+FIRST_ITERATIONS, ITERATIONS = 10, 30
+FIRST_STARTS, MORE_STARTS = 3, 3
+ROUNDS = 8
+CONTENDING = 30.0  # by how much a start's cost may exceed the best one's, for both to go on
+BRIGHTEST = (16, 64, 256, 1024, 4096)  # pixels whose χ² is judged beside that of all
+LEAST_PROBABILITY = 1e-3  # of a χ² as large as that, below which a fit is not good
+
+
+@dataclass(frozen=True)
+class Found:
+    """minimum: of each picture, see `Minimum`. pixels: (B,), how many are known.
+
+    probability: (B,), of a χ² this large where the model is true. of_brightest: (B,), of the χ² of the brightest
+    pixels, the least for several numbers of them, times as many.
+    good: (B,), whether the fit has come to an end and is as good as the noise lets it be.
+    tried: where else fits of some rows ended, with the numbers of these rows.
+    """
+
+    minimum: Minimum
+    pixels: np.ndarray
+    probability: np.ndarray
+    of_brightest: np.ndarray
+    tried: tuple[tuple[np.ndarray, Minimum], ...] = ()
+
+    @property
+    def good(self) -> np.ndarray:
+        return self.minimum.converged & (np.minimum(self.probability, self.of_brightest) > LEAST_PROBABILITY)
+
+
+def find(observation: Observation, family: Family, starts: np.ndarray, prior: Prior, seed: int = 0) -> Found:
+    """Fit B pictures. starts: (B, S, P), the likeliest first."""
+    rng = np.random.default_rng(seed)
+    rows, smooth = _smooth_minima(observation, family, starts[:, :FIRST_STARTS], prior)
+    tried = [(rows, minimise(observation[rows], family, smooth.coordinates, prior[rows], ITERATIONS))]
+    best = tried[0][1][_first_of_each(rows, tried[0][1].cost)]
+    smooth = smooth[_first_of_each(rows, smooth.cost)]
+    found = _judged(best, observation, family)
+    for round in range(ROUNDS):
+        (rows,) = np.nonzero(~found.good)
+        if not len(rows):
+            break
+        first = FIRST_STARTS + round // 2 * MORE_STARTS
+        if round % 2 and first < starts.shape[1]:
+            some = starts[rows, first : first + MORE_STARTS]
+            places, more = _smooth_minima(observation[rows], family, some, prior[rows])
+            rows, at = rows[places], more.coordinates
+        else:
+            middle = smooth.coordinates if round % 4 else best.coordinates
+            at = middle[rows] + _draws(smooth.normal[rows], rng)
+        tried.append((rows, minimise(observation[rows], family, at, prior[rows], ITERATIONS)))
+        best = _better(best, *tried[-1])
+        found = _judged(best, observation, family)
+    return replace(found, tried=tuple(tried))
+
+
+def _smooth_minima(
+    observation: Observation, family: Family, starts: np.ndarray, prior: Prior
+) -> tuple[np.ndarray, Minimum]:
+    """Where starts lead while bright cores count little: the best of each picture, and others nearly as good.
+
+    Returns:
+        (K,) the picture of each minimum, ascending, and the K minima.
+    """
+    count, number, size = starts.shape
+    rows = np.repeat(np.arange(count), number)
+    sketch = _doubted(observation.binned(WIDE), FIRST_DOUBT)[rows]
+    tried = minimise(sketch, family, starts.reshape(-1, size), prior[rows], FIRST_ITERATIONS)
+    kept = _contenders(rows, tried)
+    rows, at = rows[kept], tried.coordinates[kept]
+    tried = minimise(_doubted(observation.binned(HALF), DOUBT)[rows], family, at, prior[rows], FIRST_ITERATIONS)
+    kept = _contenders(rows, tried)
+    return rows[kept], tried[kept]
+
+
+def _contenders(rows: np.ndarray, tried: Minimum) -> np.ndarray:
+    """Of minima, several for each row, the best and those that are others and within CONTENDING of its cost."""
+    kept: list[int] = []
+    for row in np.unique(rows):
+        places = np.flatnonzero(rows == row)
+        places = places[np.argsort(tried.cost[places], kind="stable")]
+        of_row: list[int] = []
+        for place in places[tried.cost[places] < tried.cost[places[0]] + CONTENDING]:
+            if all(tried.apart(place, other) > SAME for other in of_row):
+                of_row.append(int(place))
+        kept += of_row
+    return np.array(kept)
+
+
+def _first_of_each(rows: np.ndarray, cost: np.ndarray) -> np.ndarray:
+    """The place of the least cost of each row."""
+    order = np.lexsort((cost, rows))
+    return order[np.unique(rows[order], return_index=True)[1]]
+
+
+def _draws(normal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(B, P): one draw each of normal distributions of these precisions."""
+    roots = np.linalg.cholesky(covariance(normal) + 1e-12 * np.eye(normal.shape[1]))
+    return (roots @ rng.standard_normal((*normal.shape[:2], 1)))[:, :, 0]
+
+
+def _doubted(observation: Observation, share: float) -> Observation:
+    """With a share of the light added to the noise."""
+    seen = observation.weights > 0
+    variance = 1 / np.where(seen, observation.weights, 1.0) ** 2 + (share * observation.pictures) ** 2
+    return replace(observation, weights=np.where(seen, variance**-0.5, 0.0))
+
+
+def _better(best: Minimum, rows: np.ndarray, tried: Minimum) -> Minimum:
+    """The best, and the fits of these rows that were tried, whichever is lower."""
+    chosen = _first_of_each(rows, tried.cost)
+    rows, tried = rows[chosen], tried[chosen]
+    ended = tried.converged & ~best.converged[rows]
+    taken = tried.cost < best.cost[rows] + np.where(ended, 1.0, 0.0)
+    new = {}
+    for name in best.__dataclass_fields__:
+        values = np.array(getattr(best, name))
+        values[rows[taken]] = getattr(tried, name)[taken]
+        new[name] = values
+    return Minimum(**new)
+
+
+def _judged(minimum: Minimum, observation: Observation, family: Family) -> Found:
+    pixels, size = observation.pixels(), minimum.coordinates.shape[1]
+    shape = observation.pictures.shape
+    residuals = observation.residuals(family, minimum.coordinates).reshape(shape)
+    # Of the model: the picture's brightest pixels are those with the most noise.
+    light = observation.pictures * observation.weights - residuals
+    chances = [_least_chance(residuals, light)]
+    if not observation.alike:
+        chances.append(_least_chance(_sums(residuals) / WIDE, _sums(light)))
+    whole = stats.chi2.sf(minimum.chi2, np.maximum(1, pixels - size))
+    return Found(minimum, pixels, whole, len(chances) * np.min(chances, axis=0))
+
+
+def _sums(pictures: np.ndarray) -> np.ndarray:
+    """Over squares of WIDE² pixels: what neighbours miss alike adds up, and noise does not."""
+    few = pictures.shape[1] // WIDE
+    inside = pictures[:, : few * WIDE, : few * WIDE]
+    return inside.reshape(len(pictures), few, WIDE, few, WIDE).sum(axis=(2, 4))
+
+
+def _least_chance(residuals: np.ndarray, light: np.ndarray) -> np.ndarray:
+    """(B,): the least probability of the χ² of the brightest pixels, of several numbers of them, times as many."""
+    squares, light = (residuals**2).reshape(len(light), -1), light.reshape(len(light), -1)
+    numbers = [number for number in BRIGHTEST if number <= light.shape[1]]
+    order = np.argpartition(-light, [number - 1 for number in numbers], axis=1)
+    sums = np.take_along_axis(squares, order[:, : numbers[-1]], axis=1).cumsum(axis=1)
+    return np.min([stats.chi2.sf(sums[:, number - 1], number) for number in numbers], axis=0) * len(numbers)

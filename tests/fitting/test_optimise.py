@@ -1,0 +1,66 @@
+"""Fits in batches end where SciPy's ends, whatever else is in the batch."""
+
+from __future__ import annotations
+
+import numpy as np
+from fit_scenes import FAMILY, coordinates, observed
+from scipy.optimize import least_squares
+
+from droulette.fitting.optimise import Prior, minimise
+
+COUNT = 4
+TRUE = coordinates(COUNT)
+OBSERVATION = observed(TRUE)
+NONE = Prior.none(FAMILY.size)
+
+
+def starts(size: float = 0.05) -> np.ndarray:
+    return TRUE + size * np.random.default_rng(5).standard_normal(TRUE.shape)
+
+
+def test_the_minimum_is_that_of_scipy():
+    found = minimise(OBSERVATION, FAMILY, starts(), NONE, 40)
+    assert found.converged.all()
+    for row in range(COUNT):
+        one = OBSERVATION[[row]]
+        peer = least_squares(lambda at, one=one: one.residuals(FAMILY, at[None])[0], found.coordinates[row])
+        assert found.chi2[row] - 2 * peer.cost < 0.05
+        away = found.coordinates[row] - peer.x
+        assert away @ found.normal[row] @ away < 0.05  # squared standard deviations
+
+
+def test_curvature_is_that_of_derivatives():
+    found = minimise(OBSERVATION, FAMILY, starts(), NONE, 40)
+    one = OBSERVATION[[0]]
+    peer = least_squares(lambda at: one.residuals(FAMILY, at[None])[0], found.coordinates[0], jac="3-point")
+    expected = peer.jac.T @ peer.jac
+    scale = np.sqrt(np.diag(expected))
+    np.testing.assert_allclose(found.normal[0] / np.outer(scale, scale), expected / np.outer(scale, scale), atol=0.02)
+
+
+def test_a_row_ends_where_it_would_alone():
+    together = minimise(OBSERVATION, FAMILY, starts(), NONE, 40)
+    alone = minimise(OBSERVATION[[2]], FAMILY, starts()[[2]], NONE, 40)
+    np.testing.assert_allclose(together.coordinates[2], alone.coordinates[0], rtol=1e-9)
+    assert together.iterations[2] == alone.iterations[0]
+
+
+def test_bad_pixels_count_for_nothing():
+    spoilt = observed(TRUE)
+    spoilt.pictures[:, 20:24, 30:34] = 1e6
+    spoilt.weights[:, 20:24, 30:34] = 0
+    found = minimise(spoilt, FAMILY, starts(), NONE, 40)
+    assert (spoilt.pixels() == 64 * 64 - 16).all()
+    assert (abs(found.chi2 / spoilt.pixels() - 1) < 0.1).all()
+
+
+def test_a_prior_is_where_a_fit_ends_that_nothing_else_tells():
+    dark = observed(TRUE)
+    dark = type(dark)(dark.pictures, dark.weights * 1e-9, dark.psf)
+    mean, precision = TRUE.mean(axis=0), 10 * np.eye(FAMILY.size)
+    found = minimise(dark, FAMILY, starts(), Prior(mean, precision), 40)
+    np.testing.assert_allclose(found.coordinates, np.broadcast_to(mean, TRUE.shape), atol=0.05)
+
+
+def test_iterations_that_run_out_are_told():
+    assert not minimise(OBSERVATION, FAMILY, starts(0.3), NONE, 2).converged.any()

@@ -1,0 +1,93 @@
+"""Fits from drawn starts: they find the scene, say so where they do not, and their draws hold the truth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fit_scenes import COLUMNS, FAMILY, SIZE, coordinates, light, observed
+
+from droulette.fitting import posterior
+from droulette.fitting.optimise import Minimum, Prior
+from droulette.fitting.search import Found, find
+from droulette.fitting.starts import Library
+
+COUNT = 30
+TRUE = coordinates(COUNT, seed=11)
+DRAWN = coordinates(2000, seed=12)
+PRIOR = Prior.of(DRAWN)
+OBSERVATION = observed(TRUE)
+
+
+@pytest.fixture(scope="module")
+def found() -> Found:
+    library = Library.of(FAMILY, DRAWN, SIZE)
+    return find(OBSERVATION, FAMILY, library.nearest(OBSERVATION, 12), PRIOR)
+
+
+def test_a_drawn_scene_is_the_nearest_to_its_own_picture():
+    library = Library.of(FAMILY, DRAWN[:200], SIZE)
+    quarters, mirror = 3, True
+    turned = FAMILY.coordinates(FAMILY.turned(FAMILY.values(DRAWN[:20]), quarters, mirror))
+    about = observed(turned)
+    nearest = library.nearest(about, 1)[:, 0]
+    assert (abs(nearest - turned).max(axis=1) < 1e-6).mean() > 0.8  # noise may find one as near
+
+
+def test_fits_reach_the_truth(found):
+    assert found.good.mean() > 0.9
+    away = found.minimum.coordinates - TRUE
+    squares = np.einsum("bp,bpq,bq->b", away, found.minimum.normal, away)[found.good]
+    # χ² with ten degrees of freedom: median 9.3, and 29.6 is exceeded once in a thousand times.
+    assert 7 < np.median(squares) < 13
+    assert (squares < 30).mean() > 0.9
+
+
+def test_intervals_of_draws_hold_their_shares(found):
+    drawn = posterior.draws(found, 400)
+    values = drawn.targets(FAMILY, COLUMNS)
+    low, high = posterior.quantiles(values, drawn.weights, (0.1587, 0.8413))
+    targets = FAMILY.targets(TRUE, COLUMNS)
+    share = ((low < targets) & (targets < high))[found.good].mean()
+    assert 0.55 < share < 0.8
+
+
+def test_importance_sampling_agrees_where_the_posterior_is_normal(found):
+    rows = np.flatnonzero(found.good)[:4]
+    few = Found(found.minimum[rows], found.pixels[rows], found.probability[rows], found.of_brightest[rows])
+    drawn = posterior.weighted(OBSERVATION[rows], FAMILY, few, PRIOR, 600)
+    assert (drawn.effective > 60).all()
+    mean = (drawn.weights[:, :, None] * drawn.coordinates).sum(axis=1)
+    deviation = np.sqrt(np.einsum("bpp->bp", np.linalg.inv(few.minimum.normal)))
+    assert (abs(mean - few.minimum.coordinates) < 0.6 * deviation).all()
+
+
+def test_another_family_is_found_out_by_chi2():
+    two = light(TRUE[:5]) + light(coordinates(5, seed=21))
+    about = observed(TRUE[:5])
+    about = type(about)(about.pictures - light(TRUE[:5]) + two, about.weights, about.psf)
+    library = Library.of(FAMILY, DRAWN, SIZE)
+    found = find(about, FAMILY, library.nearest(about, 3), PRIOR)
+    assert (found.probability < 1e-6).all()
+    assert not found.good.any()
+
+
+def test_solutions_are_weighted_by_their_evidence():
+    size = 2
+    normal = np.stack([np.eye(size), 4 * np.eye(size)])
+    ends = Minimum(
+        np.array([[0.0, 0.0], [10.0, 0.0]]), np.array([100.0, 101.0]), np.array([100.0, 101.0]), normal,
+        np.array([True, True]), np.array([5, 5]),
+    )  # fmt: skip
+    found = Found(ends[[0]], np.array([100]), np.array([0.5]), np.array([0.5]), ((np.array([0, 0]), ends),))
+    places, _, shares = posterior.solutions(found, 0)
+    np.testing.assert_array_equal(places, ends.coordinates)
+    ratio = np.exp(-0.5) / 4  # of e^(−χ² / 2) and of the volumes
+    np.testing.assert_allclose(shares, np.array([1, ratio]) / (1 + ratio))
+
+
+def test_quantiles_of_weighted_draws():
+    values = np.arange(1001.0)[None, :, None]
+    weights = np.where(np.arange(1001) <= 500, 2.0, 0.0)[None]
+    np.testing.assert_allclose(posterior.quantiles(values, weights / weights.sum(), (0.5,))[0, 0, 0], 250, atol=1)
+    values[0, :100] = np.nan
+    np.testing.assert_allclose(posterior.quantiles(values, weights / weights.sum(), (0.5,))[0, 0, 0], 300, atol=1)

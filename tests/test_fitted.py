@@ -1,0 +1,77 @@
+"""Fits of pictures with noise, beside a network that knows nothing but the means of the columns."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from droulette import parameters
+from droulette.physics.convolution import gaussian_kernels
+from droulette.pipeline import fitted
+from droulette.pipeline.draw import draw_table
+from droulette.pipeline.generate import Drawing, draw_in_memory
+
+TOML = """
+[simulator]
+nterms = 2
+imagesize = 96
+cropsize = 64
+centred = true
+[lens]
+mode = "SIE"
+einstein-min = 6
+einstein-max = 14
+ellipseratio-min = 0.4
+[source]
+mode = "SersicSphere"
+sigma-min = 2
+sigma-max = 5
+n_sersic-max = 1.5
+luminosity-min = 3
+luminosity-max = 6
+position = "relative"
+[instrument]
+psf = "gaussian"
+psf-fwhm = 3.0
+noise = 1.0
+exposure = 100.0
+gain = 4.0
+background = 12.0
+"""
+COLUMNS = ("sigma", "xiX", "xiY", "alpha[1][0]", "alpha[1][2]", "beta[1][2]")
+ROWS = 6
+
+
+@pytest.fixture(scope="module")
+def toml(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("fitted") / "params.toml"
+    path.write_text(TOML)
+    return path
+
+
+def test_fits_of_pictures_with_noise_hold_the_truth(toml):
+    params = parameters.load(toml)
+    rows = draw_table(params, 9000, 9000 + ROWS).reset_index(drop=True)
+    with ThreadPoolExecutor(1) as helpers:
+        pictures, facts, table = draw_in_memory(rows, Drawing.of(params.simulator), "rows", "cpu", helpers)
+    population = fitted.Population.drawn(toml, 64)
+    drawn = population.table[list(COLUMNS)]
+    predictions = pd.DataFrame({c: np.full(ROWS, drawn[c].mean()) for c in COLUMNS})
+    predictions = predictions.assign(**{f"std:{c}": drawn[c].std() for c in COLUMNS})
+    weights, radii = gaussian_kernels(np.array([3.0]))
+    line = np.concatenate([weights[0, 1 : radii[0] + 1][::-1], weights[0, : radii[0] + 1]])
+    kernels = [np.outer(line, line), *[None] * (ROWS - 1)]
+    observations = fitted.exposures(np.asarray(pictures), facts, kernels)
+    fits = fitted.fit_predictions(observations, predictions, population, brightness_known=False)
+    merged = fitted.merged(predictions, fits)
+    assert merged["fit:good"].mean() > 0.8
+    good = merged[merged["fit:good"]]
+    true = table[list(COLUMNS)].to_numpy()[good.index]
+    deviations = (good[list(COLUMNS)].to_numpy() - true) / good[[f"std:{c}" for c in COLUMNS]].to_numpy()
+    assert abs(deviations).max() < 5
+    assert 0.4 < (abs(deviations) < 1).mean() < 0.95
+    assert (good["std:xiX"] < 0.1 * predictions["std:xiX"].iloc[0]).all()
