@@ -54,14 +54,17 @@ def test_light_in_all_and_its_centre_are_those_asked_for():
     assert (levels.sum(axis=1) @ step) / levels.sum() == pytest.approx(0, abs=1e-4)
 
 
-def test_brightness_is_nowhere_negative_and_0_beyond_the_extent():
+@pytest.mark.parametrize("threshold", [2.0**-14, 0.5, 20.0, 1e6])
+def test_brightness_is_nowhere_negative_and_below_the_threshold_beyond_the_extent(threshold):
     random = Random(2, 20000)
     source = random_galaxy(random)
-    extent = source.extent(0.5)
+    extent, whole = source.extent(threshold), source.extent(1e-300)
+    assert (extent <= whole).all() and (threshold < 1.0 or (extent < 0.95 * whole).all())
     x, y = random.in_disc(0, 1.5)
-    levels = source.brightness(x * extent, y * extent)
-    outside = np.hypot(x, y) > 1
-    assert (levels >= 0).all() and (levels[outside] == 0).all() and (levels[~outside] > 0).mean() > 0.3
+    levels = source.brightness(x * whole, y * whole)
+    distance = np.hypot(x, y) * whole
+    assert (levels >= 0).all() and (levels[distance > whole] == 0).all()
+    assert (levels[distance > extent] < threshold).all() and (levels[distance < whole] > 0).mean() > 0.3
 
 
 def test_no_box_is_seen_around_a_galaxy_on_a_bright_background():
