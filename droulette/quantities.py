@@ -102,7 +102,7 @@ LENS = (
         symbol="θ_E", tex=r"\theta_E", spin=0, length=1,
     ),
     Quantity(
-        "axis_ratio", "axis ratio f; read by SIE, 1 is the SIS", "", (0.3, 0.9), gt=0, le=1,
+        "axis_ratio", "axis ratio f of an elliptical lens; 1 is round", "", (0.3, 0.9), gt=0, le=1,
         key="ellipseratio", column="ellipseratio", symbol="f", tex="f", spin=0,
     ),
     Quantity(
