@@ -145,13 +145,14 @@ def _half_light_radius(table: np.ndarray, x: float, y: float) -> float:
 
 def _finer(table: np.ndarray, fine: int) -> np.ndarray:
     """`fine` values of the spline for each row of coefficients."""
-    count = fine * len(table)
-    place = (np.arange(count) + 0.5) / fine - 0.5
-    before = np.floor(place)
-    matrix = np.zeros((count, len(table) + 2 * BORDER))
-    for k, weight in enumerate(weights(place - before, DEGREE)):
-        matrix[np.arange(count), before.astype(int) + BORDER - DEGREE // 2 + k] = weight
-    return matrix[:, BORDER:-BORDER] @ table
+    padded, phases = np.pad(table, ((BORDER, BORDER), (0, 0))), []
+    for k in range(fine):
+        place = (k + 0.5) / fine - 0.5
+        before = math.floor(place)
+        first = BORDER + before - DEGREE // 2
+        shifted = [padded[first + n : first + n + len(table)] for n in range(DEGREE + 1)]
+        phases.append(weighted(shifted, weights(place - before, DEGREE)))
+    return np.stack(phases, axis=1).reshape(fine * len(table), -1)
 
 
 @dataclass(frozen=True)
@@ -204,8 +205,8 @@ class Galaxy(Source):
     below 0 are set to 0. σ is the geometric mean of the half-light semi-axes, about the centre of light, and this lies
     at the source's position. `mirror` flips y, before the turn by theta.
 
-    A picture has a point spread function and noise of its own. Both are part of the source here: they are magnified
-    with it, and the positive half of the noise counts as light. σ is that of the picture, blurred as it is.
+    A picture has a point spread function and noise of its own. Both are part of the source here and are magnified with
+    it; σ is that of the picture, blurred as it is. Noise is kept only where the galaxy is (`_denoised`).
     """
 
     not_numbers = ("galaxies",)
