@@ -25,7 +25,7 @@ class Sum:
         self.perturbation = all(model.perturbation for model in models)
         known: dict[str, Quantity] = {}
         owners: dict[str, type[Lens]] = {}
-        self._names: list[list[str]] = []  # of each part's parameters, as `parameters` calls them
+        self.names_of_parts: list[list[str]] = []  # of each part's parameters, as `parameters` calls them
         for place, model in enumerate(models):
             prefix = model.names[0]
             if model in models[:place]:
@@ -38,13 +38,14 @@ class Sum:
                 known.setdefault(own.name, own)
                 owners.setdefault(own.name, model)
                 names.append(own.name)
-            self._names.append(names)
+            self.names_of_parts.append(names)
         self.parameters = tuple(known.values())
 
     def __call__(self, *values: Array) -> Cluster:
         of_name = {quantity.name: value for quantity, value in zip(self.parameters, values, strict=True)}
         lenses = tuple(
-            model(*(of_name[name] for name in names)) for model, names in zip(self.models, self._names, strict=True)
+            model(*(of_name[name] for name in names))
+            for model, names in zip(self.models, self.names_of_parts, strict=True)
         )
         zero = values[0] * 0.0
         return Cluster(lenses, (zero,) * len(lenses), (zero,) * len(lenses))
