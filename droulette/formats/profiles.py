@@ -59,12 +59,14 @@ def einstein_radius(mean_convergence: Callable[[float], float], scale: float) ->
     def excess(log_radius: float) -> float:
         return math.log(mean_convergence(scale * math.exp(log_radius)))
 
-    low, high = -250.0, 250.0
-    densest = mean_convergence(scale * math.exp(low))
+    densest = mean_convergence(scale * math.exp(-256.0))
     if not densest > 1:
-        raise ValueError(
-            f"found no Einstein radius: the mean convergence is nowhere above {densest:g}, expected 1 or more"
-        )
+        raise ValueError(f"found no Einstein radius: the mean convergence is at most {densest:g}, expected more than 1")
+    low, high = -1.0, 1.0
+    while excess(low) < 0:
+        low *= 2
+    while excess(high) > 0:
+        high += 1
     return scale * math.exp(brentq(excess, low, high, xtol=1e-15, rtol=1e-15, maxiter=1000))
 
 

@@ -106,6 +106,10 @@ def _check(scene: Scene) -> None:
     if not scene.lenses or not scene.sources:
         found = f"{len(scene.lenses)} lenses and {len(scene.sources)} sources"
         raise UserError(f"scene: found {found}, expected at least one of each")
+    for parts, models in ((scene.lenses, LENSES), (scene.sources, SOURCES)):
+        for part in parts:
+            if part.name not in models:
+                raise UserError(f"scene: found {part.name}, expected one of {', '.join(models)}")
 
 
 def _at_origin(part: Part) -> bool:
