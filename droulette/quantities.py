@@ -25,7 +25,7 @@ class Quantity:
     name: of a model's field. key, also: in TOML. column, older: in tables.
     default: (low, high), from which it is drawn where TOML says nothing; with `rate`, truncated exponential.
     gt, ge, le: what TOML files and tables may give. smallest: what a prediction is raised to before it is drawn.
-    whole: whether it is drawn as a whole number.
+    whole: whether it is a whole number.
     fitted: whether it is fitted to the picture where a model does not predict it.
     spin: how many times as far as the scene it turns: 0 for a scalar, None where its behaviour is not known.
     partner, odd: the column of a vector's other component, and whether a mirror (y → −y) flips the sign of this one.
@@ -65,7 +65,7 @@ class Quantity:
         for limit, inside in ((self.gt, values.__gt__), (self.ge, values.__ge__), (self.le, values.__le__)):
             if limit is not None:
                 fine = fine & inside(limit)
-        return fine
+        return fine & (values % 1 == 0) if self.whole else fine
 
     @property
     def interval(self) -> str:

@@ -10,6 +10,7 @@ import pytest
 from astropy.io import fits
 from PIL import Image
 
+from droulette import datagen
 from droulette.errors import UserError
 from droulette.parameters import parse
 from droulette.pipeline import galaxies
@@ -201,3 +202,63 @@ def test_more_orders_than_a_map_has_are_refused():
     Path("images").mkdir()
     with pytest.raises(UserError, match="found nterms = 6 for a lens Map, expected at most 5"):
         generate(frame, Drawing(imagesize=96, nterms=6), Path("images"))
+
+
+TOML = """
+[simulator]
+size = 6
+nterms = 3
+imagesize = 96
+cropsize = 64
+centred = true
+[lens]
+mode = "SIE"
+einstein-min = 8
+einstein-max = 15
+[source]
+mode = "Galaxy"
+galaxies = "cosmos/real_galaxy_catalog.fits"
+[position]
+x-min = -8
+x-max = 8
+y-min = -8
+y-max = 8
+"""
+
+
+def test_a_row_alone_draws_the_same_bytes_of_a_galaxy():
+    Path("g.toml").write_text(TOML)
+    assert not datagen.main(
+        ["--toml", "g.toml", "--csvfile", "g.csv", "--outfile", "r.csv", "--directory", "all", "--device", "cpu"]
+    )
+    frame = pd.read_csv("g.csv")
+    assert frame["galaxy"].nunique() > 1 and set(frame["mirror"]) == {0, 1}
+    frame.iloc[4:5].to_csv("one.csv", index=False)
+    options = ["-Z", "96", "-z", "64", "-C", "-n", "3", "--device", "cpu"]
+    assert not datagen.main(["--csvfile", "one.csv", "--outfile", "o.csv", "--directory", "one", *options])
+    assert Path("one/image-000005.png").read_bytes() == Path("all/image-000005.png").read_bytes()
+    assert Path("o.csv").read_text().splitlines()[1] == Path("r.csv").read_text().splitlines()[5]
+
+
+def test_names_of_files_are_taken_as_they_are():
+    """A `#` in a name chooses nothing, and what a Mac keeps beside a file is no picture."""
+    Path("pictures/0.png").rename("pictures/a#1.png")
+    Path("pictures/._1.png").write_bytes(b"no picture")
+    frame = draw_table(parse(tables(size=30)))
+    assert set(frame["galaxy"]) == {"pictures/1.png", "pictures/2.png", "pictures/a#1.png"}
+    check_rows([frame], "dataset.csv", 96)
+
+
+def test_a_catalogue_leads_to_no_other_folder():
+    with fits.open("cosmos/real_galaxy_catalog.fits") as opened:
+        opened[1].data["GAL_FILENAME"][0] = "../cube.fits"
+        opened.writeto("cosmos/wrong.fits")
+    frame = draw_table(parse(tables(size=1))).assign(galaxy="cosmos/wrong.fits#1")
+    with pytest.raises(UserError, match=r"cosmos/wrong.fits: found GAL_FILENAME '../cube.fits', expected a plain name"):
+        check_rows([frame], "dataset.csv", 96)
+
+
+def test_a_galaxy_is_mirrored_or_not():
+    frame = draw_table(parse(tables(size=1))).assign(mirror=0.5)
+    with pytest.raises(UserError, match=r"column mirror: found 0.5, expected a whole number in \[0, 1\]"):
+        check_rows([frame], "dataset.csv", 96)

@@ -157,7 +157,7 @@ def open_fits(path: Path) -> Iterator[fits.HDUList]:
     if not is_fits(path):
         raise UserError(f"{path}: not a FITS file: its first bytes are others")
     try:
-        _check_unpacked(path)
+        check_unpacked(path)
         with warnings.catch_warnings(action="ignore"), fits.open(path, memmap=False) as opened:
             yield opened
     except UserError:
@@ -166,7 +166,7 @@ def open_fits(path: Path) -> Iterator[fits.HDUList]:
         raise UserError(f"{path}: not a FITS file that can be read: {error}") from error
 
 
-def _check_unpacked(path: Path) -> None:
+def check_unpacked(path: Path) -> None:
     """Unpack a gzip file once without keeping it, so that a small file cannot fill the memory."""
     with path.open("rb") as opened:
         if opened.read(len(GZIP)) != GZIP:

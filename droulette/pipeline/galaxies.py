@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PICTURES = (".png", ".tif", ".tiff")
 FILENAME, HDU = "GAL_FILENAME", "GAL_HDU"  # columns of GalSim's catalogues
-KEPT = 1024  # galaxies in memory, of 90 kB each where they have 96² pixels
+KEPT = 1024  # galaxies in memory, of 43 kB each where they have 96² pixels
 _lock = threading.Lock()  # files are read by one thread at a time
 
 
@@ -59,9 +59,10 @@ def _count(path: Path) -> int | None:
 
 @lru_cache(maxsize=KEPT)
 def _prepared(text: str, where: str) -> Portrait:
-    path_text, mark, number = text.rpartition("#")
-    path = path_below(path_text if mark else text, where)
-    levels = _one(path, text, number) if mark else _levels(path)
+    path_text, _, number = text.rpartition("#")
+    chosen = number.isdecimal()  # or else "#" is part of a file's name
+    path = path_below(path_text if chosen else text, where)
+    levels = _one(path, text, number) if chosen else _levels(path)
     if levels.ndim != 2 or not min(levels.shape) >= SMALLEST or max(levels.shape) > LARGEST:
         found = "×".join(map(str, levels.shape[::-1]))
         raise UserError(f"{text}: found {found} numbers, expected a picture of {SMALLEST} to {LARGEST} pixels a side")
@@ -74,7 +75,7 @@ def _prepared(text: str, where: str) -> Portrait:
 def _one(path: Path, text: str, number: str) -> np.ndarray:
     catalogue = _catalogue(path)
     count = len(catalogue[0]) if catalogue else _count(path)
-    k = int(number) if number.isdecimal() and len(number) < 10 else 0
+    k = int(number) if len(number) < 10 else 0
     if not 1 <= k <= (count or 0):
         raise UserError(f"{text[:200]}: found no such galaxy, expected #1 to #{count or 0}")
     if catalogue is None:
@@ -127,4 +128,7 @@ def _opened(path: Path) -> fits.HDUList:
     """Open for good: to find the last of a thousand HDUs takes a second."""
     from astropy.io import fits
 
+    from droulette.observing.fits_files import check_unpacked
+
+    check_unpacked(path)
     return fits.open(path, memmap=True)

@@ -40,7 +40,8 @@ def files_of(text: str, endings: Sequence[str], key: str) -> tuple[str, ...]:
     """The file itself, or those of a folder with such endings, in order. Raises `UserError` where there is none."""
     path = Path(text)
     if path.is_dir():
-        found = sorted(str(file) for file in path.iterdir() if file.name.lower().endswith(tuple(endings)))
+        files = (file for file in path.iterdir() if not file.name.startswith("."))
+        found = sorted(str(file) for file in files if file.name.lower().endswith(tuple(endings)))
         if not found:
             raise UserError(f"{key}: found no such file in the folder {text}, expected one of {', '.join(endings)}")
         return tuple(found)

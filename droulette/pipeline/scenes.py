@@ -116,7 +116,7 @@ def column_of_numbers(frame: pd.DataFrame, column: str, name: str) -> np.ndarray
     with np.errstate(invalid="ignore"):
         fine &= quantity.allows(values) if quantity else True
     if not fine.all():
-        expected = f"a number in {quantity.interval}" if quantity else "a finite number"
+        expected = f"a{' whole' * quantity.whole} number in {quantity.interval}" if quantity else "a finite number"
         raise _row_error(name, ~fine, frame[column], column, expected)
     return values
 

@@ -8,7 +8,7 @@ from mapped import galaxies, random_galaxy
 from random_scenes import Random, numbers
 
 from droulette.physics.galaxies import Galaxy, GalaxyRows, NoLight, Portrait
-from droulette.physics.sources import SersicEllipsoid
+from droulette.physics.sources import SersicEllipsoid, Spherical
 
 
 def exponential(size: int, sigma: float, ratio: float, turn: float, x0: float = 0.0, y0: float = 0.0) -> np.ndarray:
@@ -54,14 +54,17 @@ def test_light_in_all_and_its_centre_are_those_asked_for():
     assert (levels.sum(axis=1) @ step) / levels.sum() == pytest.approx(0, abs=1e-4)
 
 
-def test_brightness_is_nowhere_negative_and_0_beyond_the_extent():
+@pytest.mark.parametrize("threshold", [2.0**-14, 0.5, 20.0, 1e6])
+def test_brightness_is_nowhere_negative_and_below_the_threshold_beyond_the_extent(threshold):
     random = Random(2, 20000)
     source = random_galaxy(random)
-    extent = source.extent(0.5)
+    extent, whole = source.extent(threshold), source.extent(1e-300)
+    assert (extent <= whole).all() and (threshold < 1.0 or (extent < 0.95 * whole).all())
     x, y = random.in_disc(0, 1.5)
-    levels = source.brightness(x * extent, y * extent)
-    outside = np.hypot(x, y) > 1
-    assert (levels >= 0).all() and (levels[outside] == 0).all() and (levels[~outside] > 0).mean() > 0.3
+    levels = source.brightness(x * whole, y * whole)
+    distance = np.hypot(x, y) * whole
+    assert (levels >= 0).all() and (levels[distance > whole] == 0).all()
+    assert (levels[distance > extent] < threshold).all() and (levels[distance < whole] > 0).mean() > 0.3
 
 
 def test_no_box_is_seen_around_a_galaxy_on_a_bright_background():
@@ -92,3 +95,38 @@ def test_rows_have_their_own_galaxies():
         alone = GalaxyRows.of([galaxies()[which]], np.zeros(1, int))
         at = many.at(x + many.x, y + many.y)[k]
         assert at == alone.at(x[k : k + 1] + alone.x, y[k : k + 1] + alone.y).item()
+
+
+def gaussian(size: int, sigma: float) -> np.ndarray:
+    step = np.arange(size) - (size - 1) / 2
+    return np.exp(-0.5 * (step * step + step[:, None] ** 2) / sigma**2)
+
+
+@pytest.mark.parametrize("levels", [1e6, 255])  # 8 bits: within half a grey level of its own
+def test_a_picture_of_a_gaussian_is_drawn_as_the_gaussian_source(levels):
+    expected = Spherical(numbers(12.0))
+    half_light = 12.0 * np.sqrt(2 * np.log(2))
+    found = one(np.rint(levels * gaussian(96, 8.0)), half_light, luminosity=expected.flux().item() / 1000)
+    assert abs(image(found, 200) - image(expected, 200)).max() < 1.0
+
+
+def noisy(seed: int, neighbour: float = 0.0) -> np.ndarray:
+    """A Gaussian of 5 px whose peak is 25 times the noise, on a background, and perhaps a smaller one in a corner."""
+    picture = gaussian(128, 5.0) + neighbour * np.roll(gaussian(128, 2.5), (30, -28), (0, 1))
+    return picture + 3.0 + np.random.default_rng(seed).normal(0, 0.04, picture.shape)
+
+
+@pytest.mark.parametrize("neighbour", [0.0, 1.5])
+def test_noise_and_neighbours_are_no_light_of_the_galaxy(neighbour):
+    """The positive half of the noise would make the half-light radius 6 times as large."""
+    for seed in range(3):
+        portrait = Portrait.of(noisy(seed, neighbour))
+        assert portrait.radius == pytest.approx(5.0 * np.sqrt(2 * np.log(2)), rel=0.06)
+        assert portrait.reaches[-1] < 8 * 5.0
+        found = one(noisy(seed, neighbour), 5.0 * np.sqrt(2 * np.log(2)), luminosity=0.255 * 2 * np.pi * 25)
+        assert abs(image(found) - image(Spherical(numbers(5.0)))).max() < 5 * 0.04 * 255
+
+
+def test_noise_alone_is_no_galaxy():
+    with pytest.raises(NoLight):
+        Portrait.of(np.random.default_rng(5).normal(size=(64, 64)))
