@@ -133,7 +133,7 @@ class Scene:
         found = self.amplitudes(nterms)
         pictures, _, table = self._drawn(size)
         kept = table.drop(columns=[name for name in table if AMPLITUDE.fullmatch(name)])
-        table = kept.assign(**found.columns())
+        table = kept.copy().assign(**found.columns())  # a copy is in one piece: pandas warns of many
         how = {"sampling": self.sampling, "supersampling": self.supersampling, "counts": self.instrument is not None}
         side = pictures.shape[-1]
         return resimulate(table, side, canvas=max(side, self.imagesize), workers=1, name=NAME, **how)[0]
