@@ -2,13 +2,33 @@
 
 __version__ = "0.3.0"
 
-_LATE = {"predict_pictures": "droulette.pipeline.own_predictions"}
+# What `import droulette as dr` offers is imported when it is first used.
+_LATE = {
+    "Amplitudes": "droulette.api.amplitudes",
+    "Scene": "droulette.api.scene",
+    "UserError": "droulette.errors",
+    "draw": "droulette.api.datasets",
+    "instrument": "droulette.api.models",
+    "lens": "droulette.api.models",
+    "lens_light": "droulette.api.models",
+    "load_model": "droulette.api.datasets",
+    "predict": "droulette.predict",
+    "predict_pictures": "droulette.pipeline.own_predictions",
+    "source": "droulette.api.models",
+    "split_dataset": "droulette.api.datasets",
+    "train": "droulette.api.datasets",
+    "weak_lensing": "droulette.api.amplitudes",
+}
 
 
 def __getattr__(name: str):
-    """What needs PyTorch is imported when it is first used."""
     if name not in _LATE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_LATE[name]), name)
+    module = import_module(_LATE[name])
+    return module if _LATE[name] == f"{__name__}.{name}" else getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_LATE])

@@ -85,7 +85,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     overrides = {f"simulator.{key}": getattr(args, key) for key in simulator}
     with speaking(args):
-        params = _parameters(args.toml, overrides | {"settings.device": args.device})
+        params = load_simulation(args.toml, overrides | {"settings.device": args.device})
         source = args.toml or args.csvfile
         options = {
             "table": args.csvfile if args.toml is None else None,
@@ -104,13 +104,13 @@ def main(argv: list[str] | None = None) -> None:
             generate_dataset(params, source, **options, progress=commands.progress_bar)
 
 
-def _parameters(toml: str | None, overrides: dict[str, Any]) -> Parameters:
-    """The file's, under the overrides. A size or order given there need not do for the file's own split."""
+def load_simulation(toml: str | None, overrides: dict[str, Any]) -> Parameters:
+    """The file's parameters under the overrides. A size or order given there need not do for the file's own split."""
     from droulette.parameters import load
 
     with suppress(UserError):
         return load(toml, overrides)
-    given = {name: most for name, most in MOST.items() if overrides[name] is not None}
+    given = {name: most for name, most in MOST.items() if overrides.get(name) is not None}
     own = load(None, {name: overrides[name] for name in given}).simulator
     params = load(toml, overrides | given)
     update = {field: getattr(own, field) for field in own.model_fields_set}

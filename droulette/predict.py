@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from droulette.commands import LOG, parser, speaking
@@ -122,5 +123,16 @@ def main(argv: list[str] | None = None) -> None:
             print(readable(table), end="") if sys.stdout.isatty() else table.to_csv(sys.stdout, index=False)
 
 
+class _Callable(ModuleType):
+    """This module as a function, `droulette.predict(pictures)`; the command has had its name for longer."""
+
+    def __call__(self, *args, **named) -> pd.DataFrame:
+        from droulette.pipeline.own_predictions import predict_pictures
+
+        return predict_pictures(*args, **named)
+
+
 if __name__ == "__main__":
     leave(main())
+else:
+    sys.modules[__name__].__class__ = _Callable

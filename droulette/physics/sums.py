@@ -29,7 +29,7 @@ class Sum:
         self.not_numbers = tuple(dict.fromkeys(name for model in models for name in model.not_numbers))
         known: dict[str, Quantity] = {}
         owners: dict[str, type[Lens]] = {}
-        self._names: list[list[str]] = []  # of each part's parameters, as `parameters` calls them
+        self.names_of_parts: list[list[str]] = []  # of each part's parameters, as `parameters` calls them
         for place, model in enumerate(models):
             prefix = model.names[0]
             if model in models[:place]:
@@ -42,13 +42,13 @@ class Sum:
                 known.setdefault(own.name, own)
                 owners.setdefault(own.name, model)
                 names.append(own.name)
-            self._names.append(names)
+            self.names_of_parts.append(names)
         self.parameters = tuple(known.values())
 
     def __call__(self, *values: Array, **named: Any) -> Cluster:
         of_name = dict(zip((quantity.name for quantity in self.parameters), values, strict=False)) | named
         lenses = []
-        for model, names in zip(self.models, self._names, strict=True):
+        for model, names in zip(self.models, self.names_of_parts, strict=True):
             numbers = {q.name: of_name[name] for q, name in zip(model.parameters, names, strict=True)}
             lenses.append(model(**numbers, **{name: of_name[name] for name in model.not_numbers}))
         zero = of_name[self.parameters[0].name] * 0.0

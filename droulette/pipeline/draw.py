@@ -14,7 +14,7 @@ from droulette.physics.lenses import LENSES
 from droulette.physics.sources import SOURCES
 from droulette.pipeline.draw_instrument import observed_columns
 from droulette.pipeline.galaxies import galaxies_of
-from droulette.pipeline.maps import map_columns
+from droulette.pipeline.maps import maps_of
 from droulette.pipeline.scenes import critical_radii, parameters_of
 from droulette.pipeline.streams import Streams
 from droulette.quantities import CHI, LENS, SOURCE
@@ -96,7 +96,9 @@ def _lens(streams: Streams, lens: Lens, config: np.ndarray | None, constituent: 
         own = []
     columns = {"lens": mode}
     if config is None and any("maps" in LENSES[name].not_numbers for name in lens.mode):
-        columns |= map_columns(streams, lens)
+        columns["map"] = streams.choose("lens.map", maps_of(lens.map))
+        columns["mapquantity"] = np.full(streams.size, lens.map_quantity, dtype=object)
+        columns["mappixel"] = np.full(streams.size, lens.map_pixel)
     for quantity in (*LENS, *own):
         columns[quantity.column] = streams.draw(f"lens.{quantity.key}{constituent}", lens.distribution(quantity))
     return columns

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,20 +13,14 @@ from droulette.errors import UserError
 from droulette.physics.maps import LARGEST, SMALLEST, MappedPotential, MapRows, NoEinsteinRadius
 from droulette.pipeline.picture_files import FITS, NUMPY, files_of, path_below, read_levels
 
-if TYPE_CHECKING:
-    from droulette.parameters.simulation import Lens
-    from droulette.pipeline.streams import Streams
-
 CONVERGENCE, POTENTIAL = "convergence", "potential"
 KEPT = 256  # maps, of 2.8 MB each where they have 256² pixels
 _lock = threading.Lock()  # each map is prepared once
 
 
-def map_columns(streams: Streams, lens: Lens) -> dict[str, np.ndarray]:
-    """The columns of a row's map. lens: the parameters of [lens]."""
-    chosen = streams.choose("lens.map", files_of(lens.map, (*FITS, *NUMPY), "lens.map"))
-    quantity = np.full(streams.size, lens.map_quantity, dtype=object)
-    return {"map": chosen, "mapquantity": quantity, "mappixel": np.full(streams.size, lens.map_pixel)}
+def maps_of(text: str) -> tuple[str, ...]:
+    """What a row's column `map` may say. Raises `UserError`: a file or folder that is not there."""
+    return files_of(text, (*FITS, *NUMPY), "lens.map")
 
 
 def map_rows(frame: pd.DataFrame, name: str) -> MapRows:

@@ -1,0 +1,1 @@
+"""What `import droulette as dr` offers."""
