@@ -124,7 +124,7 @@ def column_of_numbers(frame: pd.DataFrame, column: str, name: str) -> np.ndarray
 def _needed_by(frame: pd.DataFrame, column: str) -> str:
     what = (
         frame["lens"]
-        if column in [quantity.column for quantity in quantities.LENS] and "lens" in frame
+        if column in [quantity.column for quantity in (*quantities.LENS, *LENSES.parameters())] and "lens" in frame
         else frame.get("source")
     )
     return f"{what.iloc[0]}" if what is not None else "this table"
