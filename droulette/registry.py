@@ -53,7 +53,9 @@ class Models(Mapping):
 
     def __iter__(self) -> Iterator[str]:
         read_folder()
-        return iter(self.classes)
+        # In one order, whichever module was imported first: columns and lists of names follow it.
+        rank = {module: place for place, module in enumerate(BUILT_IN)}
+        return iter(sorted(self.classes, key=lambda name: rank.get(self.classes[name].__module__, len(rank))))
 
     def __len__(self) -> int:
         return len(list(iter(self)))
