@@ -139,14 +139,16 @@ def parse(
     """The scene of the content of a COOLEST file, as `read`. name: for errors. folder: where its FITS files are."""
     _check_brightness(grey)
     instrument = _get(content, "instrument", dict, name)
-    s = float(_get(instrument, "pixel_size", (int, float), f"{name}: instrument"))
+    s = _number(instrument, "pixel_size", f"{name}: instrument")
     check_pixel_scale(s)
     entities = _get(content, "lensing_entities", list, name)
     lenses, sources, notes = _entities(entities, s, grey, name)
     observation = content.get("observation")
     try:
         size, keys, more = _observation(observation if isinstance(observation, dict) else {}, instrument, s, grey)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        if endless := [key for key, value in keys.items() if isinstance(value, float) and not math.isfinite(value)]:
+            raise ValueError(f"{endless[0]} = {keys[endless[0]]}")
+    except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
         expected = "expected what COOLEST has there"
         raise UserError(f"{name}: instrument or observation: found {str(error)[:80]!r}, {expected}") from error
     if folder is not None and keys.get("psf", "gaussian") != "gaussian":
@@ -159,12 +161,19 @@ def _check_brightness(grey: float) -> None:
         raise UserError(f"brightness: found {grey:g}, expected a positive number")
 
 
-def _get(table: Mapping, key: str, kind: type | tuple[type, ...], where: str) -> Any:
+def _get(table: Mapping, key: str, kind: type, where: str) -> Any:
     value = table.get(key)
-    if not isinstance(value, kind) or isinstance(value, bool):
-        wanted = {dict: "a table", list: "a list", str: "a text"}.get(kind, "a number")
+    if not isinstance(value, kind):
+        wanted = {dict: "a table", list: "a list", str: "a text"}[kind]
         raise UserError(f"{where}: found {key} = {str(value)[:80]}, expected {wanted}")
     return value
+
+
+def _number(table: Mapping, key: str, where: str) -> float:
+    value = table.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e300:
+        raise UserError(f"{where}: found {key} = {str(value)[:80]}, expected a finite number")
+    return float(value)
 
 
 def _entities(entities: list, s: float, grey: float, name: str) -> tuple[tuple[Part, ...], tuple[Part, ...], list[str]]:
@@ -201,7 +210,7 @@ def _entities(entities: list, s: float, grey: float, name: str) -> tuple[tuple[P
 def _redshift(entity: Any, where: str) -> float | None:
     if not isinstance(entity, dict) or entity.get("type") not in ("Galaxy", "MassField"):
         raise UserError(f"{where}: found {str(entity)[:80]}, expected one of type Galaxy or MassField")
-    return None if entity.get("redshift") is None else float(_get(entity, "redshift", (int, float), where))
+    return None if entity.get("redshift") is None else _number(entity, "redshift", where)
 
 
 def _profiles(entity: Mapping, model: str, where: str) -> list[tuple[str, dict[str, float], str]]:
