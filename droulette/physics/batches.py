@@ -17,26 +17,23 @@ T = TypeVar("T")
 
 def leaves(batch) -> Iterator[Array]:
     """All arrays of a batch, in the order in which `rebuild` wants them back."""
-    if is_array(batch):
-        yield batch
-    elif isinstance(batch, tuple):
-        for item in batch:
-            yield from leaves(item)
-    elif is_dataclass(batch):
-        for field in fields(batch):
-            yield from leaves(getattr(batch, field.name))
+    return _every(batch, is_array)
 
 
 def tables(batch) -> Iterator[Table]:
     """All tables of a batch, in the order in which `rebuild` comes to them."""
-    if isinstance(batch, Table):
+    return _every(batch, lambda item: isinstance(item, Table))
+
+
+def _every(batch, wanted: Callable[[object], bool]) -> Iterator:
+    if wanted(batch):
         yield batch
     elif isinstance(batch, tuple):
         for item in batch:
-            yield from tables(item)
+            yield from _every(item, wanted)
     elif is_dataclass(batch):
         for field in fields(batch):
-            yield from tables(getattr(batch, field.name))
+            yield from _every(getattr(batch, field.name), wanted)
 
 
 def rebuild(batch: T, replacements: Iterator[Array], shared: Callable = lambda item: item) -> T:

@@ -36,17 +36,22 @@ def path_below(text: str, where: str) -> Path:
     return path
 
 
-def files_of(text: str, endings: Sequence[str], key: str) -> tuple[str, ...]:
-    """The file itself, or those of a folder with such endings, in order. Raises `UserError` where there is none."""
+def files_of(text: str, endings: Sequence[str], key: str, expected: str = "a file or a folder") -> tuple[str, ...]:
+    """The file itself, or those of a folder with such endings, in order. Raises `UserError` where there is none.
+
+    key: of the TOML file, whose value this is. expected: what that may be, in words.
+    """
     path = Path(text)
     if path.is_dir():
         files = (file for file in path.iterdir() if not file.name.startswith("."))
         found = sorted(str(file) for file in files if file.name.lower().endswith(tuple(endings)))
         if not found:
-            raise UserError(f"{key}: found no such file in the folder {text}, expected one of {', '.join(endings)}")
+            raise UserError(
+                f"{key}: found no file {' or '.join(f'*{ending}' for ending in endings)} in the folder {text}"
+            )
         return tuple(found)
     if not path.is_file():
-        raise UserError(f"{key}: found no file {text}, expected a file or a folder")
+        raise UserError(f"{key}: found no file {text}, expected {expected}")
     return (text,)
 
 
