@@ -110,7 +110,7 @@ def load_simulation(toml: str | None, overrides: dict[str, Any]) -> Parameters:
 
     with suppress(UserError):
         return load(toml, overrides)
-    given = {name: most for name, most in MOST.items() if overrides[name] is not None}
+    given = {name: most for name, most in MOST.items() if overrides.get(name) is not None}
     own = load(None, {name: overrides[name] for name in given}).simulator
     params = load(toml, overrides | given)
     update = {field: getattr(own, field) for field in own.model_fields_set}

@@ -89,7 +89,7 @@ def draw(
     return Dataset(lenses, amplitudes, to_numpy(pictures))
 
 
-def split(toml: Tables) -> None:
+def split_dataset(toml: Tables) -> None:
     """Share a dataset's rows out between training, validation and testing, as [problem] and [dataset] say."""
     from droulette.split import split_by
 

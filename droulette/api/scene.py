@@ -27,6 +27,7 @@ from droulette.api.models import (
     source_of_row,
 )
 from droulette.errors import UserError
+from droulette.parameters.simulation import MAX_NTERMS
 from droulette.physics import critical_curves
 from droulette.physics.amplitudes import amplitudes
 from droulette.physics.lens_equation import apparent_position
@@ -35,7 +36,7 @@ from droulette.physics.mappings import convergence_radius
 from droulette.pipeline.generate import Drawing, draw_in_memory
 from droulette.pipeline.resimulate import resimulate
 from droulette.pipeline.scenes import groups, lens_batch, normalise, source_batch
-from droulette.quantities import LENS, amplitude_columns
+from droulette.quantities import AMPLITUDE, LENS, amplitude_columns
 from droulette.registry import LENSES, SOURCES
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ class Scene:
         Returns:
             (size, size) uint8 grey levels; with an instrument float32, counts/s above the subtracted background.
         """
-        pictures, _, _ = self._drawn(size, 0, {} if seed is None else {"noiseseed": seed})
+        pictures, _, _ = self._drawn(size, {} if seed is None else {"noiseseed": seed})
         return pictures[0]
 
     def resimulate(self, nterms: int | None = None, size: int | None = None) -> np.ndarray:
@@ -129,29 +130,31 @@ class Scene:
         Returns:
             (size, size) uint8; with an instrument float32, counts/s, without noise.
         """
-        nterms = self.nterms if nterms is None else nterms
-        pictures, _, table = self._drawn(size, nterms, {})
+        found = self.amplitudes(nterms)
+        pictures, _, table = self._drawn(size)
+        kept = {name: table[name].iloc[0] for name in table if not AMPLITUDE.fullmatch(name)}
+        table = pd.DataFrame([kept | found.columns()])
         how = {"sampling": self.sampling, "supersampling": self.supersampling, "counts": self.instrument is not None}
         side = pictures.shape[-1]
         return resimulate(table, side, canvas=max(side, self.imagesize), workers=1, name=NAME, **how)[0]
 
     def _drawn(
-        self, size: int | None, nterms: int, changed: Mapping[str, object]
+        self, size: int | None = None, changed: Mapping[str, object] | None = None
     ) -> tuple[np.ndarray, np.ndarray | None, pd.DataFrame]:
-        size = size or self.cropsize or self.imagesize
+        """The picture in a batch of one, and its row of roulette.csv. changed: columns of its row of dataset.csv."""
+        size = self.cropsize or self.imagesize if size is None else size
         if not isinstance(size, int | np.integer) or size < 1:
             raise UserError(f"size: found {str(size)[:80]}, expected a whole number of at least 1")
-        _check_order(nterms)
         drawing = Drawing(
             imagesize=max(int(size), self.imagesize),
             cropsize=int(size),
             centred=self.centred,
-            nterms=self.nterms if self.model == "Roulette" else nterms,
+            nterms=self.nterms if self.model == "Roulette" else 0,
             sampling=self.sampling,
             supersampling=self.supersampling,
             mask=self.mask,
         )
-        frame = pd.DataFrame([self.row() | changed])
+        frame = pd.DataFrame([self.row() | dict(changed or {})])
         with ThreadPoolExecutor(1) as helpers:
             return draw_in_memory(frame, drawing, NAME, "cpu", helpers)
 
@@ -160,7 +163,7 @@ class Scene:
         """(x, y) of the picture's middle, px: the centre of light where it is `centred`, otherwise (0, 0)."""
         if not self.centred and self.instrument is None:
             return 0.0, 0.0
-        table = self._drawn(None, 0, {})[2]
+        table = self._drawn()[2]
         return float(table["centreX"].iloc[0]), float(table["centreY"].iloc[0])
 
     def extent(self, size: int | None = None) -> tuple[float, float, float, float]:
@@ -196,7 +199,8 @@ class Scene:
     def amplitudes(self, nterms: int | None = None) -> Amplitudes:
         """The roulette amplitudes at the reference point, up to order m = nterms; by default the scene's."""
         nterms = self.nterms if nterms is None else nterms
-        _check_order(nterms)
+        if isinstance(nterms, bool) or not isinstance(nterms, int | np.integer) or not 0 <= nterms <= MAX_NTERMS:
+            raise UserError(f"nterms: found {str(nterms)[:80]}, expected a whole number in [0, {MAX_NTERMS}]")
         xi = self.reference_point
         alpha, beta = amplitudes(self._physical, *(np.array([value]) for value in xi), nterms)
         values = np.stack([alpha[:, 0], beta[:, 0]], axis=1).ravel()
@@ -326,13 +330,6 @@ class Scene:
         if self.lens_light is not None:
             tables["lens_light"] = _light_table(row)
         return tables
-
-
-def _check_order(nterms: object) -> None:
-    from droulette.parameters.simulation import MAX_NTERMS
-
-    if isinstance(nterms, bool) or not isinstance(nterms, int | np.integer) or not 0 <= nterms <= MAX_NTERMS:
-        raise UserError(f"nterms: found {str(nterms)[:80]}, expected a whole number in [0, {MAX_NTERMS}]")
 
 
 def _toml(value: object) -> str:
