@@ -71,6 +71,11 @@ def constellation_sources() -> list[str]:
     return [name for name, model in SOURCES.items() if {*model.parameters} <= {*SOURCE} and not model.not_numbers]
 
 
+def constituents() -> list[str]:
+    """The lenses that may be part of a cluster, whose text has no place for files."""
+    return [name for name, model in LENSES.items() if not model.not_numbers]
+
+
 def constellation(text: str) -> str:
     """Check `mode/x/y/sigma/sigma2/theta/n_sersic/luminosity;…`. Raises ValueError."""
     known = constellation_sources()
@@ -110,8 +115,8 @@ def _radii(value: Any) -> tuple[float | str, ...]:
 
 def _drawn(quantity: Quantity) -> tuple[Any, Any]:
     """The type and the field of a key that draws a quantity."""
-    kind = Drawn(quantity.gt, quantity.ge, quantity.le, rate=quantity.rate > 0)
-    default = Distribution(*quantity.default, rate=quantity.rate)
+    kind = Drawn(quantity.gt, quantity.ge, quantity.le, whole=quantity.whole, rate=quantity.rate > 0)
+    default = Distribution(*quantity.default, rate=quantity.rate, whole=quantity.whole)
     field = key(default, quantity.meaning, quantity.unit, also=quantity.also, alias=quantity.key)
     return Annotated[Distribution, kind], field
 
@@ -204,6 +209,16 @@ class Lens(Table):
     mode: Annotated[
         tuple[str, ...], Names(lambda: names_of(LENSES), lens_sum, ", or a sum of them, SIE+Shear for example")
     ] = key(("SIS",), "lens model, or the sum of several", also=["modes"])
+    map: OptionalFileName = key(
+        None, "where `mode` is `Map`: a square map of the lens, FITS or NPY, or a folder of such, of which one is drawn"
+    )
+    map_quantity: Literal["convergence", "potential"] = key("convergence", "what `map` is a map of: κ or ψ")
+    map_pixel: float = key(
+        1.0,
+        "side of a map's pixel in the unit whose square ψ has; for a map of κ it plays no part",
+        gt=0,
+        le=LONGEST,
+    )
 
     def distribution(self, quantity: Quantity) -> Distribution:
         """Of which a quantity of a lens, or of a part of a sum, is drawn."""
@@ -211,6 +226,12 @@ class Lens(Table):
         for name in quantity.key.split("."):
             table = getattr(table, name)
         return table
+
+    @model_validator(mode="after")
+    def _has_map(self) -> Lens:
+        if any("Map" in mode.split("+") for mode in self.mode) and self.map is None:
+            raise mismatch('nothing beside mode = "Map"', "the file or folder of the map", key="map")
+        return self
 
 
 class Cluster(Table):
@@ -233,7 +254,9 @@ class Cluster(Table):
 class Subhaloes(Table):
     """Small lenses that are added to each lens; they are known by the column `subhaloes`. Left out: there are none."""
 
-    mode: Annotated[tuple[str, ...], Names(lambda: names_of(LENSES))] = key(("SIS",), "model of a subhalo")
+    mode: Annotated[tuple[str, ...], Names(lambda: {name: LENSES[name].names[0] for name in constituents()})] = key(
+        ("SIS",), "model of a subhalo"
+    )
     count: Annotated[Distribution, Drawn(ge=0, le=100)] = key(Distribution(10, 10), "their number, or its mean")
     poisson: bool = key(True, "the number is drawn from a Poisson distribution of mean `count`; else it is `count`")
     mass_min: float = key(1e-3, "least mass within a subhalo's own Einstein radius, over that within the lens's", gt=0)
@@ -269,6 +292,11 @@ class Source(Table):
         None, "CosmoSim's: turns the spheres and ellipsoids of `mode` into Gaussian or Sérsic ones"
     )
     image: OptionalFileName = key(None, "picture file of the source where `mode` is `Image`")
+    galaxies: OptionalFileName = key(
+        None,
+        "where `mode` is `Galaxy`: a folder of pictures, PNG, TIFF, FITS or NPY, a FITS cube, or a COSMOS catalogue of "
+        "GalSim, of which one galaxy is drawn",
+    )
     position: Literal["cartesian", "polar", "relative", "critical"] = key(
         "cartesian", "how [position] places the source"
     )
@@ -277,6 +305,8 @@ class Source(Table):
     def _has_image(self) -> Source:
         if "Image" in self.mode and self.image is None:
             raise mismatch('nothing beside mode = "Image"', "the picture's file name", key="image")
+        if "Galaxy" in self.mode and self.galaxies is None:
+            raise mismatch('nothing beside mode = "Galaxy"', "the folder or file of the galaxies", key="galaxies")
         return self
 
     @property
@@ -477,6 +507,9 @@ def check_together(simulator: Simulator, lens: Lens, cluster: Cluster, source: S
     """What one table allows and another forbids. Raises `mismatch` with the dotted key."""
     if simulator.config and "mode" in lens.model_fields_set:
         _agree(simulator.config, 1, lens.mode, "lens.mode", "simulator.config")
+    for name in lens.mode if not simulator.config else ():
+        if cluster.count.high and LENSES[name].not_numbers:
+            raise mismatch(f"{name} beside [cluster] count", f"one of {', '.join(constituents())}", "lens.mode")
     r_min, r_max, einstein = position.r_min, position.r_max, lens.einstein
     if source.position == "polar":
         if isinstance(r_max, float) and r_min in (None, "einsteinR") and r_max < einstein.high and not position.r:

@@ -27,8 +27,20 @@ def leaves(batch) -> Iterator[Array]:
             yield from leaves(getattr(batch, field.name))
 
 
+def tables(batch) -> Iterator[Table]:
+    """All tables of a batch, in the order in which `rebuild` comes to them."""
+    if isinstance(batch, Table):
+        yield batch
+    elif isinstance(batch, tuple):
+        for item in batch:
+            yield from tables(item)
+    elif is_dataclass(batch):
+        for field in fields(batch):
+            yield from tables(getattr(batch, field.name))
+
+
 def rebuild(batch: T, replacements: Iterator[Array], shared: Callable = lambda item: item) -> T:
-    """The same batch with other arrays; what is no array (a picture, a map, a number) is `shared` by all rows.
+    """The same batch with other arrays; what is no array (a table, a number) is `shared` by all rows.
 
     Derived fields are taken over like the others: `__post_init__` does not run again.
     """
@@ -48,11 +60,13 @@ def structure(batch) -> object:
     """What two batches have in common whose arrays take part in the same formulas."""
     if is_array(batch):
         return "array"
+    if isinstance(batch, Table):
+        return "table"
     if isinstance(batch, tuple):
         return tuple(map(structure, batch))
     if is_dataclass(batch):
         return type(batch), tuple(structure(getattr(batch, field.name)) for field in fields(batch))
-    return "table" if isinstance(batch, Table) else batch
+    return batch
 
 
 def take(batch: T, rows: Array | slice, trailing: int = 0) -> T:

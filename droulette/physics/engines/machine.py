@@ -23,16 +23,8 @@ from platformdirs import user_cache_path
 from droulette import files
 
 LOG = logging.getLogger("droulette")
-# Functions that the machine code of Numba may call. Arrays that Numba did not make are not its to free; a square root
-# outside of a vector is a call where LLVM cannot tell that the number is not negative.
-CALLED = """
-define void @NRT_MemInfo_call_dtor(ptr %0) { ret void }
-declare double @llvm.sqrt.f64(double)
-define double @sqrt(double %0) {
-  %2 = call double @llvm.sqrt.f64(double %0)
-  ret double %2
-}
-"""
+# Of arrays that Numba did not make it manages no memory, but its code could call this.
+NO_MEMORY = "define void @NRT_MemInfo_call_dtor(ptr %0) { ret void }"
 DIGEST = hashlib.sha256().digest_size
 
 _addresses: dict[str, int] = {}
@@ -115,7 +107,7 @@ def _target() -> llvm.TargetMachine:
 
 def _object_code(name: str, text: str) -> bytes:
     target = _target()
-    module = llvm.parse_assembly(CALLED)
+    module = llvm.parse_assembly(NO_MEMORY)
     module.link_in(llvm.parse_assembly(text))
     foreign = {f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")}
     assert foreign <= {"memcpy", "memmove", "memset"}, f"{name}: not to be loaded without Numba: {foreign}"
