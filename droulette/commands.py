@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("droulette")
 STAGE_EXAMPLES = """
-python -m stages.NAME
-python -m stages.NAME --verbose
-python -m stages.NAME --params other.toml
+python -m PACKAGE.NAME
+python -m PACKAGE.NAME --verbose
+python -m PACKAGE.NAME --params other.toml
 """
+typed: str | None = None  # what was typed in place of `python -m droulette.NAME`: "droulette NAME"
 NARROW = 60  # columns of a terminal, below which a bar has room for little more than the time left
 
 
@@ -32,9 +33,11 @@ def parser(
     command: str, description: str | None, examples: str, notes: str = "", package: str = "droulette"
 ) -> argparse.ArgumentParser:
     """The options that every command has. examples: lines that can be typed."""
+    module = f"python -m {package}.{command}"
     lines = "\n".join(f"  {line.strip()}" for line in examples.strip().splitlines())
+    lines = lines.replace(module, typed or module)
     options = argparse.ArgumentParser(
-        prog=f"python -m {package}.{command}",
+        prog=typed or module,
         description=description,
         epilog=f"examples:\n{lines}\n\n{notes}".rstrip(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -84,14 +87,21 @@ class _Lines(logging.StreamHandler):
         return f"[{record.relativeCreated / 1000:7.2f} s] {line}" if self.timed else line
 
 
-@contextlib.contextmanager
-def stage(description: str | None, argv: list[str] | None) -> Iterator[tuple[Parameters, str]]:
-    """The parameters of a stage, and their file. Within the block the process is in the pipeline's folder."""
-    name = os.path.basename(sys.argv[0]).removesuffix(".py")
-    examples = STAGE_EXAMPLES.replace("NAME", name)
-    options = parser(name, description, examples, "`dvc repro` runs the stages whose inputs have changed.", "stages")
+def stage_parser(name: str, description: str | None, package: str = "stages") -> argparse.ArgumentParser:
+    """The options of a stage of the pipeline."""
+    examples = STAGE_EXAMPLES.replace("NAME", name).replace("PACKAGE", package)
+    options = parser(name, description, examples, "`dvc repro` runs the stages whose inputs have changed.", package)
     options.add_argument("--params", default="params.toml", metavar="FILE", help="TOML file (default: params.toml)")
     options.add_argument("-C", "--directory", metavar="FOLDER", help="the pipeline's folder, which all paths are in")
+    return options
+
+
+@contextlib.contextmanager
+def stage(
+    description: str | None, argv: list[str] | None, options: argparse.ArgumentParser | None = None
+) -> Iterator[tuple[Parameters, str]]:
+    """The parameters of a stage, and their file. Within the block the process is in the pipeline's folder."""
+    options = options or stage_parser(os.path.basename(sys.argv[0]).removesuffix(".py"), description)
     args = options.parse_args(argv)
     folder = args.directory or "."
     if not os.path.isdir(folder):
