@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from droulette.errors import UserError, one_line, styled
@@ -26,6 +27,7 @@ python -m PACKAGE.NAME --verbose
 python -m PACKAGE.NAME --params other.toml
 """
 typed: str | None = None  # what was typed in place of `python -m droulette.NAME`: "droulette NAME"
+OWN_CODE = ("droulette/physics/own", "droulette/learning/own")  # folders of users' models
 NARROW = 60  # columns of a terminal, below which a bar has room for little more than the time left
 
 
@@ -109,7 +111,24 @@ def stage(
     from droulette import parameters
 
     with speaking(args), contextlib.chdir(folder):
-        yield parameters.load(args.params), args.params
+        try:
+            yield parameters.load(args.params), args.params
+        except UserError as error:
+            raise UserError(f"{error}{_left_out(str(error))}") from error
+
+
+def _left_out(message: str) -> str:
+    """What to add to a message in a copy that DVC made for an experiment of its queue: it has tracked files only."""
+    root, inside, _ = str(Path.cwd()).partition(os.sep + os.path.join(".dvc", "tmp", "exps") + os.sep)
+    if not inside:
+        return ""
+    named = {name.strip("'\",:") for name in message.split()}
+    own = [path for folder in OWN_CODE for path in Path(root, folder).glob("*.py")]
+    files = {str(path.relative_to(root)) for path in own} | {name for name in named if Path(root, name).is_file()}
+    files = sorted(name for name in files if not Path(name).exists())
+    if not files:
+        return ""
+    return f". The queue's copies have tracked files only: `git add {' '.join(files[:5])}`, and queue it again"
 
 
 def dataset_of(params: Parameters, source: str, *parts: str, pictures: bool = True) -> Dataset:
