@@ -532,7 +532,10 @@ def is_one_scene(tables: Any) -> bool:
     simulator, lens, source = tables.simulator, tables.lens, tables.source
     if len(simulator.model) > 1 or simulator.config or tables.cluster.count.high or tables.subhaloes.given:
         return False
-    if len(lens.mode) > 1 or len(source.profiles) > 1 or {"Map", "Galaxy"} & {*lens.mode[0].split("+"), *source.mode}:
+    if len(lens.mode) > 1 or len(source.profiles) > 1:
+        return False
+    several = "Map" in lens.mode[0].split("+") and not Path(lens.map).is_file()
+    if several or source.mode[0] == "Galaxy":  # of which a file may hold several
         return False
     drawn = [lens.distribution(quantity) for quantity in LENSES[lens.mode[0]].parameters]
     (profile,) = source.profiles
