@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -132,6 +133,7 @@ class _Callable(ModuleType):
     def __call__(self, *args, **named) -> pd.DataFrame:
         from droulette.pipeline.own_predictions import predict_pictures
 
+        named.setdefault("warn", lambda line: warnings.warn(line, stacklevel=4))  # at the caller's line
         return predict_pictures(*args, **named)
 
 

@@ -234,7 +234,8 @@ class Scene:
         """The picture with its critical curves, caustics, circle of convergence, reference point and source.
 
         Args:
-            axis: of Matplotlib, to plot on; None: a figure of its own, which a notebook shows and `savefig` saves.
+            axis: of Matplotlib, to plot on; None: a figure of its own with a legend, which a notebook shows and
+                `savefig` saves.
             size: side of the picture, px.
             picture: another picture of the scene, such as `resimulate()`.
         """
