@@ -11,6 +11,7 @@ import fcntl
 import io
 import itertools
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 LONGEST_LINE = 1 << 20  # bytes of a line of a table
 MOST_COLUMNS = 10_000
+DECIMAL_COMMA, DECIMAL_POINT = re.compile(r"\s*-?\d+,\d+\s*"), re.compile(r"\s*-?\d+\.\d+\s*")
 OTHER_SEPARATORS = {"|": "vertical bars", " ": "spaces"}
 
 
@@ -220,10 +222,11 @@ def numbers(column: pd.Series) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Dialect:
-    """How the cells of a table are separated. spaced: with spaces beside the separators."""
+    """How the cells of a table are separated. spaced: with spaces beside the separators. decimal: of numbers."""
 
     separator: str = ","
     spaced: bool = False
+    decimal: str = "."
 
     @property
     def words(self) -> str:
@@ -232,7 +235,7 @@ class _Dialect:
     @property
     def options(self) -> dict[str, Any]:
         """For pandas."""
-        options = {} if self.separator == "," else {"sep": self.separator}
+        options = {} if self.separator == "," else {"sep": self.separator, "decimal": self.decimal}
         return options | ({"skipinitialspace": True} if self.spaced else {})
 
 
@@ -247,11 +250,14 @@ def _check_header(path: Path, required: Sequence[str]) -> _Dialect:
     with io.TextIOWrapper(io.BufferedReader(_Lines(path)), encoding="utf-8-sig", newline="") as stream:
         line = next((line for line in stream if line.strip("\r\n")), "")
         columns = next(csv.reader(itertools.chain([line], stream)), [])
+        below = next(stream, "") if len(columns) == 1 else ""
     dialect = _Dialect()
     if len(columns) == 1:  # a name of our own has neither semicolons nor tabs
         separator = next((separator for separator in ";\t" if separator in line), ",")
         columns = next(csv.reader([line], delimiter=separator), [])
-        dialect = _Dialect(separator)
+        first = next(csv.reader([below], delimiter=separator), []) if separator != "," else []
+        comma = any(map(DECIMAL_COMMA.fullmatch, first)) and not any(map(DECIMAL_POINT.fullmatch, first))
+        dialect = _Dialect(separator, decimal="," if comma else ".")
     if any(column != column.strip(" ") for column in columns):
         dialect = replace(dialect, spaced=True)
         columns = [column.strip() for column in columns]

@@ -351,6 +351,23 @@ def test_tables_of_other_separators_are_read(separator, tmp_path):
         pd.testing.assert_frame_equal(files.read_csv(tmp_path / name, ["filename"]), plain)
 
 
+def test_decimal_commas_are_read_where_semicolons_separate(tmp_path):
+    (tmp_path / "plain.csv").write_text(TABLE)
+    (tmp_path / "other.csv").write_text(TABLE.replace(",", ";").replace("9.5", "9,5").replace("0.5", "0,5"))
+    read = files.read_csv(tmp_path / "other.csv")
+    pd.testing.assert_frame_equal(read, files.read_csv(tmp_path / "plain.csv"))
+    assert read["einsteinradius"].tolist() == [9.5, 7.0]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [(["--toml", "d.csv"], "--csvfile takes a table"), (["--csvfile", "d.toml"], "--toml takes a distribution")],
+)
+def test_a_table_in_the_place_of_a_distribution_is_told_its_place(options, said, capsys):
+    assert datagen.main(options) == 2
+    assert said in capsys.readouterr().err
+
+
 def test_a_text_that_begins_with_a_space_is_kept_where_the_header_has_none(tmp_path):
     table = pd.DataFrame({"filename": [" a.png", "b.png"], "x": [1.5, 2.5]})
     files.write_csv(table, tmp_path / "t.csv")
