@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 
 from droulette import commands
@@ -48,7 +49,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _redshifts(text: str) -> tuple[float, float]:
-    lens, source = map(float, text.split(","))
+    try:
+        lens, source = map(float, text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected two numbers LENS,SOURCE") from None
     return lens, source
 
 
@@ -57,8 +61,10 @@ def main(argv: list[str] | None = None) -> None:
     args = parser().parse_args(argv)
     if not (args.csv or args.toml or args.coolest):
         raise UserError("found none of --csv, --toml and --coolest, expected what is to be written")
-    if not args.brightness > 0:
+    if not (math.isfinite(args.brightness) and args.brightness > 0):
         raise UserError(f"--brightness: found {args.brightness:g}, expected a positive number")
+    if args.size is not None and args.size < 1:
+        raise UserError(f"--size: found {args.size}, expected at least 1")
     from dataclasses import replace
 
     from droulette import files

@@ -130,31 +130,50 @@ def read(path: str | Path, grey: float = 1.0) -> Scene:
         raise UserError(f"{path}: not a JSON file: {str(error)[:200]}") from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: found {type(content).__name__}, expected a COOLEST object")
-    return parse(content, str(path), grey)
+    return parse(content, str(path), grey, path.parent)
 
 
-def parse(content: Mapping[str, Any], name: str = "COOLEST", grey: float = 1.0) -> Scene:
-    """The scene of the content of a COOLEST file; errors call it `name`. As `read`."""
+def parse(
+    content: Mapping[str, Any], name: str = "COOLEST", grey: float = 1.0, folder: str | Path | None = None
+) -> Scene:
+    """The scene of the content of a COOLEST file, as `read`. name: for errors. folder: where its FITS files are."""
+    _check_brightness(grey)
     instrument = _get(content, "instrument", dict, name)
-    s = float(_get(instrument, "pixel_size", (int, float), f"{name}: instrument"))
+    s = _number(instrument, "pixel_size", f"{name}: instrument")
     check_pixel_scale(s)
     entities = _get(content, "lensing_entities", list, name)
     lenses, sources, notes = _entities(entities, s, grey, name)
     observation = content.get("observation")
     try:
-        size, keys, more = _observation(observation if isinstance(observation, dict) else {}, instrument, s)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        size, keys, more = _observation(observation if isinstance(observation, dict) else {}, instrument, s, grey)
+        if endless := [key for key, value in keys.items() if isinstance(value, float) and not math.isfinite(value)]:
+            raise ValueError(f"{endless[0]} = {keys[endless[0]]}")
+    except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
         expected = "expected what COOLEST has there"
         raise UserError(f"{name}: instrument or observation: found {str(error)[:80]!r}, {expected}") from error
+    if folder is not None and keys.get("psf", "gaussian") != "gaussian":
+        keys["psf"] = str(Path(folder) / keys["psf"])
     return Scene(lenses, sources, s, size, keys, (*notes, *more))
 
 
-def _get(table: Mapping, key: str, kind: type | tuple[type, ...], where: str) -> Any:
+def _check_brightness(grey: float) -> None:
+    if not (math.isfinite(grey) and grey > 0):
+        raise UserError(f"brightness: found {grey:g}, expected a positive number")
+
+
+def _get(table: Mapping, key: str, kind: type, where: str) -> Any:
     value = table.get(key)
-    if not isinstance(value, kind) or isinstance(value, bool):
-        wanted = {dict: "a table", list: "a list", str: "a text"}.get(kind, "a number")
+    if not isinstance(value, kind):
+        wanted = {dict: "a table", list: "a list", str: "a text"}[kind]
         raise UserError(f"{where}: found {key} = {str(value)[:80]}, expected {wanted}")
     return value
+
+
+def _number(table: Mapping, key: str, where: str) -> float:
+    value = table.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e300:
+        raise UserError(f"{where}: found {key} = {str(value)[:80]}, expected a finite number")
+    return float(value)
 
 
 def _entities(entities: list, s: float, grey: float, name: str) -> tuple[tuple[Part, ...], tuple[Part, ...], list[str]]:
@@ -191,7 +210,7 @@ def _entities(entities: list, s: float, grey: float, name: str) -> tuple[tuple[P
 def _redshift(entity: Any, where: str) -> float | None:
     if not isinstance(entity, dict) or entity.get("type") not in ("Galaxy", "MassField"):
         raise UserError(f"{where}: found {str(entity)[:80]}, expected one of type Galaxy or MassField")
-    return None if entity.get("redshift") is None else float(_get(entity, "redshift", (int, float), where))
+    return None if entity.get("redshift") is None else _number(entity, "redshift", where)
 
 
 def _profiles(entity: Mapping, model: str, where: str) -> list[tuple[str, dict[str, float], str]]:
@@ -216,8 +235,10 @@ def _profiles(entity: Mapping, model: str, where: str) -> list[tuple[str, dict[s
     return found
 
 
-def _observation(observation: Mapping, instrument: Mapping, s: float) -> tuple[int | None, dict[str, Any], list[str]]:
-    """Size of the picture, keys of [instrument] and notes."""
+def _observation(
+    observation: Mapping, instrument: Mapping, s: float, grey: float
+) -> tuple[int | None, dict[str, Any], list[str]]:
+    """Size of the picture, keys of [instrument] and notes. A grey level is a count a second there."""
     keys: dict[str, Any] = {}
     notes: list[str] = []
     size = _size(observation.get("pixels"), s, notes)
@@ -240,9 +261,9 @@ def _observation(observation: Mapping, instrument: Mapping, s: float) -> tuple[i
         case None:
             pass
         case "UniformGaussianNoise":
-            keys["noise"] = float(noise.get("std_dev", 0.0))
+            keys["noise"] = grey * float(noise.get("std_dev", 0.0))
         case "InstrumentalNoise" if isinstance(observation.get("exposure_time"), int | float):
-            _instrumental(noise, observation, instrument, keys, notes)
+            _instrumental(noise, observation, instrument, grey, keys, notes)
         case kind:
             path = _file(noise.get("noise_map")) or _file(noise.get("wht_map"))
             notes.append(f"noise: {kind} is left out" + (f" ({path})" if path else ""))
@@ -250,15 +271,17 @@ def _observation(observation: Mapping, instrument: Mapping, s: float) -> tuple[i
 
 
 def _instrumental(
-    noise: Mapping, observation: Mapping, instrument: Mapping, keys: dict[str, Any], notes: list[str]
+    noise: Mapping, observation: Mapping, instrument: Mapping, grey: float, keys: dict[str, Any], notes: list[str]
 ) -> None:
-    """Noise that follows from the exposure; one unit of flux is an electron a second."""
+    """Noise that follows from the exposure; one unit of flux is an electron a second, which is `grey` counts."""
     keys["exposure"] = float(observation["exposure_time"])
+    if grey != 1:
+        keys["gain"] = 1 / grey
     if noise.get("with_readout_noise", True) and instrument.get("readout_noise"):
         keys["read-noise"] = float(instrument["readout_noise"])
     sky, zero = observation.get("mag_sky_brightness"), observation.get("mag_zero_point")
     if noise.get("with_sky_shot_noise", True) and sky is not None and zero is not None:
-        keys |= {"zero-point": float(zero), "sky-brightness": float(sky)}
+        keys |= {"zero-point": float(zero) + 2.5 * math.log10(grey), "sky-brightness": float(sky)}
     if not noise.get("with_target_shot_noise", True):
         notes.append("noise: here the target's photons have shot noise too")
 
@@ -313,7 +336,8 @@ def document(scene: Scene, redshifts: tuple[float, float] = REDSHIFTS, grey: flo
     """
     s = scene.pixel_scale
     check_pixel_scale(s)
-    if not 0 <= redshifts[0] < redshifts[1]:
+    _check_brightness(grey)
+    if not 0 <= redshifts[0] < redshifts[1] < math.inf:
         raise UserError(f"redshifts: found {redshifts[0]:g} and {redshifts[1]:g}, expected the lens before the source")
     bodies, fields, lights = [], [], []
     for number, part in enumerate(scene.lenses, 1):
@@ -345,7 +369,7 @@ def document(scene: Scene, redshifts: tuple[float, float] = REDSHIFTS, grey: flo
             "exposure_time": None,
             "mag_sky_brightness": None,
             "mag_zero_point": None,
-            "noise": _noise(scene),
+            "noise": _noise(scene, grey),
             "pixels": _grid(scene.size or 0, s),
         },
         "standard": "COOLEST",
@@ -381,9 +405,9 @@ def _psf(scene: Scene) -> dict[str, Any]:
     raise UserError(f"psf: found {psf}, which COOLEST has not or which needs its file, expected none or gaussian")
 
 
-def _noise(scene: Scene) -> dict[str, Any]:
+def _noise(scene: Scene, grey: float) -> dict[str, Any]:
     if "noise" in scene.instrument:
-        return {"std_dev": scene.instrument["noise"], "type": "UniformGaussianNoise"}
+        return {"std_dev": scene.instrument["noise"] / grey, "type": "UniformGaussianNoise"}
     return {"type": None}
 
 

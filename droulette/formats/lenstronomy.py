@@ -118,9 +118,9 @@ def _convergence(unit, kappa, ra_0=0.0, dec_0=0.0):
 
 def _multipole(unit, m, a_m, phi_m, center_x=0.0, center_y=0.0, r_E=1.0):
     if m not in (3, 4):
-        raise ValueError(f"found m = {m}, expected 3 or 4")
+        raise ValueError(f"found m = {m:g}, expected 3 or 4")
     a, b = a_m / unit * math.cos(m * phi_m), a_m / unit * math.sin(m * phi_m)
-    return Part(f"Multipole{m}", center_x, center_y, {"einstein_radius": unit, f"a{m}": a, f"b{m}": b})
+    return Part(f"Multipole{m:.0f}", center_x, center_y, {"einstein_radius": unit, f"a{m:.0f}": a, f"b{m:.0f}": b})
 
 
 LENSES = {
@@ -188,7 +188,7 @@ def _of_pjaffe(given: Mapping) -> dict[str, float]:
 
 
 def _of_multipole(given: Mapping, m: int) -> dict[str, float]:
-    a, b = given[f"a{m}"], given[f"b{m}"]
+    a, b = given[f"a{m:.0f}"], given[f"b{m:.0f}"]
     return {"m": m, "a_m": given["einstein_radius"] * math.hypot(a, b), "phi_m": math.atan2(b, a) / m}
 
 

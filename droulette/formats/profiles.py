@@ -141,10 +141,12 @@ def source(light: Light) -> Part:
     """The source of a light in px and grey levels: its luminosity is its flux / 1000, whatever b.
 
     Raises:
-        ValueError: the Sérsic index is too low.
+        ValueError: the Sérsic index is too low, or there is no light.
     """
     if light.n <= LOWEST_INDEX:
         raise ValueError(f"found a Sérsic index of {light.n:g}, expected more than {LOWEST_INDEX}")
+    if not light.flux > 0:
+        raise ValueError(f"found a light whose flux is {light.flux:g}, expected more than 0")
     radius, _ = light.half_light(1.992 * light.n - 0.3271)
     both = {"n_sersic": light.n, "luminosity": light.flux / 1000}
     if light.q == 1:

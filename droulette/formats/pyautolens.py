@@ -144,9 +144,9 @@ def _mass_sheet(_, centre=(0.0, 0.0), kappa=0.0):
 
 def _multipole(_, m=4, centre=(0.0, 0.0), einstein_radius=1.0, slope=2.0, multipole_comps=(0.0, 0.0)):
     if m not in (3, 4) or slope != 2:
-        raise ValueError(f"found m = {m} and slope = {slope}, expected m = 3 or 4 and slope = 2")
-    given = {"einstein_radius": einstein_radius, f"a{m}": multipole_comps[1], f"b{m}": multipole_comps[0]}
-    return Part(f"Multipole{m}", centre[1], centre[0], given)
+        raise ValueError(f"found m = {m:g} and slope = {slope:g}, expected m = 3 or 4 and slope = 2")
+    given = {"einstein_radius": einstein_radius, f"a{m:.0f}": multipole_comps[1], f"b{m:.0f}": multipole_comps[0]}
+    return Part(f"Multipole{m:.0f}", centre[1], centre[0], given)
 
 
 LENSES = {
@@ -214,7 +214,7 @@ def _of_pjaffe(given: Mapping) -> dict[str, float]:
 
 
 def _of_multipole(given: Mapping, m: int) -> dict[str, Any]:
-    comps = (given[f"b{m}"], given[f"a{m}"])
+    comps = (given[f"b{m:.0f}"], given[f"a{m:.0f}"])
     return {"m": m, "einstein_radius": given["einstein_radius"], "slope": 2.0, "multipole_comps": comps}
 
 

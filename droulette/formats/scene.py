@@ -10,6 +10,7 @@ import numpy as np
 
 from droulette.errors import UserError
 
+PAIRS = ("centre", "ell_comps", "multipole_comps")  # arguments of two numbers
 LENGTHS = ("einstein_radius", "scale_radius", "core_radius", "cut_radius", "sigma", "sigma2")
 
 
@@ -59,31 +60,48 @@ def check_pixel_scale(pixel_scale: float) -> None:
 
 
 def converted(
-    converters: Mapping[str, Callable[..., Any]], name: str, arguments: Mapping[str, Any], where: str, *others: Any
-) -> Any:
+    converters: Mapping[str, Callable[..., Part]], name: str, arguments: Mapping[str, Any], where: str, *others: Any
+) -> Part:
     """Call the converter of a profile's name with `others` and the profile's arguments.
 
     Raises:
-        UserError: there is no converter of that name, an argument is missing or one too many, or is no finite number.
+        UserError: there is no converter of that name, an argument is missing, one too many or no finite number, or what
+            they give is not finite.
     """
     if name not in converters:
         raise UserError(f"{where}: found {name}, which has no counterpart, expected one of {', '.join(converters)}")
-    for key, value in arguments.items():
-        try:
-            is_finite = not isinstance(value, str) and np.isfinite(np.asarray(value, dtype=np.float64)).all()
-        except (TypeError, ValueError):
-            is_finite = False
-        if not is_finite:
-            raise UserError(f"{where}: {name}: found {key} = {value!r}, expected finite numbers")
+    where = f"{where}: {name}"
     convert = converters[name]
     code = convert.__code__
     every = code.co_varnames[len(others) : code.co_argcount]
     needed = every[: len(every) - len(convert.__defaults__ or ())]
     if unknown := [key for key in arguments if key not in every]:
-        raise UserError(f"{where}: {name}: found {unknown[0]}, expected {', '.join(every)}")
+        raise UserError(f"{where}: found {unknown[0]}, expected {', '.join(every)}")
     if missing := [key for key in needed if key not in arguments]:
-        raise UserError(f"{where}: {name}: found no {missing[0]}, expected it")
+        raise UserError(f"{where}: found no {missing[0]}, expected it")
+    numbers = {key: _numbers(value, key, where) for key, value in arguments.items()}
     try:
-        return convert(*others, **arguments)
+        part = convert(*others, **numbers)
+    except ArithmeticError:
+        raise UserError(f"{where}: found {_listed(numbers)}, expected numbers that have a finite result") from None
     except ValueError as error:
-        raise UserError(f"{where}: {name}: {error}") from None
+        raise UserError(f"{where}: {error}") from None
+    if not np.isfinite([part.x, part.y, *part.parameters.values()]).all():
+        raise UserError(f"{where}: found {_listed(numbers)}, expected numbers that have a finite result")
+    return part
+
+
+def _numbers(value: Any, key: str, where: str) -> float | tuple[float, ...]:
+    shape, expected = ((2,), "two finite numbers") if key in PAIRS else ((), "a finite number")
+    try:
+        found = np.asarray(value)
+        is_number = found.dtype.kind in "iuf" and found.shape == shape and np.isfinite(found).all()
+    except (TypeError, ValueError, OverflowError):
+        is_number = False
+    if not is_number:
+        raise UserError(f"{where}: found {key} = {repr(value)[:80]}, expected {expected}")
+    return tuple(found.astype(np.float64).tolist()) if shape else float(found)
+
+
+def _listed(numbers: Mapping[str, float | tuple[float, ...]]) -> str:
+    return ", ".join(f"{key} = {value}" for key, value in numbers.items())

@@ -71,7 +71,13 @@ def _not_said(kind: scenes.Kind, row: pd.Series, keys: dict[str, Any]) -> list[s
         said.append(f"the PSF {kind.psf} is left out")
     if _number(row, "noise"):
         keys["noise"] = _number(row, "noise")
-    for column, meaning in (("electrons", "Poisson noise"), ("lightratio", "the light of the lens")):
+    for column, meaning in (
+        ("electrons", "Poisson noise"),
+        ("pedestal", "the background"),
+        ("lightratio", "the light of the lens"),
+        ("counts", "the source's brightness in column counts"),
+        ("signaltonoise", "the source's brightness in column signaltonoise"),
+    ):
         if _number(row, column):
             said.append(f"{meaning} is left out")
     return said
@@ -110,6 +116,8 @@ def _check(scene: Scene) -> None:
         for part in parts:
             if part.name not in models:
                 raise UserError(f"scene: found {part.name}, expected one of {', '.join(models)}")
+            if models[part.name].not_numbers:
+                raise UserError(f"scene: found {part.name}, whose file a scene does not hold, expected another model")
 
 
 def _at_origin(part: Part) -> bool:

@@ -80,7 +80,7 @@ def test_a_multipole_of_another_einstein_radius_is_no_sum():
         (Scene((), (LIGHT,), 0.1), "found 0 lenses and 1 sources, expected at least one of each"),
         (Scene((moved(SIE, 2e6, 0.0),), (LIGHT,), 0.1), "found x 2e.06"),
         (Scene((Part("Blob", 0, 0, {}),), (LIGHT,), 0.1), "found Blob, expected one of PM, "),
-        (Scene((SIE,), (LIGHT, Part("Image", 0, 0, {})), 0.1), "found Image among several sources, expected Spherical"),
+        (Scene((SIE,), (Part("Image", 0, 0, {}),), 0.1), "found Image, whose file a scene does not hold"),
     ],
 )
 def test_a_scene_that_cannot_be_drawn_is_no_table(scene, message):
@@ -117,10 +117,13 @@ def test_a_row_becomes_a_coolest_file(tmp_path, capsys):
     frame = pd.concat([table_of(Scene((SIE,), (LIGHT,), 0.1)), table_of(Scene((SIE, SHEAR), (LIGHT,), 0.1))])
     frame["pixelscale"] = [0.2, 0.3]
     frame["psf"], frame["psffwhm"], frame["electrons"] = "gaussian", 2.5, 100.0
+    frame["pedestal"], frame["counts"] = 3.0, 50.0
     files.write_csv(frame, tmp_path / "dataset.csv")
     out = tmp_path / "scene.json"
     assert main([str(tmp_path / "dataset.csv"), "--row", "2", "--coolest", str(out), "--redshifts", "0.3,1.1"]) == 0
-    assert "row 2: Poisson noise is left out" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "row 2: Poisson noise is left out" in said and "row 2: the background is left out" in said
+    assert "row 2: the source's brightness in column counts is left out" in said
     found = json.loads(out.read_text())
     lens, source, outside = found["lensing_entities"]
     assert [entity["redshift"] for entity in (lens, source, outside)] == [0.3, 1.1, 0.3]
@@ -141,6 +144,11 @@ def test_a_row_becomes_a_coolest_file(tmp_path, capsys):
             ["lens.csv", "--coolest", "a.json", "--pixel-scale", "1", "--redshifts", "2,1"],
             "redshifts: found 2 and 1, expected the lens before the source",
         ),
+        (
+            ["lens.csv", "--coolest", "a.json", "--pixel-scale", "1", "--redshifts", "1,inf"],
+            "redshifts: found 1 and inf, expected the lens before the source",
+        ),
+        (["lens.csv", "--coolest", "a.json", "--size", "-3"], "--size: found -3, expected at least 1"),
         (["none.json", "--csv", "a.csv"], "none.json: no such file"),
     ],
 )

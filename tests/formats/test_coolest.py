@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 
 import format_fixtures as packages
 import numpy as np
@@ -86,6 +87,52 @@ def test_psf_and_noise_of_files_and_of_exposures():
     assert "noise: NoiseMap is left out (noise.fits)" in coolest.parse(changed("observation.noise", noise)).notes
 
 
+def at_the_origin(observation: dict) -> dict:
+    """The content with its lens in the middle and another observation."""
+    result = content()
+    for profile in result["lensing_entities"][1]["mass_model"]:
+        for key in ("center_x", "center_y"):
+            profile["parameters"][key]["point_estimate"]["value"] = 0.0
+    result["observation"] |= observation
+    return result
+
+
+@pytest.mark.parametrize(
+    "observation",
+    [
+        {"noise": {"type": "UniformGaussianNoise", "std_dev": 2.0}},
+        {
+            "noise": {"type": "InstrumentalNoise"}, "exposure_time": 50.0, "mag_zero_point": 25.0,
+            "mag_sky_brightness": 20.0,
+        },
+    ],
+)  # fmt: skip
+def test_brightness_changes_the_unit_of_a_picture_and_nothing_else(observation):
+    """Its noise is multiplied as its light is."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from droulette import parameters
+    from droulette.pipeline.descriptions import toml_of
+    from droulette.pipeline.draw import draw_table
+    from droulette.pipeline.generate import Drawing, draw_in_memory
+
+    def picture(grey: float) -> np.ndarray:
+        params = parameters.parse(tomllib.loads(toml_of(coolest.parse(at_the_origin(observation), "file", grey))))
+        with ThreadPoolExecutor(1) as helpers:
+            table = draw_table(params, 0, None)
+            return draw_in_memory(table, Drawing.of(params.simulator), "rows", "cpu", helpers)[0][0]
+
+    one, four = picture(1.0), picture(4.0)
+    assert np.abs(one).max() > 20 and one[:8, :8].std() > 0.1
+    np.testing.assert_allclose(four, 4 * one, atol=1e-4 * np.abs(one).max())
+
+
+def test_a_psf_lies_beside_its_file(tmp_path):
+    psf = {"type": "PixelatedPSF", "pixels": {"fits_file": {"path": "psf.fits"}}}
+    (tmp_path / "scene.json").write_text(json.dumps(changed("instrument.psf", psf)))
+    assert coolest.read(tmp_path / "scene.json").instrument["psf"] == str(tmp_path / "psf.fits")
+
+
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
@@ -100,11 +147,25 @@ def test_psf_and_noise_of_files_and_of_exposures():
         (
             "lensing_entities.1.mass_model.0.parameters.phi.point_estimate.value",
             "x",
-            "found phi = 'x', expected finite",
+            "found phi = 'x', expected a finite number",
         ),
         ("lensing_entities.1.type", "Star", "lensing_entities 2: found .*, expected one of type Galaxy or MassField"),
         ("lensing_entities", {}, "found lensing_entities = {}, expected a list"),
-        ("instrument.pixel_size", None, "instrument: found pixel_size = None, expected a number"),
+        ("instrument.pixel_size", None, "instrument: found pixel_size = None, expected a finite number"),
+        ("instrument.pixel_size", 10**400, "instrument: found pixel_size = 1000.*, expected a finite number"),
+        ("instrument.psf.fwhm", np.nan, "instrument or observation: found 'psf-fwhm = nan'"),
+        ("observation.noise.std_dev", 10**400, "instrument or observation: found"),
+        ("observation.pixels.num_pix_x", np.inf, "instrument or observation: found"),
+        (
+            "lensing_entities.0.light_model.0.parameters.n.point_estimate.value",
+            1e6,
+            "Sersic: found I_eff = .*, expected numbers that have a finite result",
+        ),
+        (
+            "lensing_entities.0.light_model.0.parameters.theta_eff.point_estimate.value",
+            1e-300,
+            "Sersic: found a light whose flux is 0, expected more than 0",
+        ),
         ("instrument.pixel_size", 0, "pixel scale: found 0.0, expected a positive number"),
         ("instrument.psf", "sharp", "instrument or observation: found .*, expected what COOLEST has there"),
         ("observation.pixels.field_of_view_x", [], "instrument or observation: found"),
@@ -120,6 +181,16 @@ def test_lenses_of_two_planes_are_refused():
     given["lensing_entities"].append(given["lensing_entities"][1] | {"redshift": 0.7})
     with pytest.raises(UserError, match=r"found lenses at the redshifts 0.5, 0.7, expected one lens plane"):
         coolest.parse(given)
+
+
+@pytest.mark.parametrize("grey", [0.0, -1.0, np.inf, np.nan])
+def test_a_brightness_is_positive(grey):
+    for convert in (
+        lambda: coolest.parse(content(), "file", grey),
+        lambda: coolest.document(Scene((), (), 1), grey=grey),
+    ):
+        with pytest.raises(UserError, match=r"brightness: found .*, expected a positive number"):
+            convert()
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "[" * 100_000, '"COOLEST"'])

@@ -240,8 +240,10 @@ def test_a_luminosity_is_the_light_of_all_pixels():
         (["SIS", "SIE"], [{"theta_E": 1.0}], "found 2 names and 1 kwargs_lens, expected as many"),
         (["SIS"], [{"theta_E": 1.0, "e1": 0.1}], "lens 1: SIS: found e1, expected theta_E, center_x, center_y"),
         (["SIE"], [{"theta_E": 1.0, "e1": 0.1}], "lens 1: SIE: found no e2, expected it"),
-        (["SIS"], [{"theta_E": math.nan}], "lens 1: SIS: found theta_E = nan, expected finite numbers"),
-        (["SIS"], [{"theta_E": "1"}], "lens 1: SIS: found theta_E = '1', expected finite numbers"),
+        (["SIS"], [{"theta_E": math.nan}], "lens 1: SIS: found theta_E = nan, expected a finite number"),
+        (["SIS"], [{"theta_E": [1.0]}], r"lens 1: SIS: found theta_E = \[1.0\], expected a finite number"),
+        (["NFW"], [{"Rs": 0.0, "alpha_Rs": 1.0}], "NFW: found Rs = 0.0, alpha_Rs = 1.0, expected numbers that have a"),
+        (["SIS"], [{"theta_E": "1"}], "lens 1: SIS: found theta_E = '1', expected a finite number"),
         (
             ["SIE"],
             [{"theta_E": 1.0, "e1": 0.8, "e2": 0.8}],
@@ -271,6 +273,8 @@ def test_what_lenstronomy_has_and_we_have_not_is_refused(names, arguments, messa
             ("PowerLawMultipole", {"m": 4, "slope": 2.1}),
             "found m = 4 and slope = 2.1, expected m = 3 or 4 and slope = 2",
         ),
+        (("Isothermal", {"centre": 0.0}), "Isothermal: found centre = 0.0, expected two finite numbers"),
+        (("PowerLaw", {"slope": 1.0}), "PowerLaw: found slope = 1.0, expected numbers that have a finite result"),
         (object(), "found object, which has no counterpart"),
     ],
 )
