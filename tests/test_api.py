@@ -20,6 +20,8 @@ from droulette.pipeline.resimulate import resimulate
 
 matplotlib.use("agg")
 
+ROOT = Path(__file__).parents[1]
+
 SIE = {"einstein_radius": 46.0, "axis_ratio": 0.34, "orientation": 107.0}
 GALAXY = dr.source("SersicSphere", sigma=20, n_sersic=4, luminosity=16)
 ONE_SCENE = """
@@ -77,7 +79,7 @@ def difference(function, x, y, along: str, step=1e-3):
 
 def test_importing_costs_nothing_but_python():
     code = "import sys, droulette; print([n for n in ('numpy', 'pandas', 'torch', 'matplotlib') if n in sys.modules])"
-    environment = {"PYTHONPATH": str(Path(__file__).parents[1]), "PATH": "/usr/bin:/bin"}
+    environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
     assert done.stdout == "[]\n"
 
@@ -385,6 +387,32 @@ def test_a_row_of_a_dataset_is_a_scene_with_its_picture_and_amplitudes(name):
         for (m, s), values in found.table.iterrows():
             assert values.tolist() == [row[f"alpha[{m}][{s}]"], row[f"beta[{m}][{s}]"]]
         np.testing.assert_allclose(found.reference_point - one.frame, [row["xiX"], row["xiY"]], atol=1e-12)
+
+
+def test_maps_and_galaxies_are_scenes_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("galaxies").mkdir()
+    for picture in sorted((ROOT / "data/galaxies").glob("*.png"))[:2]:
+        (Path("galaxies") / picture.name).write_bytes(picture.read_bytes())
+    step = np.arange(64) - 31.5
+    np.save("map.npy", 6 / np.sqrt(step[None, :] ** 2 + 1.3 * step[:, None] ** 2 + 4))
+    tables = {
+        "simulator": {"size": 3, "imagesize": 96, "cropsize": 48, "centred": True, "nterms": 3},
+        "lens": {"mode": "Map+Shear", "map": "map.npy", "einstein-min": 8, "einstein-max": 12},
+        "source": {"mode": "Galaxy", "galaxies": "galaxies", "sigma": 4, "luminosity": 20, "position": "relative"},
+    }
+    data = dr.draw(tables, device="cpu")
+    for k in range(3):
+        one = dr.Scene.from_toml(tables, row=k)
+        assert (one.picture() == data.pictures[k]).all() and data.pictures[k].max() > 0
+        assert (dr.Scene.from_toml(_written(one, Path("one.toml"))).picture() == data.pictures[k]).all()
+    lens = dr.lens("Map", map="map.npy", einstein_radius=10, orientation=0) + dr.lens("Shear", gamma1=0.1, gamma2=0)
+    assert lens.columns()["lens"] == "Map+Shear" and lens.columns()["map"] == "map.npy"
+    one = dr.Scene(lens, dr.source("Spherical", sigma=3), position=(2, 1))
+    with pytest.raises(dr.UserError, match="nterms = 9 for a lens Map, expected at most 5"):
+        one.amplitudes(9)
+    with pytest.raises(dr.UserError, match="Map: found no map, expected a file's name"):
+        dr.lens("Map", einstein_radius=10, orientation=0)
 
 
 @pytest.mark.parametrize("name", ["families", "subhaloes", "observed", "roulette"])

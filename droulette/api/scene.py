@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -33,10 +33,11 @@ from droulette.physics.amplitudes import amplitudes
 from droulette.physics.lens_equation import apparent_position
 from droulette.physics.lens_equation import solved as is_solved
 from droulette.physics.mappings import convergence_radius
+from droulette.pipeline.checks import check_order
 from droulette.pipeline.generate import Drawing, draw_in_memory
 from droulette.pipeline.resimulate import resimulate
 from droulette.pipeline.scenes import groups, lens_batch, normalise, source_batch
-from droulette.quantities import AMPLITUDE, LENS, amplitude_columns
+from droulette.quantities import AMPLITUDE, LENS, Quantity, amplitude_columns
 from droulette.registry import LENSES, SOURCES
 
 if TYPE_CHECKING:
@@ -132,8 +133,8 @@ class Scene:
         """
         found = self.amplitudes(nterms)
         pictures, _, table = self._drawn(size)
-        kept = table.drop(columns=[name for name in table if AMPLITUDE.fullmatch(name)])
-        table = kept.copy().assign(**found.columns())  # a copy is in one piece: pandas warns of many
+        kept = {name: table[name].iloc[0] for name in table if not AMPLITUDE.fullmatch(name)}
+        table = pd.DataFrame([kept | found.columns()])
         how = {"sampling": self.sampling, "supersampling": self.supersampling, "counts": self.instrument is not None}
         side = pictures.shape[-1]
         return resimulate(table, side, canvas=max(side, self.imagesize), workers=1, name=NAME, **how)[0]
@@ -201,6 +202,7 @@ class Scene:
         nterms = self.nterms if nterms is None else nterms
         if isinstance(nterms, bool) or not isinstance(nterms, int | np.integer) or not 0 <= nterms <= MAX_NTERMS:
             raise UserError(f"nterms: found {str(nterms)[:80]}, expected a whole number in [0, {MAX_NTERMS}]")
+        check_order(pd.DataFrame(index=[0]), NAME, self._physical, nterms)
         xi = self.reference_point
         alpha, beta = amplitudes(self._physical, *(np.array([value]) for value in xi), nterms)
         values = np.stack([alpha[:, 0], beta[:, 0]], axis=1).ravel()
@@ -232,7 +234,8 @@ class Scene:
         """The picture with its critical curves, caustics, circle of convergence, reference point and source.
 
         Args:
-            axis: of Matplotlib, to plot on; None: a figure of its own, which a notebook shows and `savefig` saves.
+            axis: of Matplotlib, to plot on; None: a figure of its own with a legend, which a notebook shows and
+                `savefig` saves.
             size: side of the picture, px.
             picture: another picture of the scene, such as `resimulate()`.
         """
@@ -315,13 +318,18 @@ class Scene:
         simulator |= {"model": self.model, "centred": self.centred, "sampling": self.sampling}
         simulator |= {"supersampling": self.supersampling, "mask": self.mask}
         simulator |= {"sampled": True} if self.sampled else {}
-        lens_quantities = LENSES[row["lens"]].parameters
-        lens: dict[str, object] = {"mode": row["lens"]}
-        lens |= {q.key: row[q.column] for q in lens_quantities}
+        lens: dict[str, object] = {"mode": row["lens"]} | _keys(LENSES[row["lens"]].parameters, row)
         source: dict[str, object] = {"mode": row["source"], "position": "cartesian"}
         if "/" not in row["source"]:
-            source |= {q.key: row[q.column] for q in SOURCES[row["source"]].parameters}
-        source |= {"image": row["image"]} if "image" in row else {}
+            source |= _keys(SOURCES[row["source"]].parameters, row)
+        for table, key, column in (
+            (source, "image", "image"),
+            (source, "galaxies", "galaxy"),
+            (lens, "map", "map"),
+            (lens, "map-quantity", "mapquantity"),
+            (lens, "map-pixel", "mappixel"),
+        ):
+            table |= {key: row[column]} if column in row else {}
         tables = {"simulator": simulator, "lens": lens, "source": source}
         tables["position"] = {"x": row["x"], "y": row["y"]}
         if self.instrument is not None:
@@ -330,6 +338,15 @@ class Scene:
         if self.lens_light is not None:
             tables["lens_light"] = _light_table(row)
         return tables
+
+
+def _keys(quantities: Iterable[Quantity], row: Mapping[str, object]) -> dict[str, object]:
+    """The keys of these quantities, whole numbers as such; `NFW.einstein` is a key of the table NFW."""
+    found: dict[str, object] = {}
+    for quantity in quantities:
+        value = row[quantity.column]
+        found[quantity.key] = int(value) if quantity.whole else value
+    return found
 
 
 def _toml(value: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import create_model, model_validator
@@ -170,7 +171,9 @@ Radii = Annotated[tuple[float | str, ...] | None, Checked(_radii, "number, strin
 class Simulator(Table):
     """How many pictures, and how each is made."""
 
-    size: int = key(10_000, "number of rows and pictures", ge=1, le=10_000_000)
+    size: int = key(
+        10_000, "number of rows and pictures; left out where all rows would be the same: 1", ge=1, le=10_000_000
+    )
     seed: int = key(0, "the same seed draws the same table", ge=0, le=MAX_SEED)
     nterms: int = key(5, "highest order m of the amplitudes", ge=0, le=MAX_NTERMS)
     imagesize: int = key(512, "side of the canvas", "px", ge=1, le=16_384)
@@ -522,6 +525,50 @@ def check_together(simulator: Simulator, lens: Lens, cluster: Cluster, source: S
         limit = position.r_relativemax * einstein.high
         if r_min > limit:
             raise mismatch(f"{r_min:g}", f"at most r-relativemax × θ_E = {limit:g}", "position.r-min")
+
+
+def is_one_scene(tables: Any) -> bool:
+    """Whether all rows of these tables are the same but for noise: no quantity that is drawn has two values."""
+    simulator, lens, source = tables.simulator, tables.lens, tables.source
+    if len(simulator.model) > 1 or simulator.config or tables.cluster.count.high or tables.subhaloes.given:
+        return False
+    if len(lens.mode) > 1 or len(source.profiles) > 1:
+        return False
+    several = "Map" in lens.mode[0].split("+") and not Path(lens.map).is_file()
+    if several or source.mode[0] == "Galaxy":  # of which a file may hold several
+        return False
+    drawn = [lens.distribution(quantity) for quantity in LENSES[lens.mode[0]].parameters]
+    (profile,) = source.profiles
+    if "/" not in profile:
+        drawn += [getattr(source, quantity.key) for quantity in SOURCES[profile].parameters]
+    return (
+        all(_is_single(one) for one in drawn) and _is_one_place(source, tables.position) and _is_one_instrument(tables)
+    )
+
+
+def _is_single(distribution: Distribution | None) -> bool:
+    return distribution is None or (distribution.fixed and not distribution.choices)
+
+
+def _is_one_place(source: Source, position: Position) -> bool:
+    if source.position == "cartesian":
+        return _is_single(position.x) and _is_single(position.y)
+    return _is_single(position.phi) and position.r is not None and len(position.r) == 1
+
+
+def _is_one_instrument(tables: Any) -> bool:
+    instrument, light = tables.instrument, tables.lens_light
+    if instrument.given:
+        if not all(_is_single(getattr(instrument, quantity.name)) for quantity in INSTRUMENT):
+            return False
+        if instrument.psf not in (None, *PSFS) and Path(instrument.psf).is_dir():
+            return False
+        if instrument.centring_error is not None and instrument.centring_error.high > 0:
+            return False
+    if light.given:
+        scatter = light.axis_ratio_scatter.high + light.orientation_scatter.high
+        return scatter == 0 and all(_is_single(getattr(light, quantity.name)) for quantity in LENS_LIGHT)
+    return True
 
 
 def _agree(configs: tuple[str, ...], place: int, given: tuple[str, ...], name: str, key: str) -> None:

@@ -137,8 +137,7 @@ def test_amplitudes_to_order_4_equal_cosmosims_at_its_own_reference_point(roulet
             assert (np.abs(ours[:, here] - theirs[:, here]) <= allowed).all()
 
 
-def test_a_scene_of_the_api_is_cosmosims_picture_and_amplitudes(raytraced):
-    """In three lines of a notebook what takes CosmoSim several objects."""
+def test_a_scene_of_the_api_is_cosmosims_picture(raytraced):
     for k, row in raytraced.rows.head(12).iterrows():
         scene = dr.Scene.from_row(row, sampling="nearest")
         equal = scene.picture(IMAGESIZE) == raytraced.theirs.pictures[k]

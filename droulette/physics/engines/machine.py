@@ -56,11 +56,25 @@ def function(name: str) -> Callable[..., None]:
     return call
 
 
+def is_stored(name: str) -> bool:
+    """Whether one of the functions of `loops` was compiled on this machine before."""
+    source = Path(__file__).with_name("loops.py").read_text()
+    return _read(_path(name, _key(name, source))) is not None
+
+
+def _key(name: str, source: str) -> str:
+    return hashlib.sha256(f"{name} {_processor()} {source}".encode()).hexdigest()[:24]
+
+
+def _path(name: str, key: str) -> Path:
+    return user_cache_path("droulette") / "compiled" / f"{name}-{key}.o"
+
+
 def _address(name: str, source: str, compiled: Callable) -> int:
-    key = hashlib.sha256(f"{name} {_processor()} {source}".encode()).hexdigest()[:24]
+    key = _key(name, source)
     with _lock:
         if key not in _addresses:
-            path = user_cache_path("droulette") / "compiled" / f"{name}-{key}.o"
+            path = _path(name, key)
             code = _read(path)
             if code is None:
                 from droulette.physics.engines import loops
