@@ -14,8 +14,9 @@ from scipy import stats
 
 from droulette.fitting.bound import covariance
 from droulette.fitting.family import Family
+from droulette.fitting.mosaic import mosaic
 from droulette.fitting.observation import Observation
-from droulette.fitting.optimise import SAME, Minimum, Prior, minimise
+from droulette.fitting.optimise import SAME, Minimum, Prior, minimise, refined
 
 WIDE, HALF = 4, 2  # px that pixels are wide: of the first fits, and of those before the last
 FIRST_DOUBT, DOUBT = 0.1, 0.3  # share of the light that is no evidence: of the fits to wide pixels, and before the last
@@ -52,7 +53,7 @@ def find(observation: Observation, family: Family, starts: np.ndarray, prior: Pr
     """Fit B pictures. starts: (B, S, P), the likeliest first."""
     rng = np.random.default_rng(seed)
     rows, smooth = _smooth_minima(observation, family, starts[:, :FIRST_STARTS], prior)
-    tried = [(rows, minimise(observation[rows], family, smooth.coordinates, prior[rows], ITERATIONS))]
+    tried = [(rows, fitted(observation[rows], family, smooth.coordinates, prior[rows]))]
     best = tried[0][1][_first_of_each(rows, tried[0][1].cost)]
     smooth = smooth[_first_of_each(rows, smooth.cost)]
     found = _judged(best, observation, family)
@@ -68,10 +69,18 @@ def find(observation: Observation, family: Family, starts: np.ndarray, prior: Pr
         else:
             middle = smooth.coordinates if round % 4 else best.coordinates
             at = middle[rows] + _draws(smooth.normal[rows], rng)
-        tried.append((rows, minimise(observation[rows], family, at, prior[rows], ITERATIONS)))
+        tried.append((rows, fitted(observation[rows], family, at, prior[rows])))
         best = _better(best, *tried[-1])
         found = _judged(best, observation, family)
     return replace(found, tried=tuple(tried))
+
+
+def fitted(observation: Observation, family: Family, start: np.ndarray, prior: Prior) -> Minimum:
+    """The fit of each picture's own pixels, from one start each, (B, P), that is near."""
+    found = minimise(mosaic(observation, family, start), family, start, prior, ITERATIONS)
+    found = refined(mosaic(observation, family, found.coordinates), family, found, prior)
+    chi2 = (observation.residuals(family, found.coordinates) ** 2).sum(axis=1)
+    return replace(found, chi2=chi2, cost=chi2 + prior.cost(found.coordinates))
 
 
 def _smooth_minima(

@@ -6,7 +6,7 @@ import numpy as np
 from fit_scenes import FAMILY, coordinates, observed
 from scipy.optimize import least_squares
 
-from droulette.fitting.optimise import Prior, minimise
+from droulette.fitting.optimise import Prior, minimise, refined
 
 COUNT = 4
 TRUE = coordinates(COUNT)
@@ -29,8 +29,8 @@ def test_the_minimum_is_that_of_scipy():
         assert away @ found.normal[row] @ away < 0.05  # squared standard deviations
 
 
-def test_curvature_is_that_of_derivatives():
-    found = minimise(OBSERVATION, FAMILY, starts(), NONE, 40)
+def test_refined_curvature_is_that_of_derivatives():
+    found = refined(OBSERVATION, FAMILY, minimise(OBSERVATION, FAMILY, starts(), NONE, 40), NONE)
     one = OBSERVATION[[0]]
     peer = least_squares(lambda at: one.residuals(FAMILY, at[None])[0], found.coordinates[0], jac="3-point")
     expected = peer.jac.T @ peer.jac
