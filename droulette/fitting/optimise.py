@@ -32,7 +32,7 @@ HOPELESS = 0.1  # of the foretold decrease: of less, derivatives are taken anew
 ROUNDS = 4  # of differences as wide as the errors
 SHRUNK = (1.0, 0.4, 0.1)  # of a step, what is tried
 ALIKE = 0.3, 3.0  # what a curvature may be changed by in a round that is the last
-NEAR = 0.1  # of χ², the foretold decrease in a round that is the last
+NEAR = 1.0  # of χ², the foretold decrease in a round that is the last: its step ends much nearer
 SETTLED = 0.01  # of χ², the foretold decrease at which a row has arrived: a tenth of a standard deviation
 
 
@@ -215,7 +215,7 @@ def refined(observation: Observation | Mosaic, family: Family, minimum: Minimum,
         at[active], chi2[active], cost[active] = points[which, best], squares[which, best], costs[which, best]
         ratios = np.linalg.eigvalsh(found_normal)
         ended = (ratios[:, 0] > ALIKE[0]) & (ratios[:, -1] < ALIKE[1]) & (np.maximum(foretold, gained) < NEAR)
-        converged[active] = np.maximum(gained, 0) < 1.0
+        converged[active] = gained < NEAR
         active = active[~ended]
         if not len(active):
             break
