@@ -6,7 +6,7 @@ import numpy as np
 from fit_scenes import FAMILY, coordinates, observed
 from scipy.optimize import least_squares
 
-from droulette.fitting.optimise import Prior, minimise, refined
+from droulette.fitting.optimise import Prior, _mend, minimise, refined
 
 COUNT = 4
 TRUE = coordinates(COUNT)
@@ -64,3 +64,20 @@ def test_a_prior_is_where_a_fit_ends_that_nothing_else_tells():
 
 def test_iterations_that_run_out_are_told():
     assert not minimise(OBSERVATION, FAMILY, starts(0.3), NONE, 2).converged.any()
+
+
+def test_mended_derivatives_foretell_the_step_and_nothing_else_anew():
+    rng = np.random.default_rng(2)
+    derivatives, change, move = rng.standard_normal((3, 20)), rng.standard_normal(20), rng.standard_normal(3)
+    mended = derivatives.copy()
+    _mend(mended, change, move, np.eye(3))
+    np.testing.assert_allclose(move @ mended, change)
+    across = np.cross(move, rng.standard_normal(3))
+    np.testing.assert_allclose(across @ mended, across @ derivatives)
+
+
+def test_refined_ends_where_it_began_too_early():
+    early = minimise(OBSERVATION, FAMILY, starts(), NONE, 3)
+    found, peer = refined(OBSERVATION, FAMILY, early, NONE), minimise(OBSERVATION, FAMILY, starts(), NONE, 40)
+    assert (found.chi2 - peer.chi2 < 0.05).all()
+    assert found.converged.all()
