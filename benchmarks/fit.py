@@ -33,7 +33,7 @@ from droulette.pipeline.generate import Drawing, draw_in_memory
 from droulette.pipeline.populations import family_and_coordinates
 
 LIBRARY = 5000
-STARTS = 15
+STARTS = 40
 AT_ONCE = 40
 DRAWS = 1000
 SKY = 12.0  # counts/s
@@ -73,9 +73,10 @@ def main() -> None:
         some = observation[part]
         return find(some, family, library.nearest(some, STARTS), prior)
 
+    busy = time.process_time()
     with ThreadPoolExecutor(args.threads) as threads:
         found = list(threads.map(fit, parts))
-    fitted = time.perf_counter()
+    fitted, busy_fits = time.perf_counter(), time.process_time() - busy
 
     def sample(part: slice, one: Found):
         if args.normal:
@@ -84,7 +85,7 @@ def main() -> None:
 
     with ThreadPoolExecutor(args.threads) as threads:
         drawings = list(threads.map(sample, parts, found))
-    sampled = time.perf_counter()
+    sampled, busy_samples = time.perf_counter(), time.process_time() - busy - busy_fits
     with ThreadPoolExecutor(args.threads) as threads:
         values = list(threads.map(lambda one: one.targets(family, columns), drawings))
     shares = (0.5, HALF[0], 1 - HALF[0], HALF[1], 1 - HALF[1])
@@ -94,6 +95,8 @@ def main() -> None:
     done = time.perf_counter()
 
     targets = family.targets(true, columns)
+    costs = (observation.squares_at(family, true[:, None]) + prior.costs(true[:, None]))[:, 0]
+    above = np.concatenate([one.minimum.cost for one in found]) - costs
     sure = replace(observation, weights=observation.weights * (LARGEST_ROUNDING / ROUNDING if args.as_drawn else 1))
     least = np.sqrt(np.einsum("bcc->bc", bound(sure, family, true, columns)))
     scale = QuantileTransformer(n_quantiles=1000, output_distribution="normal", subsample=None)
@@ -120,9 +123,13 @@ def main() -> None:
         f"{((lowest < targets) & (targets < highest)).mean():.1%}",
         "beyond six deviations: rows; columns with more than 1 %": f"{(deviations > 6).any(axis=1).mean():.1%}; "
         f"{((deviations > 6).mean(axis=0) > 0.01).sum()} of {len(columns)}",
+        "rows that end above the true scene's χ²: all; good fits": f"{(above > 0).mean():.1%}; "
+        f"{((above > 0) & good).mean():.1%}",
         "rows with several solutions": f"{np.mean(np.concatenate([one.solutions for one in drawings]) > 1):.1%}",
         "effective draws, median, least": f"{np.median(effective):.0f}, {effective.min():.0f}",
         f"fits a second, {args.threads} threads": f"{args.rows / (fitted - ready):.1f}",
+        "the processor's time of fits, of draws, ms a picture": f"{busy_fits / args.rows * 1e3:.0f}, "
+        f"{busy_samples / args.rows * 1e3:.0f}",
         "draws, and their amplitudes, ms a picture": f"{(sampled - fitted) / args.rows * 1e3:.1f}, "
         f"{(done - sampled) / args.rows * 1e3:.1f}",
     }
@@ -131,7 +138,8 @@ def main() -> None:
     if args.save:
         np.savez(
             args.save, true=true, targets=targets, middle=middle, low=low, high=high, least=least, good=good, chi2=chi2,
-            coordinates=np.concatenate([one.minimum.coordinates for one in found]), library=known,
+            coordinates=np.concatenate([one.minimum.coordinates for one in found]), library=known, above=above,
+            lowest=lowest, highest=highest, effective=effective,
         )  # fmt: skip
 
 
