@@ -184,42 +184,54 @@ def refined(observation: Observation | Mosaic, family: Family, minimum: Minimum,
     """
     at, normal = np.array(minimum.coordinates), np.array(minimum.normal)
     chi2, cost = np.array(minimum.chi2), np.array(minimum.cost)
-    converged, size = np.array(minimum.converged), at.shape[1]
-    sides = np.concatenate([np.zeros((1, size)), np.eye(size), -np.eye(size)])
+    converged = np.array(minimum.converged)
     active = np.arange(len(at))
     for _ in range(ROUNDS):
         some, known = observation[active], prior[active]
         axes = roots(normal[active])
-        points = at[active][:, None] + sides @ axes.swapaxes(1, 2)
-        left, slopes = [], []
-        squares = np.empty(points.shape[:2])
-        for rows, found in some.residuals_at(family, points):
-            squares[rows] = np.einsum("bqn,bqn->bq", found, found)
-            left.append(found[:, 0])
-            slopes.append(0.5 * (found[:, 1 + size :] - found[:, 1 : 1 + size]))
-        by_axes = [d @ d.swapaxes(1, 2) for d in slopes]
-        ways = [(d @ r[:, :, None])[:, :, 0] for d, r in zip(slopes, left, strict=True)]
-        inverse = np.linalg.inv(axes)
-        found_normal = np.concatenate(by_axes) + axes.swapaxes(1, 2) @ known.precision @ axes
-        way = np.concatenate(ways) + (axes.swapaxes(1, 2) @ known.slope(at[active])[:, :, None])[:, :, 0]
-        step = np.linalg.solve(found_normal, way[:, :, None])[:, :, 0]
+        across = axes.swapaxes(1, 2)
+        sides, squares, curvature, way = _to_either_side(some, family, at[active], axes)
+        curvature = curvature + across @ known.precision @ axes
+        way = way + (across @ known.slope(at[active])[:, :, None])[:, :, 0]
+        step = np.linalg.solve(curvature, way[:, :, None])[:, :, 0]
         foretold = (step * way).sum(axis=1)
-        normal[active] = inverse.swapaxes(1, 2) @ found_normal @ inverse
-        tried = at[active][:, None] + (np.array(SHRUNK)[:, None] * step[:, None]) @ axes.swapaxes(1, 2)
-        points = np.concatenate([points, tried], axis=1)
-        squares = np.concatenate([squares, some.squares_at(family, tried)], axis=1)
+        back = np.linalg.inv(axes)
+        normal[active] = back.swapaxes(1, 2) @ curvature @ back
+        along = at[active][:, None] + (np.array(SHRUNK)[:, None] * step[:, None]) @ across
+        points = np.concatenate([sides, along], axis=1)
+        squares = np.concatenate([squares, some.squares_at(family, along)], axis=1)
         costs = squares + known.costs(points)
-        best = costs.argmin(axis=1)
-        which = np.arange(len(active))
-        gained = costs[:, 0] - costs[which, best]
-        at[active], chi2[active], cost[active] = points[which, best], squares[which, best], costs[which, best]
-        ratios = np.linalg.eigvalsh(found_normal)
-        ended = (ratios[:, 0] > ALIKE[0]) & (ratios[:, -1] < ALIKE[1]) & (np.maximum(foretold, gained) < NEAR)
+        which = np.arange(len(active)), costs.argmin(axis=1)
+        gained = costs[:, 0] - costs[which]
+        at[active], chi2[active], cost[active] = points[which], squares[which], costs[which]
         converged[active] = gained < NEAR
-        active = active[~ended]
+        ratios = np.linalg.eigvalsh(curvature)
+        alike = (ratios[:, 0] > ALIKE[0]) & (ratios[:, -1] < ALIKE[1])
+        active = active[~alike | (np.maximum(foretold, gained) >= NEAR)]
         if not len(active):
             break
     return Minimum(at, chi2, cost, normal, converged, minimum.iterations)
+
+
+def _to_either_side(
+    observation: Observation | Mosaic, family: Family, at: np.ndarray, axes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What is seen at places (B, P), and to either side of them along the columns of `axes` (B, P, P).
+
+    Returns:
+        The points (B, 1 + 2 P, P), the places first, and their χ² (B, 1 + 2 P); by central differences, half the second
+        derivatives of χ² along the axes (B, P, P), and half its decrease (B, P).
+    """
+    size = at.shape[1]
+    sides = np.concatenate([np.zeros((1, size)), np.eye(size), -np.eye(size)])
+    points = at[:, None] + sides @ axes.swapaxes(1, 2)
+    squares, curvature, way = [], [], []
+    for _, found in observation.residuals_at(family, points):
+        slopes = 0.5 * (found[:, 1 + size :] - found[:, 1 : 1 + size])
+        squares.append(np.einsum("bqn,bqn->bq", found, found))
+        curvature.append(slopes @ slopes.swapaxes(1, 2))
+        way.append((slopes @ found[:, 0, :, None])[:, :, 0])
+    return points, np.concatenate(squares), np.concatenate(curvature), np.concatenate(way)
 
 
 def roots(normals: np.ndarray) -> np.ndarray:
