@@ -112,17 +112,17 @@ class Controls:
         self._tell()
 
     def _build(self, kind: str, quantities: tuple[Quantity, ...], values: Mapping[str, float]) -> None:
-        """Sliders for quantities, where they are others than there were."""
+        """Sliders for quantities: those that there are stay, and the others are made."""
         wanted = choices.complete(quantities, values)
-        present = self.parameters.get(kind)
-        if present is None or [*wanted] != [*present]:
-            present = {q.name: self._of_quantity(kind, q, wanted[q.name]) for q in quantities}
-            self.parameters[kind] = present
-            more = [self.seed] if kind == "instrument" and quantities else []
-            self.columns[kind].children = [*present.values(), *more]
-        for name, slider in present.items():
+        before = self.parameters.get(kind, {})
+        sliders = {q.name: before.get(q.name) or self._of_quantity(kind, q, wanted[q.name]) for q in quantities}
+        for name, slider in sliders.items():
             slider.start, slider.end = min(slider.start, wanted[name]), max(slider.end, wanted[name])
             slider.value = wanted[name]
+        self.parameters[kind] = sliders
+        more = [self.seed] if kind == "instrument" and quantities else []
+        if [*sliders.values(), *more] != self.columns[kind].children:
+            self.columns[kind].children = [*sliders.values(), *more]
 
     def _tell(self) -> None:
         if self._quiet:
@@ -135,7 +135,9 @@ class Controls:
     def _of_quantity(self, kind: str, quantity: Quantity, value: float) -> Slider:
         limits = choices.slider_range(quantity, value)
         form = "0" if limits.decimals == 0 else f"0.{'0' * limits.decimals}"
-        return self._slider(f"{kind}.{quantity.name}", title(quantity), limits.start, limits.end, limits.step, value, form)
+        return self._slider(
+            f"{kind}.{quantity.name}", title(quantity), limits.start, limits.end, limits.step, value, form
+        )
 
     def _slider(self, name: str, title: str, start: float, end: float, step: float, value: float, form: str) -> Slider:
         slider = Slider(

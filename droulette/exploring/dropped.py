@@ -60,9 +60,13 @@ def predict(data: bytes, name: str, model: Path) -> View:
                                      device="cpu", say=say, warn=say)  # fmt: skip
         except UserError as error:
             raise UserError(str(error).replace(str(path), name)) from error
-        seen, roulette = (np.array(Image.open(Path(folder) / "out" / f"picture-{kind}.png")) for kind in ("seen", "roulette"))
+        seen, roulette = (
+            np.array(Image.open(Path(folder) / "out" / f"picture-{kind}.png")) for kind in ("seen", "roulette")
+        )
     row = table.iloc[0]
-    facts = {"novelty": f"{row['novelty']:.2f}" + (" (above 1: unlike the training pictures)" if row["novelty"] > 1 else "")}
+    facts = {
+        "novelty": f"{row['novelty']:.2f}" + (" (above 1: unlike the training pictures)" if row["novelty"] > 1 else "")
+    }
     facts |= lensing_facts(table)
     facts["mean difference"] = f"{difference_of(seen, roulette):.2%} of white"
     points = {"reference": np.array([[row["xiX"], row["xiY"]]])} if {"xiX", "xiY"} <= set(table) else {}

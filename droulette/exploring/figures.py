@@ -110,7 +110,7 @@ class Figures:
         plot.yaxis.visible = first
         for axis in plot.axis:
             axis.update(
-                axis_line_color=None, major_tick_line_color=AXES, minor_tick_line_color=None,
+                axis_line_color=None, major_tick_in=0, major_tick_line_color=AXES, minor_tick_line_color=None,
                 major_label_text_color=AXES, axis_label=None,
             )  # fmt: skip
         plot.image_rgba(name, x="x", y="y", dw="side", dh="side", source=self._parts["images"])
@@ -136,7 +136,9 @@ class Figures:
             return
         size, (x, y) = len(view.picture), view.middle
         lines = [(line, *LINES[name][:2]) for name in view.lines if name in self.shown for line in view.lines[name]]
-        points = [(*at, *POINTS[name][:2]) for name in view.points if name in self.shown for at in view.points[name].tolist()]
+        points = [
+            (*at, *POINTS[name][:2]) for name in view.points if name in self.shown for at in view.points[name].tolist()
+        ]
         columns = {
             "picture": grey(view.picture),
             "roulette": grey(view.roulette),

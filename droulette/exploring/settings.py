@@ -83,7 +83,9 @@ def of_scene(scene: Scene) -> Settings:
     """
     row = scene.row()
     if "cluster" in row or "/" in str(row["source"]) or SOURCES[row["source"]].not_numbers:
-        raise UserError("found a cluster, constellation or Image, expected a lens at the origin and one formula's source")
+        raise UserError(
+            "found a cluster, constellation or Image, expected a lens at the origin and one formula's source"
+        )
     if scene.instrument is not None or scene.model != "Raytrace" or scene.sampled:
         raise UserError("found [instrument], Roulette or sampled, expected a ray-traced drawing in 8-bit grey")
     size = scene.cropsize or scene.imagesize
