@@ -45,7 +45,7 @@ ARC = SCENES["Arc"]
 @pytest.mark.parametrize("preset", SCENES)
 def test_a_view_is_what_the_library_draws(preset):
     scene = SCENES[preset].scene()
-    found = view.of_scene(scene)
+    found = view.of_settings(SCENES[preset])
     picture, roulette = scene.picture(), scene.resimulate()
     if scene.instrument is None:
         np.testing.assert_array_equal(found.picture, picture)
@@ -462,7 +462,7 @@ def test_a_dropped_picture_is_predicted(chromium, server):
         for kind, text in (("alpha", alpha), ("beta", beta)):
             name = f"{kind}[{m}][{s}]"
             if name in predicted:
-                assert text == f"{predicted[name]:.6g} ± {predicted[f'std:{name}']:.2g}"
+                assert text == f"{predicted[name]:.3g} ± {predicted[f'std:{name}']:.1g}"
     hide_layers(page)
     settle(page)
     np.testing.assert_array_equal(shown(page, "picture", 48)[..., 0], np.array(Image.open(path)))

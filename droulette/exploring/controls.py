@@ -141,7 +141,7 @@ class Controls:
 
     def _slider(self, name: str, title: str, start: float, end: float, step: float, value: float, form: str) -> Slider:
         slider = Slider(
-            name=name, title=title, start=start, end=end, step=step, value=value, format=form, show_value=True,
+            name=name, title=title, start=start, end=end, step=step, value=value, format=form, tooltips=False,
             **self._common(),
         )  # fmt: skip
         slider.on_change("value", lambda attr, old, new: self._tell())

@@ -43,8 +43,7 @@ def predict(data: bytes, name: str, model: Path) -> View:
         raise UserError(f"{model}: found no such model; {wanted}")
     from PIL import Image
 
-    from droulette.api.amplitudes import Amplitudes
-    from droulette.exploring.view import View, difference_of, lensing_facts
+    from droulette.exploring.view import View
     from droulette.pipeline.own_predictions import predict_pictures
 
     said: list[str] = []
@@ -63,17 +62,14 @@ def predict(data: bytes, name: str, model: Path) -> View:
         seen, roulette = (
             np.array(Image.open(Path(folder) / "out" / f"picture-{kind}.png")) for kind in ("seen", "roulette")
         )
-    row = table.iloc[0]
-    facts = {
-        "novelty": f"{row['novelty']:.2f}" + (" (above 1: unlike the training pictures)" if row["novelty"] > 1 else "")
-    }
-    facts |= lensing_facts(table)
-    facts["mean difference"] = f"{difference_of(seen, roulette):.2%} of white"
-    points = {"reference": np.array([[row["xiX"], row["xiY"]]])} if {"xiX", "xiY"} <= set(table) else {}
-    notes = tuple(dict.fromkeys(one_line(line) for line in said))
-    amplitudes = Amplitudes.from_row(row.to_dict())
-    titles = (one_line(name), "Roulette simulation of the prediction")
-    return View(seen, roulette, (0.0, 0.0), {"contour": contours(roulette)}, points, amplitudes, facts, notes, titles)
+    row = {key: value for key, value in table.iloc[0].items() if isinstance(value, float)}
+    novelty = f"{row['novelty']:.2f}" + (", above 1: unlike the training pictures" if row["novelty"] > 1 else "")
+    points = {"reference": np.array([[row["xiX"], row["xiY"]]])} if {"xiX", "xiY"} <= set(row) else {}
+    notes = (*dict.fromkeys(map(one_line, said)), "A slider or a preset brings the scene back.")
+    lines = {"contour": contours(roulette)}
+    difference = seen.astype(np.int16) - roulette
+    said_of_it = {"novelty": novelty}
+    return View(seen, roulette, difference, (0.0, 0.0), lines, points, row, said_of_it, notes, one_line(name))
 
 
 @lru_cache(maxsize=1)

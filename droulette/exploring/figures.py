@@ -63,7 +63,8 @@ const column = (name) => frame.data[name][0];
 const [x, y, side] = [column("x"), column("y"), column("side")];
 for (const [range, start] of [[x_range, x], [y_range, y]]) {
   const end = start + side;
-  if (range.reset_start != start || range.reset_end != end) range.setv({start, end, reset_start: start, reset_end: end});
+  if (range.reset_start == start && range.reset_end == end) continue;  // it may be zoomed
+  range.setv({start, end, reset_start: start, reset_end: end});
 }
 const pictures = ["picture", "roulette", "difference"].map((name) => [name, [column(name)]]);
 images.data = {...Object.fromEntries(pictures), x: [x], y: [y], side: [side]};
@@ -107,7 +108,7 @@ class Figures:
         plot.toolbar.logo = None
         plot.toolbar.autohide = True
         plot.grid.visible = False
-        plot.yaxis.visible = first
+        plot.axis.visible = first  # axes take a tenth of the browser's time for a frame
         for axis in plot.axis:
             axis.update(
                 axis_line_color=None, major_tick_in=0, major_tick_line_color=AXES, minor_tick_line_color=None,

@@ -12,6 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from bokeh.document import Document, without_document_lock
 from bokeh.events import DocumentReady
 from bokeh.models import Button, CheckboxGroup, Column, ColumnDataSource, CustomJS, Div, InlineStyleSheet, Row
@@ -29,6 +30,7 @@ LOG = logging.getLogger("droulette")
 LAYERS = {**LINES, **POINTS}
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 PATIENCE = 0.4  # s, after which the page says that something is being drawn
+REST = 150  # ms
 SAVE = """
 const [name, text] = [source.data.name[0], source.data.base64[0]];
 const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
@@ -52,6 +54,7 @@ class Page:
         self._curves = view.Curves()
         self._wanted: Callable[[], View] | None = None
         self._is_drawing = False
+        self._tables: Any = None
 
         self.figures = Figures(shown={*LAYERS})
         self.titles = [Div(name=f"title_{k}", text=" ") for k in range(3)]
@@ -68,7 +71,7 @@ class Page:
 
     def _draw_scene(self) -> None:
         settings = self.controls.settings()
-        self._want(lambda: view.of_scene(settings.scene(), self._curves))
+        self._want(lambda: view.of_settings(settings, self._curves))
 
     def _want(self, make: Callable[[], View]) -> None:
         """Draw this next. While one view is drawn, only the last that was asked for waits."""
@@ -97,13 +100,18 @@ class Page:
             return
         self._say(list(found.notes))
         self.figures.show(found)
-        picture, roulette = found.titles
-        texts = (picture, roulette, f"Difference, ±{view.DIFFERENCE} grey levels")
+        texts = (found.title, "Roulette simulation", f"Difference, ±{view.DIFFERENCE} grey levels")
         for title, text in zip(self.titles, texts, strict=True):
             _set(title, f"<h2>{escape(text)}</h2>")
-        if self._wanted is None:  # tables cost the browser more than they tell while a slider is dragged
-            _set(self.facts, _facts(found.facts))
-            _set(self.amplitudes, _amplitudes(found))
+        if self._tables is not None:
+            self._document.remove_timeout_callback(self._tables)
+        self._tables = self._document.add_timeout_callback(partial(self._show_tables, found), REST)
+
+    def _show_tables(self, found: View) -> None:
+        """Tables cost the browser more than pictures do, and wait for a rest in a slider's drag."""
+        self._tables = None
+        _set(self.facts, _facts(found.facts))
+        _set(self.amplitudes, _amplitudes(found))
 
     def _say(self, lines: list[str], kind: str = "note") -> None:
         _set(self.message, "".join(f'<p class="{kind}">{escape(one_line(line))}</p>' for line in lines))
@@ -196,15 +204,19 @@ def _facts(facts: dict[str, str]) -> str:
     return f"<dl>{rows}</dl>"
 
 
+def _value(row: pd.Series, kind: str, s: int) -> str:
+    """α or β, with its standard deviation if it is a prediction."""
+    if f"{kind}_std" not in row or (kind == "beta" and s == 0):
+        return f"{row[kind]:.6g}"
+    return f"{row[kind]:.3g} ± {row[f'{kind}_std']:.1g}"
+
+
 def _amplitudes(found: View) -> str:
     table = found.amplitudes.table
     rows = []
     for (m, s), row in table.iterrows():
-        cells = []
-        for kind in ("alpha", "beta"):
-            text = f"{row[kind]:.6g}" + (f" ± {row[f'{kind}_std']:.2g}" if f"{kind}_std" in table else "")
-            cells.append(f"<td>{text}</td>")
+        cells = [_value(row, kind, s) for kind in ("alpha", "beta")]
         unit = {0: "", 1: "px"}.get(1 - m, f"px{str(1 - m).translate(_RAISED)}")
-        rows.append(f"<tr><th>{m}</th><th>{s}</th>{''.join(cells)}<td>{unit}</td></tr>")
+        rows.append(f"<tr><th>{m}</th><th>{s}</th><td>{'</td><td>'.join(cells)}</td><td>{unit}</td></tr>")
     head = "<tr><th>m</th><th>s</th><th>α</th><th>β</th><th>unit</th></tr>"
     return f"<table><thead>{head}</thead><tbody>{''.join(rows)}</tbody></table>"

@@ -6,11 +6,15 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from droulette.api import models
 from droulette.api.scene import Scene
 from droulette.errors import UserError
 from droulette.instruments import PRESETS as TELESCOPES
 from droulette.parameters.simulation import Position
+from droulette.physics.lenses import Lens
+from droulette.physics.sources import Source
 from droulette.quantities import INSTRUMENT, Quantity, find
 from droulette.registry import LENSES, SOURCES
 
@@ -65,6 +69,16 @@ class Settings:
             imagesize=self.imagesize,
             nterms=self.nterms,
         )
+
+    def physical_lens(self) -> Lens:
+        """The lens of `droulette.physics`, a batch of one."""
+        model = LENSES[self.lens]
+        return model(*(np.array([float(v)]) for v in complete(model.parameters, self.lens_values).values()))
+
+    def physical_source(self) -> Source:
+        """The source of `droulette.physics`, likewise."""
+        model = SOURCES[self.source]
+        return model(*(np.array([float(v)]) for v in complete(model.parameters, self.source_values).values()))
 
     def _instrument(self) -> models.Instrument | None:
         if self.instrument == DRAWING:
