@@ -10,6 +10,7 @@ import numpy as np
 from droulette.physics.batches import take
 from droulette.physics.lenses import LENSES, Lens
 from droulette.physics.mappings import Raytrace
+from droulette.physics.maps import MappedPotential, MapRows
 from droulette.physics.rendering import render
 from droulette.physics.scene import Scene
 from droulette.physics.sources import SersicEllipsoid
@@ -40,7 +41,15 @@ def example(name: str) -> Lens:
     model = LENSES[f"SIS+{name}" if LENSES[name].perturbation else name]
     shown = SHOWN | ({"axis_ratio": 0.9} if name.startswith("Elliptical") else {})  # of the potential
     values = [shown.get(q.name, q.default and sum(q.default) / 2) for q in model.parameters]
-    return model(*(np.array([value], float) for value in values))
+    numbers = {q.name: np.array([value], float) for q, value in zip(model.parameters, values, strict=True)}
+    return model(**numbers, **({"maps": merging()} if model.not_numbers else {}))
+
+
+def merging() -> MapRows:
+    """A map of κ: two halos and a bridge."""
+    y, x = np.mgrid[-64:65, -64:65].astype(float)
+    kappa = 9 / np.hypot(np.hypot(x + 12, y - 5), 3) + 5 / np.hypot(np.hypot(x - 16, y + 8), 3)
+    return MapRows.of([MappedPotential.of_convergence(kappa)], np.array([0]))
 
 
 def draw(name: str) -> None:

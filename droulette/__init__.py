@@ -16,7 +16,7 @@ _LATE = {
     "predict_pictures": "droulette.pipeline.own_predictions",
     "source": "droulette.api.models",
     "split_dataset": "droulette.api.datasets",
-    "train": "droulette.api.datasets",
+    "train_model": "droulette.api.datasets",
     "weak_lensing": "droulette.api.amplitudes",
 }
 

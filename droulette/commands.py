@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from droulette.errors import UserError, one_line, styled
@@ -21,10 +22,12 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("droulette")
 STAGE_EXAMPLES = """
-python -m stages.NAME
-python -m stages.NAME --verbose
-python -m stages.NAME --params other.toml
+python -m PACKAGE.NAME
+python -m PACKAGE.NAME --verbose
+python -m PACKAGE.NAME --params other.toml
 """
+typed: str | None = None  # what was typed in place of `python -m droulette.NAME`: "droulette NAME"
+OWN_CODE = ("droulette/physics/own", "droulette/learning/own")  # folders of users' models
 NARROW = 60  # columns of a terminal, below which a bar has room for little more than the time left
 
 
@@ -32,9 +35,11 @@ def parser(
     command: str, description: str | None, examples: str, notes: str = "", package: str = "droulette"
 ) -> argparse.ArgumentParser:
     """The options that every command has. examples: lines that can be typed."""
+    module = f"python -m {package}.{command}"
     lines = "\n".join(f"  {line.strip()}" for line in examples.strip().splitlines())
+    lines = lines.replace(module, typed or module)
     options = argparse.ArgumentParser(
-        prog=f"python -m {package}.{command}",
+        prog=typed or module,
         description=description,
         epilog=f"examples:\n{lines}\n\n{notes}".rstrip(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -84,14 +89,21 @@ class _Lines(logging.StreamHandler):
         return f"[{record.relativeCreated / 1000:7.2f} s] {line}" if self.timed else line
 
 
-@contextlib.contextmanager
-def stage(description: str | None, argv: list[str] | None) -> Iterator[tuple[Parameters, str]]:
-    """The parameters of a stage, and their file. Within the block the process is in the pipeline's folder."""
-    name = os.path.basename(sys.argv[0]).removesuffix(".py")
-    examples = STAGE_EXAMPLES.replace("NAME", name)
-    options = parser(name, description, examples, "`dvc repro` runs the stages whose inputs have changed.", "stages")
+def stage_parser(name: str, description: str | None, package: str = "stages") -> argparse.ArgumentParser:
+    """The options of a stage of the pipeline."""
+    examples = STAGE_EXAMPLES.replace("NAME", name).replace("PACKAGE", package)
+    options = parser(name, description, examples, "`dvc repro` runs the stages whose inputs have changed.", package)
     options.add_argument("--params", default="params.toml", metavar="FILE", help="TOML file (default: params.toml)")
     options.add_argument("-C", "--directory", metavar="FOLDER", help="the pipeline's folder, which all paths are in")
+    return options
+
+
+@contextlib.contextmanager
+def stage(
+    description: str | None, argv: list[str] | None, options: argparse.ArgumentParser | None = None
+) -> Iterator[tuple[Parameters, str]]:
+    """The parameters of a stage, and their file. Within the block the process is in the pipeline's folder."""
+    options = options or stage_parser(os.path.basename(sys.argv[0]).removesuffix(".py"), description)
     args = options.parse_args(argv)
     folder = args.directory or "."
     if not os.path.isdir(folder):
@@ -99,7 +111,24 @@ def stage(description: str | None, argv: list[str] | None) -> Iterator[tuple[Par
     from droulette import parameters
 
     with speaking(args), contextlib.chdir(folder):
-        yield parameters.load(args.params), args.params
+        try:
+            yield parameters.load(args.params), args.params
+        except UserError as error:
+            raise UserError(f"{error}{_left_out(str(error))}") from error
+
+
+def _left_out(message: str) -> str:
+    """What to add to a message in a copy that DVC made for an experiment of its queue: it has tracked files only."""
+    root, inside, _ = str(Path.cwd()).partition(os.sep + os.path.join(".dvc", "tmp", "exps") + os.sep)
+    if not inside:
+        return ""
+    named = {name.strip("'\",:") for name in message.split()}
+    own = [path for folder in OWN_CODE for path in Path(root, folder).glob("*.py")]
+    files = {str(path.relative_to(root)) for path in own} | {name for name in named if Path(root, name).is_file()}
+    files = sorted(name for name in files if not Path(name).exists())
+    if not files:
+        return ""
+    return f". The queue's copies have tracked files only: `git add {' '.join(files[:5])}`, and queue it again"
 
 
 def dataset_of(params: Parameters, source: str, *parts: str, pictures: bool = True) -> Dataset:

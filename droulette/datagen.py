@@ -69,6 +69,11 @@ def main(argv: list[str] | None = None) -> None:
     args = parser().parse_args(argv)
     if args.toml is None and args.csvfile is None:
         raise UserError("found neither --toml nor --csvfile, expected a distribution or a table to draw")
+    for option, other in (("toml", "csv"), ("csv", "toml")):
+        given = args.toml if option == "toml" else args.csvfile
+        if given is not None and given.lower().endswith(f".{other}"):
+            takes = "--csvfile takes a table" if other == "csv" else "--toml takes a distribution"
+            raise UserError(f"{given}: found a .{other} file, expected a .{option} file here; {takes}")
     if args.workers is not None and args.workers < 1:
         raise UserError(f"--workers: found {args.workers}, expected at least 1")
     simulator = (
@@ -110,7 +115,7 @@ def load_simulation(toml: str | None, overrides: dict[str, Any]) -> Parameters:
 
     with suppress(UserError):
         return load(toml, overrides)
-    given = {name: most for name, most in MOST.items() if overrides[name] is not None}
+    given = {name: most for name, most in MOST.items() if overrides.get(name) is not None}
     own = load(None, {name: overrides[name] for name in given}).simulator
     params = load(toml, overrides | given)
     update = {field: getattr(own, field) for field in own.model_fields_set}

@@ -11,13 +11,15 @@ import fcntl
 import io
 import itertools
 import os
+import re
 import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from droulette.errors import UserError
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 LONGEST_LINE = 1 << 20  # bytes of a line of a table
 MOST_COLUMNS = 10_000
+DECIMAL_COMMA, DECIMAL_POINT = re.compile(r"\s*-?\d+,\d+\s*"), re.compile(r"\s*-?\d+\.\d+\s*")
+OTHER_SEPARATORS = {"|": "vertical bars", " ": "spaces"}
 
 
 @contextmanager
@@ -184,15 +188,17 @@ def read_csv_chunks(path: str | Path, rows: int | None, required: Sequence[str] 
     exact = {} if int(pd.__version__.split(".")[0]) >= 3 else {"float_precision": "round_trip"}
     seen = False
     try:
-        _check_header(path, required)
+        dialect = _check_header(path, required)
         # An open file: of a path, pandas would guess from its name how to unpack it.
         with (
             io.BufferedReader(_Lines(path)) as stream,
-            pd.read_csv(stream, low_memory=False, chunksize=rows or sys.maxsize, **exact) as chunks,
+            pd.read_csv(stream, low_memory=False, chunksize=rows or sys.maxsize, **exact, **dialect.options) as chunks,
         ):
             for frame in chunks:
                 if not isinstance(frame.index, pd.RangeIndex):
-                    raise ValueError("found more cells in a row than columns")
+                    raise ValueError(f"found more cells in a row than columns, which {dialect.words} separate")
+                if dialect.spaced:
+                    frame = _stripped(frame)
                 seen = seen or len(frame) > 0
                 yield frame
     except (ValueError, csv.Error, pd.errors.ParserError, UnicodeDecodeError, MemoryError) as error:
@@ -214,18 +220,61 @@ def numbers(column: pd.Series) -> np.ndarray:
     return values.to_numpy("float64", copy=True)
 
 
-def _check_header(path: Path, required: Sequence[str]) -> None:
+@dataclass(frozen=True)
+class _Dialect:
+    """How the cells of a table are separated. spaced: with spaces beside the separators. decimal: of numbers."""
+
+    separator: str = ","
+    spaced: bool = False
+    decimal: str = "."
+
+    @property
+    def words(self) -> str:
+        return {",": "commas", ";": "semicolons", "\t": "tabs"}[self.separator]
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """For pandas."""
+        options = {} if self.separator == "," else {"sep": self.separator, "decimal": self.decimal}
+        return options | ({"skipinitialspace": True} if self.spaced else {})
+
+
+def _stripped(frame: pd.DataFrame) -> pd.DataFrame:
+    """Names and texts without the spaces around them."""
+    frame = frame.rename(columns=str.strip)
+    texts = [column for column in frame if frame[column].dtype.kind not in "biufc"]
+    return frame.assign(**{name: frame[name].map(lambda x: x.strip() if isinstance(x, str) else x) for name in texts})
+
+
+def _check_header(path: Path, required: Sequence[str]) -> _Dialect:
     with io.TextIOWrapper(io.BufferedReader(_Lines(path)), encoding="utf-8-sig", newline="") as stream:
-        columns = next(filter(None, csv.reader(stream)), [])
+        line = next((line for line in stream if line.strip("\r\n")), "")
+        columns = next(csv.reader(itertools.chain([line], stream)), [])
+        below = next(stream, "") if len(columns) == 1 else ""
+    dialect = _Dialect()
+    if len(columns) == 1:  # a name of our own has neither semicolons nor tabs
+        separator = next((separator for separator in ";\t" if separator in line), ",")
+        columns = next(csv.reader([line], delimiter=separator), [])
+        first = next(csv.reader([below], delimiter=separator), []) if separator != "," else []
+        comma = any(map(DECIMAL_COMMA.fullmatch, first)) and not any(map(DECIMAL_POINT.fullmatch, first))
+        dialect = _Dialect(separator, decimal="," if comma else ".")
+    if any(column != column.strip(" ") for column in columns):
+        dialect = replace(dialect, spaced=True)
+        columns = [column.strip() for column in columns]
     if len(columns) > MOST_COLUMNS:
         raise UserError(f"{path}: found {len(columns)} columns, expected at most {MOST_COLUMNS}")
     if len(set(columns)) < len(columns):
         twice = next(column for column in columns if columns.count(column) > 1)
         raise UserError(f"{path}: found column {twice[:80]!r} twice, expected each once")
     if missing := [column for column in required if column not in columns]:
+        other = next((name for mark, name in OTHER_SEPARATORS.items() if mark in line.strip()), None)
+        if len(columns) == 1 and other:
+            expected = "commas, semicolons or tabs"
+            raise UserError(f"{path}: found a header separated by {other}, expected {expected}: {line.strip()[:200]}")
         found = ", ".join(columns)
         found = found if len(found) < 500 else f"{found[:500]} …"
         raise UserError(f"{path}: found no column {missing[0]!r}, expected it among {found}")
+    return dialect
 
 
 class _Lines(io.FileIO):

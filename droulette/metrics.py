@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 
-from droulette.commands import parser, speaking
+from droulette import commands
+from droulette.commands import speaking
 from droulette.errors import UserError, cli, leave
 
 EXAMPLES = """
@@ -14,11 +16,17 @@ python -m droulette.metrics metrics/evaluate.json
 """
 
 
+def parser() -> argparse.ArgumentParser:
+    options = commands.parser("metrics", "Print what an evaluation found.", EXAMPLES)
+    options.add_argument(
+        "file", nargs="?", metavar="FILE", default="metrics/evaluate.json", help="default: %(default)s"
+    )
+    return options
+
+
 @cli
 def main(argv: list[str] | None = None) -> None:
-    options = parser("metrics", "Print what an evaluation found.", EXAMPLES)
-    options.add_argument("file", nargs="?", default="metrics/evaluate.json", help="default: %(default)s")
-    args = options.parse_args(argv)
+    args = parser().parse_args(argv)
     path = Path(args.file)
     with speaking(args, prints_result=True):
         try:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
-from droulette.commands import bar, dataset_of, parser, speaking
+from droulette import commands
+from droulette.commands import bar, dataset_of, speaking
 from droulette.errors import cli, leave
 from droulette.metrics import table
 
@@ -14,13 +16,17 @@ python -m droulette.model --config experiment01.toml --device cpu --seed 2 --qui
 """
 
 
-@cli
-def main(argv: list[str] | None = None) -> None:
-    options = parser("model", "Train a model and test it.", EXAMPLES)
+def parser() -> argparse.ArgumentParser:
+    options = commands.parser("model", "Train a model and test it.", EXAMPLES)
     options.add_argument("--config", required=True, help="TOML file with the tables of the experiment")
     options.add_argument("--device", help="auto, cpu, cuda or cuda:N: overrides settings.device")
     options.add_argument("--seed", type=int, help="of weights and batches: overrides settings.seed")
-    args = options.parse_args(argv)
+    return options
+
+
+@cli
+def main(argv: list[str] | None = None) -> None:
+    args = parser().parse_args(argv)
 
     from droulette import parameters
     from droulette.logs import epoch_log

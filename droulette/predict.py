@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from droulette.commands import LOG, parser, speaking
+from droulette import commands
+from droulette.commands import LOG, speaking
 from droulette.errors import UserError, cli, leave
 
 if TYPE_CHECKING:
@@ -28,9 +30,11 @@ NOTES = (
 )
 
 
-def options() -> argparse.ArgumentParser:
-    found = parser("predict", "Roulette amplitudes of your own pictures, by a trained model.", EXAMPLES, NOTES)
-    add = found.add_argument
+def parser() -> argparse.ArgumentParser:
+    options = commands.parser(
+        "predict", "Roulette amplitudes of your own pictures, by a trained model.", EXAMPLES, NOTES
+    )
+    add = options.add_argument
     add("pictures", nargs="+", metavar="FILE", help="PNG, JPEG, TIFF, FITS or NPY; 8 or 16 bits or float; any size")
     add("--model", metavar="FILE", default="models/model.safetensors", help="default: %(default)s")
     add("-o", "--output", metavar="FILE", help="CSV file to write; left out: standard output")
@@ -73,7 +77,7 @@ def options() -> argparse.ArgumentParser:
     add("--samples", type=int, metavar="N", help="write N draws of each fit to OUTPUT-samples.csv")
     add("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
     add("--seed", type=int, help="taken as by the other commands; draws nothing")
-    return found
+    return options
 
 
 def readable(table: pd.DataFrame) -> str:
@@ -93,7 +97,7 @@ def _place(text: str) -> tuple[float, float]:
 
 @cli
 def main(argv: list[str] | None = None) -> None:
-    args = options().parse_args(argv)
+    args = parser().parse_args(argv)
     with speaking(args, prints_result=True):
         from droulette import files
         from droulette.pipeline.own_predictions import predict_pictures
@@ -129,6 +133,7 @@ class _Callable(ModuleType):
     def __call__(self, *args, **named) -> pd.DataFrame:
         from droulette.pipeline.own_predictions import predict_pictures
 
+        named.setdefault("warn", lambda line: warnings.warn(line, stacklevel=4))  # at the caller's line
         return predict_pictures(*args, **named)
 
 

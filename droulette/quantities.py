@@ -25,6 +25,7 @@ class Quantity:
     name: of a model's field. key, also: in TOML. column, older: in tables.
     default: (low, high), from which it is drawn where TOML says nothing; with `rate`, truncated exponential.
     gt, ge, le: what TOML files and tables may give. smallest: what a prediction is raised to before it is drawn.
+    whole: whether it is a whole number.
     fitted: whether it is fitted to the picture where a model does not predict it.
     spin: how many times as far as the scene it turns: 0 for a scalar, None where its behaviour is not known.
     partner, odd: the column of a vector's other component, and whether a mirror (y → −y) flips the sign of this one.
@@ -51,6 +52,7 @@ class Quantity:
     length: int = 0
     smallest: float | None = None
     fitted: bool = False
+    whole: bool = False
 
     def __post_init__(self) -> None:
         for name in ("key", "column"):
@@ -63,7 +65,7 @@ class Quantity:
         for limit, inside in ((self.gt, values.__gt__), (self.ge, values.__ge__), (self.le, values.__le__)):
             if limit is not None:
                 fine = fine & inside(limit)
-        return fine
+        return fine & (values % 1 == 0) if self.whole else fine
 
     @property
     def interval(self) -> str:
@@ -100,7 +102,7 @@ LENS = (
         symbol="θ_E", tex=r"\theta_E", spin=0, length=1,
     ),
     Quantity(
-        "axis_ratio", "axis ratio f; read by SIE, 1 is the SIS", "", (0.3, 0.9), gt=0, le=1,
+        "axis_ratio", "axis ratio f of an elliptical lens; 1 is round", "", (0.3, 0.9), gt=0, le=1,
         key="ellipseratio", column="ellipseratio", symbol="f", tex="f", spin=0,
     ),
     Quantity(

@@ -22,13 +22,17 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("droulette")
 SHARED = {"lens": quantities.LENS, "source": quantities.SOURCE}
 OTHER_COLUMNS = ("index", "filename", "config", "model", "sampled", "lens", "cluster", "source", "image")
-OTHER_KEYS = ("mode", "modes", "lightprofile", "position", *(key for q in quantities.LENS for key in (q.key, *q.also)))
+OTHER_COLUMNS += ("galaxy", "map", "mapquantity", "mappixel")
+OTHER_KEYS = ("mode", "modes", "lightprofile", "position", "galaxies", "map-quantity", "map-pixel")
+OTHER_KEYS += tuple(key for q in quantities.LENS for key in (q.key, *q.also))
 BUILT_IN = (
     "droulette.physics.lenses",
     "droulette.physics.power_law",
     "droulette.physics.halos",
     "droulette.physics.perturbations",
+    "droulette.physics.maps",
     "droulette.physics.sources",
+    "droulette.physics.galaxies",
 )
 
 
@@ -49,7 +53,9 @@ class Models(Mapping):
 
     def __iter__(self) -> Iterator[str]:
         read_folder()
-        return iter(self.classes)
+        # In one order, whichever module was imported first: columns and lists of names follow it.
+        rank = {module: place for place, module in enumerate(BUILT_IN)}
+        return iter(sorted(self.classes, key=lambda name: rank.get(self.classes[name].__module__, len(rank))))
 
     def __len__(self) -> int:
         return len(list(iter(self)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,19 +23,29 @@ python -m droulette.report --compare main --compare exp-a1b2c --output compariso
 """
 
 
-@cli
-def main(argv: list[str] | None = None) -> None:
-    parser = commands.parser("report", "A page that shows a dataset, a model and its errors.", EXAMPLES)
-    parser.add_argument("--params", default="params.toml", help="TOML file (default: %(default)s)")
-    parser.add_argument("--model", default="models/model.safetensors", help="default: %(default)s")
-    parser.add_argument("--metrics", default="metrics", help="folder of the evaluation (default: %(default)s)")
-    parser.add_argument(
+def parser() -> argparse.ArgumentParser:
+    options = commands.parser("report", "A page that shows a dataset, a model and its errors.", EXAMPLES)
+    options.add_argument("--params", metavar="FILE", default="params.toml", help="TOML file (default: %(default)s)")
+    options.add_argument("--model", metavar="FILE", default="models/model.safetensors", help="default: %(default)s")
+    options.add_argument(
+        "--metrics", metavar="FOLDER", default="metrics", help="folder of the evaluation (default: %(default)s)"
+    )
+    options.add_argument(
         "--compare", action="append", default=[], metavar="NAME",
         help="an experiment, branch, tag or commit to set beside the workspace; may be given several times",
     )  # fmt: skip
-    parser.add_argument("--pictures", type=int, default=PICTURES, help="how many rows are shown (default: %(default)s)")
-    parser.add_argument("--output", help="default: metrics/report.html, with --compare metrics/comparison.html")
-    arguments = parser.parse_args(argv)
+    options.add_argument(
+        "--pictures", type=int, default=PICTURES, help="how many rows are shown (default: %(default)s)"
+    )
+    options.add_argument(
+        "--output", metavar="FILE", help="default: metrics/report.html, with --compare metrics/comparison.html"
+    )
+    return options
+
+
+@cli
+def main(argv: list[str] | None = None) -> None:
+    arguments = parser().parse_args(argv)
 
     from droulette import parameters
 

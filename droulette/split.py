@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 from typing import TYPE_CHECKING
 
-from droulette.commands import dataset_of, parser, speaking
+from droulette import commands
+from droulette.commands import dataset_of, speaking
 from droulette.errors import UserError, cli, leave
 
 if TYPE_CHECKING:
@@ -18,14 +20,18 @@ python -m droulette.split problem.toml --keep-order
 """
 
 
-@cli
-def main(argv: list[str] | None = None) -> None:
-    options = parser("split", "Share a dataset out between training, validation and testing.", EXAMPLES)
-    options.add_argument("toml", help="TOML file with the tables [problem] and [dataset]")
+def parser() -> argparse.ArgumentParser:
+    options = commands.parser("split", "Share a dataset out between training, validation and testing.", EXAMPLES)
+    options.add_argument("toml", metavar="FILE", help="TOML file with the tables [problem] and [dataset]")
     options.add_argument("--seed", type=int, help="of the shuffling: overrides problem.seed")
     options.add_argument("--device", help="taken as by the other commands; splitting uses none")
     options.add_argument("--keep-order", action="store_true", help="do not shuffle the rows")
-    args = options.parse_args(argv)
+    return options
+
+
+@cli
+def main(argv: list[str] | None = None) -> None:
+    args = parser().parse_args(argv)
 
     from droulette import parameters
 

@@ -2,27 +2,15 @@
 
 import sys
 
-from droulette.commands import bar, dataset_of, stage
+from droulette.commands import stage
 from droulette.errors import cli
-from droulette.metrics import table
+from droulette.evaluate import evaluate_by
 
 
 @cli
 def main(argv: list[str] | None = None) -> None:
     with stage(__doc__, argv) as (params, source):
-        from droulette.pipeline.evaluation import evaluate
-
-        measured = evaluate(
-            dataset_of(params, source, "training", "validation", "testing"),
-            params.evaluation,
-            params.simulator,
-            params.settings,
-            model_path="models/model.safetensors",
-            output="metrics",
-            roulette=params.problem and params.problem.filename,
-            progress=bar,
-        )
-        print(table(measured))
+        evaluate_by(params, source)
 
 
 if __name__ == "__main__":

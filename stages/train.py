@@ -2,19 +2,15 @@
 
 import sys
 
-from droulette.commands import bar, dataset_of, stage
+from droulette.commands import stage
 from droulette.errors import cli
+from droulette.train import train_by
 
 
 @cli
 def main(argv: list[str] | None = None) -> None:
     with stage(__doc__, argv) as (params, source):
-        from droulette.logs import epoch_log
-        from droulette.pipeline.training import train
-
-        dataset_of(params, source, "training", "validation")
-        with epoch_log("metrics/train") as log:
-            train(params, "models/model.safetensors", log=log, progress=bar)
+        train_by(params, source)
 
 
 if __name__ == "__main__":

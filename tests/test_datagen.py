@@ -234,7 +234,7 @@ BAD_ROWS = {
     "negative radius": (second_row(einsteinradius="-3"), "row 2", "einsteinradius"),
     "zero radius": (second_row(einsteinradius="0"), "row 2", "einsteinradius"),
     "ratio above 1": (second_row(lens="SIE", ellipseratio="1.2"), "row 2", "ellipseratio"),
-    "unknown lens": (second_row(lens="NFW"), "row 2", "lens"),
+    "unknown lens": (second_row(lens="Softened"), "row 2", "lens"),
     "no lens": (second_row(lens=""), "row 2", "lens"),
     "unknown source": (second_row(source="spiral"), "row 2", "source"),
     "no source": (second_row(source=""), "row 2", "source"),

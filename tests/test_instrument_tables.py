@@ -212,7 +212,7 @@ def test_psf_files_that_are_not_there(here):
     (here / "empty").mkdir()
     lines = {
         "none.fits": "found no file none.fits, expected gaussian, moffat, none, or a FITS file or folder",
-        "empty": "found no FITS file in the folder empty, expected at least one",
+        "empty": "found no file *.fits or *.fits.gz or *.fit or *.fits.fz in the folder empty",
     }
     for psf, line in lines.items():
         with pytest.raises(UserError) as caught:

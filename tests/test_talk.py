@@ -23,7 +23,8 @@ from droulette.pipeline import estimate
 from stages import split as split_stage
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = [f"droulette.{name}" for name in ("datagen", "split", "model", "predict", "metrics", "report")]
+COMMANDS = [f"droulette.{name}" for name in ("datagen", "split", "model", "predict", "metrics", "report", "doctor")]
+COMMANDS += [f"droulette.{name}" for name in ("train", "evaluate")]
 STAGES = [f"stages.{name}" for name in ("generate", "split", "train", "evaluate", "report")]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
 TOML = """

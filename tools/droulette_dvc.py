@@ -1,6 +1,7 @@
-"""Four things that the project's environment adds to DVC.
+"""Five things that the project's environment adds to DVC.
 
 * ``dvc exp run -S key=value`` changes ``params.toml``, where DVC alone knows only ``params.yaml``.
+* A misspelt key of ``-S`` is answered with the nearest key of ``params.toml``, where DVC advises to add it.
 * A folder's listing that comes from a remote names files below that folder, and no others: DVC alone writes wherever a
   ``../`` in it leads, so that who may write to a remote could write to the machine of each who pulls.
 * An object of the cache, and the listing of a folder in a remote, is what its name says, or is said to be missing: DVC
@@ -9,7 +10,7 @@
   has gone, and ends without a word.
 
 `pip install` of the project puts this module and ``droulette_dvc.pth`` into the environment; Python runs the
-latter's one line at start-up. All that costs is one entry in ``sys.meta_path``, which waits for five modules of DVC's
+latter's one line at start-up. All that costs is one entry in ``sys.meta_path``, which waits for six modules of DVC's
 and then goes away. Standard library only, and nothing imported before DVC is: every Python started in the environment
 passes through here.
 """
@@ -23,6 +24,7 @@ class Finder:
     def __init__(self):
         self.changes = {
             "dvc.utils.cli_parse": change_parser,
+            "dvc.utils.hydra": change_overrides,
             "dvc_data.hashfile.checkout": change_links,
             "dvc_data.hashfile.tree": change_tree,
             "dvc_data.index.checkout": change_checkout,
@@ -216,6 +218,58 @@ def with_params_toml(to_path_overrides):
         return to_path_overrides(path_params)
 
     return to_path_overrides_with_params_toml
+
+
+def change_overrides(module):
+    module.apply_overrides = with_nearest_key(
+        part_of(module, "apply_overrides"), part_of(module, "InvalidArgumentError")
+    )
+
+
+def with_nearest_key(apply_overrides, error):
+    """DVC's ``apply_overrides``, that names the nearest key of a TOML file in place of a misspelt one."""
+
+    def apply_overrides_with_nearest_key(path, overrides):
+        if str(path).endswith(".toml"):
+            for override in overrides:
+                name = override.partition("=")[0].strip()
+                nearest = nearest_key(path, name) if not name.startswith(("+", "~")) else None
+                if nearest:
+                    raise error(f"{path}: found no key {name!r}, expected {nearest!r}")
+        return apply_overrides(path, overrides)
+
+    return apply_overrides_with_nearest_key
+
+
+def nearest_key(path, name):
+    """The dotted key of a TOML file that is most like a name; None where it has that name or nothing like it.
+
+    A name that droulette knows though the file lacks it is left to DVC, whose ``+`` is right then.
+    """
+    import difflib
+    import tomllib
+
+    def keys(table, above):
+        for key, value in table.items():
+            yield above + key
+            if isinstance(value, dict):
+                yield from keys(value, above + key + ".")
+
+    try:
+        with open(path, "rb") as stream:
+            known = list(keys(tomllib.load(stream), ""))
+    except (OSError, ValueError):  # DVC has its own words for these
+        return None
+    if name in known:
+        return None
+    try:
+        from droulette.parameters import is_key
+
+        if is_key(name):
+            return None
+    except ImportError:
+        pass
+    return next(iter(difflib.get_close_matches(name, known, n=1, cutoff=0.75)), None)
 
 
 def params_toml():

@@ -62,6 +62,11 @@ class Amplitudes:
         """The highest order m."""
         return int(self.table.index.get_level_values("m").max())
 
+    def columns(self) -> dict[str, float]:
+        """As columns of roulette.csv: `alpha[m][s]` and `beta[m][s]`."""
+        kinds = ("alpha", "beta")
+        return {f"{kind}[{m}][{s}]": value for kind in kinds for (m, s), value in self.table[kind].items()}
+
     @property
     def alpha(self) -> dict[int, dict[int, float]]:
         """`alpha[m][s]`, px^{1−m}."""

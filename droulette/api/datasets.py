@@ -89,7 +89,7 @@ def draw(
     return Dataset(lenses, amplitudes, to_numpy(pictures))
 
 
-def split(toml: Tables) -> None:
+def split_dataset(toml: Tables) -> None:
     """Share a dataset's rows out between training, validation and testing, as [problem] and [dataset] say."""
     from droulette.split import split_by
 
@@ -97,7 +97,7 @@ def split(toml: Tables) -> None:
     split_by(params, source)
 
 
-def train(
+def train_model(
     toml: Tables,
     model: str | Path = "models/model.safetensors",
     *,
@@ -110,10 +110,10 @@ def train(
         model: the file to write.
         log: called after each epoch with its metrics.
     """
-    from droulette.pipeline.training import train as train_by
+    from droulette.pipeline.training import train
 
     params, _ = _load(toml)
-    return train_by(params, model, log=log)
+    return train(params, model, log=log)
 
 
 def load_model(path: str | Path = "models/model.safetensors", device: str = "auto") -> Model:

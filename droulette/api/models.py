@@ -19,19 +19,25 @@ from droulette.quantities import INSTRUMENT_COLUMNS, SOURCE, Quantity, find
 from droulette.registry import LENSES, SOURCES, Models
 
 CONSTELLATION = tuple(quantity.name for quantity in SOURCE)  # in the order of its text
+# What a model needs beside numbers: the argument, its column in dataset.csv, and its default.
+FILES: dict[str, tuple[tuple[str, str, object], ...]] = {
+    "picture": (("image", "image", None),),
+    "maps": (("map", "map", None), ("map_quantity", "mapquantity", "convergence"), ("map_pixel", "mappixel", 1.0)),
+    "galaxies": (("galaxy", "galaxy", None),),
+}
 OF_LENS_LIGHT = {"lightratio", "lightradius", "lightaxisratio", "lightorientation", "lightsersic", "lightshare"}
 OF_INSTRUMENT = {"psf", *(quantity.column for quantity in INSTRUMENT_COLUMNS)} - OF_LENS_LIGHT
 
 
 @dataclass(frozen=True)
 class Part:
-    """One model with its parameters, and the place of its origin, px. files: columns that name files, of an Image."""
+    """One model with its parameters, and the place of its origin, px. files: columns of an Image, a Galaxy or a Map."""
 
     name: str
     parameters: Mapping[str, float]
     x: float = 0.0
     y: float = 0.0
-    files: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def centred(self) -> bool:
@@ -100,10 +106,9 @@ class Lens(_Sum):
             return None
         if len(self.parts) == 1:
             return self.parts[0]
-        if any(part.files for part in self.parts):
-            return None
+        files = [part.files for part in self.parts if part.files]
         whole = "+".join(part.name for part in self.parts)
-        if whole not in LENSES or any("+" in part.name for part in self.parts):
+        if whole not in LENSES or len(files) > 1 or any("+" in part.name for part in self.parts):
             return None
         values: dict[str, float] = {}
         for part, names in zip(self.parts, LENSES[whole].names_of_parts, strict=True):
@@ -111,7 +116,7 @@ class Lens(_Sum):
             for name, value in zip(names, of_part, strict=True):
                 if values.setdefault(name, value) != value:  # a quantity that the sum's parts share
                     return None
-        return Part(LENSES[whole].names[0], values)
+        return Part(LENSES[whole].names[0], values, files=files[0] if files else {})
 
     def columns(self) -> dict[str, object]:
         """Of a row of dataset.csv: those of a single lens at the origin, else the text `cluster`."""
@@ -171,7 +176,8 @@ def lens(name: str, *, x: float = 0.0, y: float = 0.0, **parameters: float | str
         name: "SIE", "PM", "SIS", …, or a sum about one origin, "SIE+Shear"; docs/conventions.md lists them.
         x, y: origin of the lens, px from the origin of the lens plane.
         parameters: all that the model has, for example einstein_radius (px), axis_ratio (minor over major axis) and
-            orientation (degrees, direction of the minor axis of the mass, counter-clockwise from x).
+            orientation (degrees, direction of the minor axis of the mass, counter-clockwise from x). Of a Map, map is
+            a file below the working folder; map_quantity and map_pixel as in the TOML table [lens].
 
     Raises:
         UserError: an unknown name or parameter, a missing one, or a number out of its range.
@@ -186,7 +192,7 @@ def source(name: str, *, x: float = 0.0, y: float = 0.0, **parameters: float | s
         name: "Spherical", "Ellipsoid", "SersicSphere", "SersicEllipsoid", "Triangle", "Image", …
         x, y: place in a sum of sources, px from the common centre. Where the whole is, `Scene` says.
         parameters: all that the model has, for example sigma (px: standard deviation or half-light radius), n_sersic
-            and luminosity. Of an Image, image is a file's name.
+            and luminosity. Of an Image, image is a file below the working folder; of a Galaxy, galaxy is.
 
     Raises:
         UserError: as `lens`.
@@ -251,8 +257,12 @@ def _part(models: Models, kind: str, name: str, x: float, y: float, given: Mappi
         raise UserError(f"{kind}: found {str(name)[:80]!r}, expected {expected}")
     model = models[name]
     known = {quantity.name: quantity for quantity in model.parameters}
-    files = {key: value for key, value in given.items() if isinstance(value, str) and model.not_numbers}
-    given = {key: value for key, value in given.items() if key not in files}
+    files = {}
+    for key, column, default in (entry for needed in model.not_numbers for entry in FILES[needed]):
+        files[column] = given.get(key, default)
+        if files[column] is None:
+            raise UserError(f"{name}: found no {key}, expected a file's name")
+        given = {other: value for other, value in given.items() if other != key}
     for key in given:
         if key not in known:
             spelt = {q.column: q.name for q in known.values()} | {q.key: q.name for q in known.values()}
@@ -316,8 +326,9 @@ def _of_columns(models: Models, kind: str, name: object, row: Mapping[str, objec
         return _part(models, kind, str(name), 0.0, 0.0, {})
     model = models[name]
     given = {q.name: row[q.column] for q in model.parameters if q.column in row}
-    if model.not_numbers and isinstance(row.get("image"), str):
-        given["image"] = row["image"]
+    for key, column, _ in (entry for needed in model.not_numbers for entry in FILES[needed]):
+        if column in row:
+            given[key] = row[column]
     return _part(models, kind, str(name), 0.0, 0.0, given)
 
 

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.figure import Figure
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from droulette.api.scene import Scene
 
 MARGIN = 99.7  # percentile of an observed picture that is white
 
 
+class Shown(Figure):
+    """A figure that a notebook shows, whether or not pyplot is in use."""
+
+    def _repr_png_(self) -> bytes:
+        stream = io.BytesIO()
+        self.savefig(stream, format="png")
+        return stream.getvalue()
+
+
 def plot(scene: Scene, axis, size: int | None, picture: np.ndarray | None) -> Figure:
     """See `Scene.plot`."""
-    import matplotlib.pyplot  # noqa: F401 — after which a notebook shows figures
-    from matplotlib.figure import Figure
-
-    if axis is None:
-        axis = Figure(figsize=(5.5, 5), layout="constrained").add_subplot()
+    alone = axis is None
+    if alone:
+        axis = Shown(figsize=(5.5, 5), layout="constrained").add_subplot()
     picture = scene.picture(size) if picture is None else picture
     extent = scene.extent(len(picture))
     white = 255.0 if picture.dtype == np.uint8 else max(float(np.percentile(picture, MARGIN)), 1e-300)
@@ -39,5 +46,6 @@ def plot(scene: Scene, axis, size: int | None, picture: np.ndarray | None) -> Fi
     axis.plot(x, y, "o", color="deepskyblue", ms=5, label="reference point ξ₀")
     axis.plot(*scene.position, "*", color="gold", ms=8, label="source η")
     axis.set(xlim=extent[:2], ylim=extent[2:], xlabel="x, px", ylabel="y, px")
-    axis.legend(loc="lower right", fontsize=7, framealpha=0.7)
+    if alone:
+        axis.legend(loc="lower right", fontsize=7, framealpha=0.7)
     return axis.figure

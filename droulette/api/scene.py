@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -27,15 +27,17 @@ from droulette.api.models import (
     source_of_row,
 )
 from droulette.errors import UserError
+from droulette.parameters.simulation import MAX_NTERMS
 from droulette.physics import critical_curves
 from droulette.physics.amplitudes import amplitudes
 from droulette.physics.lens_equation import apparent_position
 from droulette.physics.lens_equation import solved as is_solved
 from droulette.physics.mappings import convergence_radius
+from droulette.pipeline.checks import check_order
 from droulette.pipeline.generate import Drawing, draw_in_memory
 from droulette.pipeline.resimulate import resimulate
 from droulette.pipeline.scenes import groups, lens_batch, normalise, source_batch
-from droulette.quantities import LENS, amplitude_columns
+from droulette.quantities import AMPLITUDE, LENS, Quantity, amplitude_columns
 from droulette.registry import LENSES, SOURCES
 
 if TYPE_CHECKING:
@@ -116,7 +118,7 @@ class Scene:
         Returns:
             (size, size) uint8 grey levels; with an instrument float32, counts/s above the subtracted background.
         """
-        pictures, _, _ = self._drawn(size, 0, {} if seed is None else {"noiseseed": seed})
+        pictures, _, _ = self._drawn(size, {} if seed is None else {"noiseseed": seed})
         return pictures[0]
 
     def resimulate(self, nterms: int | None = None, size: int | None = None) -> np.ndarray:
@@ -129,29 +131,31 @@ class Scene:
         Returns:
             (size, size) uint8; with an instrument float32, counts/s, without noise.
         """
-        nterms = self.nterms if nterms is None else nterms
-        pictures, _, table = self._drawn(size, nterms, {})
+        found = self.amplitudes(nterms)
+        pictures, _, table = self._drawn(size)
+        kept = {name: table[name].iloc[0] for name in table if not AMPLITUDE.fullmatch(name)}
+        table = pd.DataFrame([kept | found.columns()])
         how = {"sampling": self.sampling, "supersampling": self.supersampling, "counts": self.instrument is not None}
         side = pictures.shape[-1]
         return resimulate(table, side, canvas=max(side, self.imagesize), workers=1, name=NAME, **how)[0]
 
     def _drawn(
-        self, size: int | None, nterms: int, changed: Mapping[str, object]
+        self, size: int | None = None, changed: Mapping[str, object] | None = None
     ) -> tuple[np.ndarray, np.ndarray | None, pd.DataFrame]:
-        size = size or self.cropsize or self.imagesize
+        """The picture in a batch of one, and its row of roulette.csv. changed: columns of its row of dataset.csv."""
+        size = self.cropsize or self.imagesize if size is None else size
         if not isinstance(size, int | np.integer) or size < 1:
             raise UserError(f"size: found {str(size)[:80]}, expected a whole number of at least 1")
-        _check_order(nterms)
         drawing = Drawing(
             imagesize=max(int(size), self.imagesize),
             cropsize=int(size),
             centred=self.centred,
-            nterms=self.nterms if self.model == "Roulette" else nterms,
+            nterms=self.nterms if self.model == "Roulette" else 0,
             sampling=self.sampling,
             supersampling=self.supersampling,
             mask=self.mask,
         )
-        frame = pd.DataFrame([self.row() | changed])
+        frame = pd.DataFrame([self.row() | dict(changed or {})])
         with ThreadPoolExecutor(1) as helpers:
             return draw_in_memory(frame, drawing, NAME, "cpu", helpers)
 
@@ -160,7 +164,7 @@ class Scene:
         """(x, y) of the picture's middle, px: the centre of light where it is `centred`, otherwise (0, 0)."""
         if not self.centred and self.instrument is None:
             return 0.0, 0.0
-        table = self._drawn(None, 0, {})[2]
+        table = self._drawn()[2]
         return float(table["centreX"].iloc[0]), float(table["centreY"].iloc[0])
 
     def extent(self, size: int | None = None) -> tuple[float, float, float, float]:
@@ -196,7 +200,9 @@ class Scene:
     def amplitudes(self, nterms: int | None = None) -> Amplitudes:
         """The roulette amplitudes at the reference point, up to order m = nterms; by default the scene's."""
         nterms = self.nterms if nterms is None else nterms
-        _check_order(nterms)
+        if isinstance(nterms, bool) or not isinstance(nterms, int | np.integer) or not 0 <= nterms <= MAX_NTERMS:
+            raise UserError(f"nterms: found {str(nterms)[:80]}, expected a whole number in [0, {MAX_NTERMS}]")
+        check_order(pd.DataFrame(index=[0]), NAME, self._physical, nterms)
         xi = self.reference_point
         alpha, beta = amplitudes(self._physical, *(np.array([value]) for value in xi), nterms)
         values = np.stack([alpha[:, 0], beta[:, 0]], axis=1).ravel()
@@ -228,7 +234,8 @@ class Scene:
         """The picture with its critical curves, caustics, circle of convergence, reference point and source.
 
         Args:
-            axis: of Matplotlib, to plot on; None: a figure of its own, which a notebook shows and `savefig` saves.
+            axis: of Matplotlib, to plot on; None: a figure of its own with a legend, which a notebook shows and
+                `savefig` saves.
             size: side of the picture, px.
             picture: another picture of the scene, such as `resimulate()`.
         """
@@ -311,13 +318,18 @@ class Scene:
         simulator |= {"model": self.model, "centred": self.centred, "sampling": self.sampling}
         simulator |= {"supersampling": self.supersampling, "mask": self.mask}
         simulator |= {"sampled": True} if self.sampled else {}
-        lens_quantities = LENSES[row["lens"]].parameters
-        lens: dict[str, object] = {"mode": row["lens"]}
-        lens |= {q.key: row[q.column] for q in lens_quantities}
+        lens: dict[str, object] = {"mode": row["lens"]} | _keys(LENSES[row["lens"]].parameters, row)
         source: dict[str, object] = {"mode": row["source"], "position": "cartesian"}
         if "/" not in row["source"]:
-            source |= {q.key: row[q.column] for q in SOURCES[row["source"]].parameters}
-        source |= {"image": row["image"]} if "image" in row else {}
+            source |= _keys(SOURCES[row["source"]].parameters, row)
+        for table, key, column in (
+            (source, "image", "image"),
+            (source, "galaxies", "galaxy"),
+            (lens, "map", "map"),
+            (lens, "map-quantity", "mapquantity"),
+            (lens, "map-pixel", "mappixel"),
+        ):
+            table |= {key: row[column]} if column in row else {}
         tables = {"simulator": simulator, "lens": lens, "source": source}
         tables["position"] = {"x": row["x"], "y": row["y"]}
         if self.instrument is not None:
@@ -328,11 +340,13 @@ class Scene:
         return tables
 
 
-def _check_order(nterms: object) -> None:
-    from droulette.parameters.simulation import MAX_NTERMS
-
-    if isinstance(nterms, bool) or not isinstance(nterms, int | np.integer) or not 0 <= nterms <= MAX_NTERMS:
-        raise UserError(f"nterms: found {str(nterms)[:80]}, expected a whole number in [0, {MAX_NTERMS}]")
+def _keys(quantities: Iterable[Quantity], row: Mapping[str, object]) -> dict[str, object]:
+    """The keys of these quantities, whole numbers as such; `NFW.einstein` is a key of the table NFW."""
+    found: dict[str, object] = {}
+    for quantity in quantities:
+        value = row[quantity.column]
+        found[quantity.key] = int(value) if quantity.whole else value
+    return found
 
 
 def _toml(value: object) -> str:

@@ -126,7 +126,7 @@ def check_size(shape: Sequence[int], path: str | Path) -> None:
 def read_plane(text: str | Path, roles: Sequence[str] = (PICTURE,)) -> Plane:
     """The picture that was chosen, the only one, or the one of its set that has one of these roles, the first first."""
     path, choice = split_choice(text)
-    with _opened(path) as opened:
+    with open_fits(path) as opened:
         return _read(opened, _chosen(_extensions(opened), path, choice, roles), path)
 
 
@@ -136,7 +136,7 @@ def read_set(text: str | Path) -> dict[str, Plane]:
     Of several kinds of noise only the first of NOISES is read; a weight besides, since it tells pixels without data.
     """
     path, choice = split_choice(text)
-    with _opened(path) as opened:
+    with open_fits(path) as opened:
         extensions = _extensions(opened)
         chosen = _chosen(extensions, path, choice, (PICTURE,))
         found = {PICTURE: _read(opened, chosen, path)}
@@ -150,14 +150,14 @@ def read_set(text: str | Path) -> dict[str, Plane]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[fits.HDUList]:
+def open_fits(path: Path) -> Iterator[fits.HDUList]:
     """A FITS file; whatever astropy says of foreign bytes becomes one UserError."""
     from astropy.io import fits
 
     if not is_fits(path):
         raise UserError(f"{path}: not a FITS file: its first bytes are others")
     try:
-        _check_unpacked(path)
+        check_unpacked(path)
         with warnings.catch_warnings(action="ignore"), fits.open(path, memmap=False) as opened:
             yield opened
     except UserError:
@@ -166,7 +166,7 @@ def _opened(path: Path) -> Iterator[fits.HDUList]:
         raise UserError(f"{path}: not a FITS file that can be read: {error}") from error
 
 
-def _check_unpacked(path: Path) -> None:
+def check_unpacked(path: Path) -> None:
     """Unpack a gzip file once without keeping it, so that a small file cannot fill the memory."""
     with path.open("rb") as opened:
         if opened.read(len(GZIP)) != GZIP:

@@ -117,10 +117,24 @@ def _build(layers: Layers) -> Parameters:
     code = [(name, {"extensions": tables["extensions"]} if "extensions" in tables else {}) for name, tables in layers]
     run_modules(reading.build(_Code, code).extensions.modules)
     try:
-        return reading.build(_current(layers), layers)
+        params = reading.build(_current(layers), layers)
     except UserError:  # unless an installed package knows the name or key
         simulation.read_installed()
-        return reading.build(_current(layers), layers)
+        params = reading.build(_current(layers), layers)
+    if "size" in params.simulator.model_fields_set or not simulation.is_one_scene(params):
+        return params
+    return params.model_copy(update={"simulator": params.simulator.model_copy(update={"size": 1})})
+
+
+def is_key(dotted: str) -> bool:
+    """Whether a TOML file may have this key, `lens.einstein-min` for example."""
+    table: type[Table] | None = _current()
+    for name in dotted.split("."):
+        field = reading.field_of(table, name)
+        if field is None:
+            return False
+        table = reading.table_of(field)
+    return True
 
 
 def _layer(path: str) -> tuple[str, dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import create_model, model_validator
@@ -71,6 +72,11 @@ def constellation_sources() -> list[str]:
     return [name for name, model in SOURCES.items() if {*model.parameters} <= {*SOURCE} and not model.not_numbers]
 
 
+def constituents() -> list[str]:
+    """The lenses that may be part of a cluster, whose text has no place for files."""
+    return [name for name, model in LENSES.items() if not model.not_numbers]
+
+
 def constellation(text: str) -> str:
     """Check `mode/x/y/sigma/sigma2/theta/n_sersic/luminosity;…`. Raises ValueError."""
     known = constellation_sources()
@@ -110,8 +116,8 @@ def _radii(value: Any) -> tuple[float | str, ...]:
 
 def _drawn(quantity: Quantity) -> tuple[Any, Any]:
     """The type and the field of a key that draws a quantity."""
-    kind = Drawn(quantity.gt, quantity.ge, quantity.le, rate=quantity.rate > 0)
-    default = Distribution(*quantity.default, rate=quantity.rate)
+    kind = Drawn(quantity.gt, quantity.ge, quantity.le, whole=quantity.whole, rate=quantity.rate > 0)
+    default = Distribution(*quantity.default, rate=quantity.rate, whole=quantity.whole)
     field = key(default, quantity.meaning, quantity.unit, also=quantity.also, alias=quantity.key)
     return Annotated[Distribution, kind], field
 
@@ -165,7 +171,9 @@ Radii = Annotated[tuple[float | str, ...] | None, Checked(_radii, "number, strin
 class Simulator(Table):
     """How many pictures, and how each is made."""
 
-    size: int = key(10_000, "number of rows and pictures", ge=1, le=10_000_000)
+    size: int = key(
+        10_000, "number of rows and pictures; left out where all rows would be the same: 1", ge=1, le=10_000_000
+    )
     seed: int = key(0, "the same seed draws the same table", ge=0, le=MAX_SEED)
     nterms: int = key(5, "highest order m of the amplitudes", ge=0, le=MAX_NTERMS)
     imagesize: int = key(512, "side of the canvas", "px", ge=1, le=16_384)
@@ -204,6 +212,16 @@ class Lens(Table):
     mode: Annotated[
         tuple[str, ...], Names(lambda: names_of(LENSES), lens_sum, ", or a sum of them, SIE+Shear for example")
     ] = key(("SIS",), "lens model, or the sum of several", also=["modes"])
+    map: OptionalFileName = key(
+        None, "where `mode` is `Map`: a square map of the lens, FITS or NPY, or a folder of such, of which one is drawn"
+    )
+    map_quantity: Literal["convergence", "potential"] = key("convergence", "what `map` is a map of: κ or ψ")
+    map_pixel: float = key(
+        1.0,
+        "side of a map's pixel in the unit whose square ψ has; for a map of κ it plays no part",
+        gt=0,
+        le=LONGEST,
+    )
 
     def distribution(self, quantity: Quantity) -> Distribution:
         """Of which a quantity of a lens, or of a part of a sum, is drawn."""
@@ -211,6 +229,12 @@ class Lens(Table):
         for name in quantity.key.split("."):
             table = getattr(table, name)
         return table
+
+    @model_validator(mode="after")
+    def _has_map(self) -> Lens:
+        if any("Map" in mode.split("+") for mode in self.mode) and self.map is None:
+            raise mismatch('nothing beside mode = "Map"', "the file or folder of the map", key="map")
+        return self
 
 
 class Cluster(Table):
@@ -233,7 +257,9 @@ class Cluster(Table):
 class Subhaloes(Table):
     """Small lenses that are added to each lens; they are known by the column `subhaloes`. Left out: there are none."""
 
-    mode: Annotated[tuple[str, ...], Names(lambda: names_of(LENSES))] = key(("SIS",), "model of a subhalo")
+    mode: Annotated[tuple[str, ...], Names(lambda: {name: LENSES[name].names[0] for name in constituents()})] = key(
+        ("SIS",), "model of a subhalo"
+    )
     count: Annotated[Distribution, Drawn(ge=0, le=100)] = key(Distribution(10, 10), "their number, or its mean")
     poisson: bool = key(True, "the number is drawn from a Poisson distribution of mean `count`; else it is `count`")
     mass_min: float = key(1e-3, "least mass within a subhalo's own Einstein radius, over that within the lens's", gt=0)
@@ -269,6 +295,11 @@ class Source(Table):
         None, "CosmoSim's: turns the spheres and ellipsoids of `mode` into Gaussian or Sérsic ones"
     )
     image: OptionalFileName = key(None, "picture file of the source where `mode` is `Image`")
+    galaxies: OptionalFileName = key(
+        None,
+        "where `mode` is `Galaxy`: a folder of pictures, PNG, TIFF, FITS or NPY, a FITS cube, or a COSMOS catalogue of "
+        "GalSim, of which one galaxy is drawn",
+    )
     position: Literal["cartesian", "polar", "relative", "critical"] = key(
         "cartesian", "how [position] places the source"
     )
@@ -277,6 +308,8 @@ class Source(Table):
     def _has_image(self) -> Source:
         if "Image" in self.mode and self.image is None:
             raise mismatch('nothing beside mode = "Image"', "the picture's file name", key="image")
+        if "Galaxy" in self.mode and self.galaxies is None:
+            raise mismatch('nothing beside mode = "Galaxy"', "the folder or file of the galaxies", key="galaxies")
         return self
 
     @property
@@ -477,6 +510,9 @@ def check_together(simulator: Simulator, lens: Lens, cluster: Cluster, source: S
     """What one table allows and another forbids. Raises `mismatch` with the dotted key."""
     if simulator.config and "mode" in lens.model_fields_set:
         _agree(simulator.config, 1, lens.mode, "lens.mode", "simulator.config")
+    for name in lens.mode if not simulator.config else ():
+        if cluster.count.high and LENSES[name].not_numbers:
+            raise mismatch(f"{name} beside [cluster] count", f"one of {', '.join(constituents())}", "lens.mode")
     r_min, r_max, einstein = position.r_min, position.r_max, lens.einstein
     if source.position == "polar":
         if isinstance(r_max, float) and r_min in (None, "einsteinR") and r_max < einstein.high and not position.r:
@@ -489,6 +525,50 @@ def check_together(simulator: Simulator, lens: Lens, cluster: Cluster, source: S
         limit = position.r_relativemax * einstein.high
         if r_min > limit:
             raise mismatch(f"{r_min:g}", f"at most r-relativemax × θ_E = {limit:g}", "position.r-min")
+
+
+def is_one_scene(tables: Any) -> bool:
+    """Whether all rows of these tables are the same but for noise: no quantity that is drawn has two values."""
+    simulator, lens, source = tables.simulator, tables.lens, tables.source
+    if len(simulator.model) > 1 or simulator.config or tables.cluster.count.high or tables.subhaloes.given:
+        return False
+    if len(lens.mode) > 1 or len(source.profiles) > 1:
+        return False
+    several = "Map" in lens.mode[0].split("+") and not Path(lens.map).is_file()
+    if several or source.mode[0] == "Galaxy":  # of which a file may hold several
+        return False
+    drawn = [lens.distribution(quantity) for quantity in LENSES[lens.mode[0]].parameters]
+    (profile,) = source.profiles
+    if "/" not in profile:
+        drawn += [getattr(source, quantity.key) for quantity in SOURCES[profile].parameters]
+    return (
+        all(_is_single(one) for one in drawn) and _is_one_place(source, tables.position) and _is_one_instrument(tables)
+    )
+
+
+def _is_single(distribution: Distribution | None) -> bool:
+    return distribution is None or (distribution.fixed and not distribution.choices)
+
+
+def _is_one_place(source: Source, position: Position) -> bool:
+    if source.position == "cartesian":
+        return _is_single(position.x) and _is_single(position.y)
+    return _is_single(position.phi) and position.r is not None and len(position.r) == 1
+
+
+def _is_one_instrument(tables: Any) -> bool:
+    instrument, light = tables.instrument, tables.lens_light
+    if instrument.given:
+        if not all(_is_single(getattr(instrument, quantity.name)) for quantity in INSTRUMENT):
+            return False
+        if instrument.psf not in (None, *PSFS) and Path(instrument.psf).is_dir():
+            return False
+        if instrument.centring_error is not None and instrument.centring_error.high > 0:
+            return False
+    if light.given:
+        scatter = light.axis_ratio_scatter.high + light.orientation_scatter.high
+        return scatter == 0 and all(_is_single(getattr(light, quantity.name)) for quantity in LENS_LIGHT)
+    return True
 
 
 def _agree(configs: tuple[str, ...], place: int, given: tuple[str, ...], name: str, key: str) -> None:

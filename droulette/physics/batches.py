@@ -17,18 +17,27 @@ T = TypeVar("T")
 
 def leaves(batch) -> Iterator[Array]:
     """All arrays of a batch, in the order in which `rebuild` wants them back."""
-    if is_array(batch):
+    return _every(batch, is_array)
+
+
+def tables(batch) -> Iterator[Table]:
+    """All tables of a batch, in the order in which `rebuild` comes to them."""
+    return _every(batch, lambda item: isinstance(item, Table))
+
+
+def _every(batch, wanted: Callable[[object], bool]) -> Iterator:
+    if wanted(batch):
         yield batch
     elif isinstance(batch, tuple):
         for item in batch:
-            yield from leaves(item)
+            yield from _every(item, wanted)
     elif is_dataclass(batch):
         for field in fields(batch):
-            yield from leaves(getattr(batch, field.name))
+            yield from _every(getattr(batch, field.name), wanted)
 
 
 def rebuild(batch: T, replacements: Iterator[Array], shared: Callable = lambda item: item) -> T:
-    """The same batch with other arrays; what is no array (a picture, a map, a number) is `shared` by all rows.
+    """The same batch with other arrays; what is no array (a table, a number) is `shared` by all rows.
 
     Derived fields are taken over like the others: `__post_init__` does not run again.
     """
@@ -48,11 +57,13 @@ def structure(batch) -> object:
     """What two batches have in common whose arrays take part in the same formulas."""
     if is_array(batch):
         return "array"
+    if isinstance(batch, Table):
+        return "table"
     if isinstance(batch, tuple):
         return tuple(map(structure, batch))
     if is_dataclass(batch):
         return type(batch), tuple(structure(getattr(batch, field.name)) for field in fields(batch))
-    return "table" if isinstance(batch, Table) else batch
+    return batch
 
 
 def take(batch: T, rows: Array | slice, trailing: int = 0) -> T:

@@ -19,9 +19,7 @@ from droulette.registry import model
 
 BACKWARDS = 60  # terms: each halves the error
 
-SCALE_RADIUS = parameter(
-    20, 200, "scale radius r_s", "px", gt=0, le=LONGEST, symbol="r_s", tex="r_s", spin=0, length=1
-)  # fmt: skip
+SCALE_RADIUS = parameter(20, 200, "scale radius r_s", "px", gt=0, le=LONGEST, symbol="r_s", tex="r_s", spin=0, length=1)
 CORE_RADIUS = parameter(
     0.2, 2, "core radius", "px", ge=0, le=LONGEST, symbol="r_core", tex=r"r_{\rm core}", spin=0, length=1
 )  # fmt: skip
@@ -123,14 +121,15 @@ NEAR_SCALE_RADIUS = tuple((-1) ** n / (2 * n + 3) for n in reversed(range(11)))
 
 
 def _scaled(square):
-    """Where x < ½; x² there; x² elsewhere, and τ = (x − 1) / (x + 1), with x² = square. Else other numbers."""
+    """Where x < ½; x² there; x², τ = (x − 1) / (x + 1) and 1 − τ elsewhere, with x² = square. Else other numbers."""
     start = square.c[0] if isinstance(square, Series) else square
     small = start < 0.25
     low, high = elementary.where(small, start, 0.1), elementary.where(small, 1.0, start)
     if isinstance(square, Series):
         low, high = square.starting_at(low), square.starting_at(high)
     root = sqrt(high)
-    return small, low, high, (root - 1.0) / (root + 1.0)
+    above = root + 1.0
+    return small, low, high, (root - 1.0) / above, 2.0 / above
 
 
 def _arc(tau):
@@ -186,10 +185,10 @@ def _inner_mass(square):
 
     By terms of one size each: near the centre the sum is about ½ x² ln(2/x), near x = 1 F is 0/0.
     """
-    small, low, high, tau = _scaled(square)
+    small, low, high, tau, rest = _scaled(square)
     depth, root, above, half = _near_centre(low)
     near = (depth * low / above + half) / root
-    far = (log(high) - math.log(4.0)) * 0.5 + (1.0 - tau) * _arc(tau)
+    far = (log(high) - math.log(4.0)) * 0.5 + rest * _arc(tau)
     return series.where(small, near, far)
 
 
@@ -198,10 +197,10 @@ class _NFW(Round):
 
     def radial_potential(self, square):
         square = square * (1.0 / (self.scale_radius * self.scale_radius))
-        small, low, high, tau = _scaled(square)
+        small, low, high, tau, rest = _scaled(square)
         depth, _, _, half = _near_centre(low)
         near = half * (depth * 2.0 + half) * -1.0
-        outer, arc = (log(high) - math.log(4.0)) * 0.5, (1.0 - tau) * _arc(tau)
+        outer, arc = (log(high) - math.log(4.0)) * 0.5, rest * _arc(tau)
         far = outer * outer + (high - 1.0) * (arc * arc)
         return series.where(small, near, far) * (0.5 * self.scale * self.scale_radius * self.scale_radius)
 
@@ -275,13 +274,13 @@ class Hernquist(Round):
     def mean_convergence(self, square: Array) -> Array:
         # (F − 1) / (1 − x²); with F = (1 − τ)(1 − τ change), it is (1 − τ)² (1 + (1 − τ) change) / 4.
         square = square / (self.scale_radius * self.scale_radius) + TINY
-        small, low, _, tau = _scaled(square)
+        small, low, _, tau, rest = _scaled(square)
         depth, root, above, half = _near_centre(low)
         near = (((depth * low / above + half) / root + depth) - 1.0) / (root * root)
         is_near = abs(tau) < 0.05
         change = (1.0 - _arc(tau)) / elementary.where(is_near, 1.0, tau)
         change = elementary.where(is_near, _arc_change(elementary.where(is_near, tau, 0.0)), change)
-        far = 0.25 * (1.0 - tau) * (1.0 - tau) * (1.0 + (1.0 - tau) * change)
+        far = 0.25 * rest * rest * (1.0 + rest * change)
         return self.scale * elementary.where(small, near, far)
 
 

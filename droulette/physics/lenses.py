@@ -24,11 +24,12 @@ TINY = 1e-300  # px²: makes 0/0 at the centre of an isothermal lens 0, the mean
 class Lens:
     """Base of all lenses. Coordinates are (B, …) arrays in pixels about the origin of the lens plane.
 
+    most_order: the largest order m of the amplitudes that it has; None: any.
     perturbation: a field that is added to a lens and has no Einstein radius of its own, an external shear for example.
     regular: whether ψ is smooth everywhere, its origin included.
     """
 
-    kind, not_numbers, perturbation, regular = "lens", (), False, False
+    kind, not_numbers, most_order, perturbation, regular = "lens", (), None, False, False
 
     def potential(self, x, y):
         """ψ(x, y) in px², for arrays and for `Series`."""

@@ -40,9 +40,7 @@ class Convergence(CentredLens):
     """External convergence, a sheet of mass: ψ = ½ κ R². As lenstronomy's `CONVERGENCE`, `kappa` = κ."""
 
     perturbation = regular = True
-    kappa_ext: Array = parameter(
-        -0.1, 0.1, "external convergence κ", ge=-10, le=1, symbol="κ", tex=r"\kappa", spin=0
-    )  # fmt: skip
+    kappa_ext: Array = parameter(-0.1, 0.1, "external convergence κ", ge=-10, le=1, symbol="κ", tex=r"\kappa", spin=0)
 
     def potential(self, x, y):
         return (x * x + y * y) * (0.5 * self.kappa_ext)

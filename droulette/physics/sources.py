@@ -14,7 +14,7 @@ import numpy as np
 
 from droulette.physics.arrays import Array, namespace
 from droulette.physics.elementary import cosine_and_sine, exp, log, log_gamma, sqrt, where
-from droulette.physics.tables import Table, clipped_place
+from droulette.physics.tables import Table
 from droulette.registry import SOURCES as SOURCES
 from droulette.registry import model
 
@@ -202,53 +202,50 @@ HALF_WIDTH = 1.5  # px, of a triangle's line
 ROOT_3_4 = math.sqrt(3) / 2
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A grey picture shared by all rows: pixel (i, j) of its H × W is at x = j − W/2, y = H/2 − i.
+class Picture(Table):
+    """A grey picture shared by all rows: (H, W) grey levels, pixel (i, j) at x = j − W/2, y = H/2 − i.
 
-    levels: of (H + 2) × (W + 2) pixels, line by line: black beyond the border.
+    A border of black pixels is added to it.
     """
 
-    levels: Table
-    height: int
-    width: int
-
-    @classmethod
-    def of(cls, levels: np.ndarray) -> Picture:
-        """levels: (H, W) grey levels."""
-        return cls(Table(np.pad(levels.astype(np.float64), 1)), *levels.shape)
-
-    def at(self, dx: Array, dy: Array) -> Array:
-        """Bilinear interpolation."""
-        xp = namespace(dx)
-        # A ray through a point mass meets the source nowhere: NaN becomes the black corner.
-        column = clipped_place(dx + (self.width / 2 + 1), self.width + 1.0)
-        row = clipped_place((self.height / 2 + 1) - dy, self.height + 1.0)
-        left, top = xp.floor(column), xp.floor(row)
-        left = where(left > self.width + 0.0, self.width + 0.0, left)
-        top = where(top > self.height + 0.0, self.height + 0.0, top)
-        a, b = column - left, row - top
-        first, line = top * (self.width + 2.0) + left, self.width + 2.0
-        upper = self.levels.at(first) * (1 - a) + self.levels.at(first + 1.0) * a
-        lower = self.levels.at(first + line) * (1 - a) + self.levels.at(first + line + 1.0) * a
-        return upper * (1 - b) + lower * b
+    def __init__(self, levels: np.ndarray) -> None:
+        super().__init__(np.pad(levels.astype(np.float64), 1))
+        self.height, self.width = levels.shape[0] + 2, levels.shape[1] + 2
 
 
 @model
 class Image(Source):
-    """A user's picture, centred on the source position and rotated by theta."""
+    """A user's picture, interpolated bilinearly, centred on the source position and rotated by theta."""
 
     not_numbers = ("picture",)
     theta: Array
     picture: Picture
+    height: Array = field(init=False, repr=False)
+    width: Array = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        _derive(self, height=self.theta * 0.0 + self.picture.height, width=self.theta * 0.0 + self.picture.width)
 
     def brightness(self, dx: Array, dy: Array) -> Array:
         cos, sin = cosine_and_sine(self.theta)
-        return self.picture.at(dx * cos + dy * sin, dy * cos - dx * sin)
+        dx, dy = dx * cos + dy * sin, dy * cos - dx * sin
+        height, width = self.height, self.width
+        column, row = dx + ((width - 2) / 2 + 1), ((height - 2) / 2 + 1) - dy
+        # A ray through a point mass meets the source nowhere: NaN becomes the black corner.
+        column, row = where(column > 0.0, column, 0.0), where(row > 0.0, row, 0.0)
+        column, row = where(column > width - 1.0, width - 1.0, column), where(row > height - 1.0, height - 1.0, row)
+        left, top = namespace(column).floor(column), namespace(row).floor(row)
+        left, top = where(left > width - 2.0, width - 2.0, left), where(top > height - 2.0, height - 2.0, top)
+        a, b = column - left, row - top
+        place = top * width + left
+        at = self.picture.at
+        upper = at(place) * (1 - a) + at(place + 1.0) * a
+        place = place + width
+        lower = at(place) * (1 - a) + at(place + 1.0) * a
+        return upper * (1 - b) + lower * b
 
     def extent(self, threshold: float) -> Array:
-        # The black border is part of it.
-        return self.theta * 0.0 + (math.hypot(self.picture.height + 2, self.picture.width + 2) / 2 + 1)
+        return sqrt(self.height * self.height + self.width * self.width) / 2 + 1
 
 
 @dataclass(frozen=True)

@@ -1,47 +1,34 @@
-"""Tables of numbers that formulas look up: the pixels of a picture, the coefficients of a map."""
+"""Tables of numbers that formulas look up: a user's picture, the coefficients of a map."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
-from typing import Any
-
 import numpy as np
 
-from droulette.physics.arrays import Array, is_array, namespace
-from droulette.physics.elementary import where
+from droulette.physics.arrays import Array, is_numpy
+
+LARGEST = 2**31 - 1  # numbers, which 32-bit places tell apart
 
 
 class Table:
-    """(K,) float64 numbers that all rows of a batch share."""
+    """float64 numbers in one line, shared by all rows of a batch. Several maps lie in it one after the other.
 
-    def __init__(self, values: Array) -> None:
-        self.values = np.ascontiguousarray(values, np.float64).ravel() if isinstance(values, np.ndarray) else values
+    A formula clips its places, so that none is outside; NaN is none.
+    """
 
-    def at(self, index: Array) -> Array:
-        """The numbers at places 0…K − 1, given as whole float64 numbers; the caller sees to it that they are."""
-        xp = namespace(index)
-        return self.values[xp.astype(index, xp.int64)]
+    def __init__(self, numbers: Array) -> None:
+        """numbers: of any shape, kept line after line."""
+        self.numbers = np.ascontiguousarray(numbers, np.float64).ravel()
+        if len(self.numbers) > LARGEST:
+            raise ValueError(f"a table of {len(self.numbers)} numbers")
 
-    def to(self, device: Any) -> Table:
+    def at(self, place: Array) -> Array:
+        """The numbers at these places, whole float64 numbers from 0 on."""
+        return self.numbers[place.astype(np.int64) if is_numpy(place) else place.long()]
+
+    def to(self, device) -> Table:
         import torch
 
-        return Table(torch.as_tensor(self.values).to(device))
-
-
-def tables(batch: Any) -> Iterator[Table]:
-    """All tables of a batch, in the order in which `rebuild` meets them."""
-    if isinstance(batch, Table):
-        yield batch
-    elif isinstance(batch, tuple):
-        for item in batch:
-            yield from tables(item)
-    elif is_dataclass(batch) and not is_array(batch):
-        for field in fields(batch):
-            yield from tables(getattr(batch, field.name))
-
-
-def clipped_place(place: Array, last: Array | float) -> Array:
-    """A place in a row of numbers, within 0…last; NaN becomes 0."""
-    place = where(place > 0.0, place, 0.0)
-    return where(place > last, last, place)
+        moved = object.__new__(type(self))
+        moved.__dict__.update(self.__dict__)
+        moved.numbers = torch.as_tensor(self.numbers).to(device)
+        return moved

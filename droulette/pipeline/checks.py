@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from droulette.errors import UserError
+from droulette.physics.lenses import Lens
 from droulette.pipeline.scenes import groups, lens_batch, normalise, source_batch
 from droulette.quantities import amplitude_columns
 
@@ -45,6 +46,14 @@ def check_filenames(frame: pd.DataFrame, name: str, seen: set[str]) -> None:
             found = f"found {filename!r} a second time, expected each once"
             raise UserError(f"{name}: row {label + 1}, column filename: {found}")
         seen.add(filename)
+
+
+def check_order(frame: pd.DataFrame, name: str, lens: Lens, nterms: int) -> None:
+    """Raise `UserError` where a lens has no amplitudes of that order."""
+    for part, _, _ in lens.parts():
+        if part.most_order is not None and nterms > part.most_order:
+            found = f"found nterms = {nterms} for a lens {type(part).__name__}, expected at most {part.most_order}"
+            raise UserError(f"{name}: row {frame.index[0] + 1}: {found}")
 
 
 def check_solved(frame: pd.DataFrame, name: str, solved: np.ndarray) -> None:

@@ -13,6 +13,8 @@ from droulette.physics.elementary import angle_in_degrees, cosine_and_sine, exp,
 from droulette.physics.lenses import LENSES
 from droulette.physics.sources import SOURCES
 from droulette.pipeline.draw_instrument import observed_columns
+from droulette.pipeline.galaxies import galaxies_of
+from droulette.pipeline.maps import maps_of
 from droulette.pipeline.scenes import critical_radii, parameters_of
 from droulette.pipeline.streams import Streams
 from droulette.quantities import CHI, LENS, SOURCE
@@ -68,6 +70,8 @@ def draw_table(params: Parameters, start: int = 0, stop: int | None = None) -> p
     columns["source"] = streams.choose("source.mode", source.profiles)
     if source.image is not None:
         columns["image"] = source.image
+    if source.galaxies is not None:
+        columns["galaxy"] = streams.choose("source.galaxies", galaxies_of(source.galaxies))
     columns |= {"R": radius, "phi": phi}
     single = [mode for mode in source.mode if "/" not in mode]
     for quantity in (*SOURCE, *SOURCES.parameters(single)):
@@ -91,6 +95,10 @@ def _lens(streams: Streams, lens: Lens, config: np.ndarray | None, constituent: 
         mode = _lookup(config, {name: CONFIGS[name][1] for name in CONFIGS})
         own = []
     columns = {"lens": mode}
+    if config is None and any("maps" in LENSES[name].not_numbers for name in lens.mode):
+        columns["map"] = streams.choose("lens.map", maps_of(lens.map))
+        columns["mapquantity"] = np.full(streams.size, lens.map_quantity, dtype=object)
+        columns["mappixel"] = np.full(streams.size, lens.map_pixel)
     for quantity in (*LENS, *own):
         columns[quantity.column] = streams.draw(f"lens.{quantity.key}{constituent}", lens.distribution(quantity))
     return columns

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from droulette.errors import UserError
 from droulette.physics.elementary import exp
 from droulette.physics.lenses import LENSES
+from droulette.pipeline.picture_files import FITS, files_of
 from droulette.pipeline.streams import Streams
 from droulette.quantities import LENS_LIGHT
 
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from droulette.parameters.simulation import Instrument, LensLight
 
 LEAST_AXIS_RATIO = 0.1  # of lens light
-KERNEL_FILES = (".fits", ".fits.gz", ".fit", ".fits.fz")
 
 
 def observed_columns(
@@ -93,14 +91,4 @@ def _psfs(psf: str | None) -> tuple[str, ...]:
     """What a row's column `psf` may say. Raises `UserError`: a file or folder that is not there."""
     if psf in (None, "none", "gaussian", "moffat"):
         return (psf or "none",)
-    path = Path(psf)
-    if path.is_dir():
-        found = sorted(str(file) for file in path.iterdir() if file.name.lower().endswith(KERNEL_FILES))
-        if not found:
-            raise UserError(f"instrument.psf: found no FITS file in the folder {psf}, expected at least one")
-        return tuple(found)
-    if not path.is_file():
-        raise UserError(
-            f"instrument.psf: found no file {psf}, expected gaussian, moffat, none, or a FITS file or folder"
-        )
-    return (psf,)
+    return files_of(psf, FITS, "instrument.psf", "gaussian, moffat, none, or a FITS file or folder")

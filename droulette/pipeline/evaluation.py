@@ -294,7 +294,8 @@ def by_family(
 ) -> pd.DataFrame | None:
     """The metrics' means over the columns for each lens model of each split; None where there is only one.
 
-    families: the lens model of each row.
+    R² is 1 − the mean square error over the variance of all rows of the split: some columns are constant in a model,
+    as the convergence of a point mass is. families: the lens model of each row.
     """
     every = sorted({family for names in families.values() for family in names})
     if len(every) < 2:
@@ -305,6 +306,11 @@ def by_family(
             inside = np.flatnonzero(families[name] == family)
             if len(inside) < 2:  # a share of a variance needs one
                 continue
-            reached = metrics.mean(judge.compare(true[inside], predicted[inside])) | covered(name, inside)
-            rows.append({"part": name, "lens": family, "rows": len(inside)} | reached)
+            reached = judge.compare(true[inside], predicted[inside])
+            for metric, scale in (("r2", "units"), ("r2_quantile", "quantiles")):
+                values, error = getattr(true, scale), getattr(predicted, scale) - getattr(true, scale)
+                reached[metric] = 1 - (error[inside] ** 2).mean(axis=0) / values.var(axis=0)
+            rows.append(
+                {"part": name, "lens": family, "rows": len(inside)} | metrics.mean(reached) | covered(name, inside)
+            )
     return pd.DataFrame(rows)

@@ -28,7 +28,7 @@ from droulette.physics.rendering import Scene, centre_of_light, light_and_centre
 from droulette.physics.sources import SOURCES
 from droulette.pipeline import depth, png
 from droulette.pipeline.batching import OBSERVED_AT_ONCE, pictures_at_once, slices
-from droulette.pipeline.checks import check_finite, check_rows, check_solved
+from droulette.pipeline.checks import check_finite, check_order, check_rows, check_solved
 from droulette.pipeline.depth import About
 from droulette.pipeline.instruments import COLUMNS, instrument_batch, widths
 from droulette.pipeline.scenes import (
@@ -245,6 +245,7 @@ class _Chunk:
         """Everything for rows of one kind. Drawing and encoding are shared out by `spread`, a `map`, and may go on."""
         part = self.frame.iloc[rows]
         lens = lens_batch(part, kind, self.name, self.drawing.imagesize)
+        check_order(part, self.name, lens, self.drawing.nterms)
         source = source_batch(part, kind, self.name)
         filenames = part["filename"].tolist()
         eta = part["x"].to_numpy(np.float64, copy=True), part["y"].to_numpy(np.float64, copy=True)

@@ -5,27 +5,29 @@ Rows of one *kind* (the same simulation model, lens constituents and source) sha
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from droulette import files, quantities
 from droulette.errors import UserError
-from droulette.parameters.simulation import CONFIGS, MODELS, constellation_sources
+from droulette.parameters.simulation import CONFIGS, MODELS, constellation_sources, constituents
 from droulette.physics.amplitudes import critical_radius
 from droulette.physics.elementary import cosine_and_sine
+from droulette.physics.galaxies import Galaxy
 from droulette.physics.lenses import LENSES, Cluster, Lens
 from droulette.physics.sampled import Sampled
 from droulette.physics.sources import SOURCES, Constellation, Image, Picture, Source
+from droulette.pipeline.galaxies import galaxy_rows
+from droulette.pipeline.maps import map_rows
+from droulette.pipeline.picture_files import is_below_working_folder as is_below_working_folder
+from droulette.pipeline.picture_files import path_below, read_picture
 from droulette.quantities import AMPLITUDE as AMPLITUDE
 from droulette.quantities import Quantity
 
 MOST_CONSTITUENTS = 1000  # of a cluster or a constellation
-FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP")  # of a source's picture: none that runs another program
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ def source_columns(names: Iterable[str]) -> list[str]:
     """The columns of a roulette table that describe sources of those names or constellations."""
     single = [name for name in names if "/" not in str(name)]
     described = [*quantities.SOURCE, *SOURCES.parameters(single)]
-    return ["source", "image", "x", "y", *(quantity.column for quantity in described)]
+    return ["source", "image", "galaxy", "x", "y", *(quantity.column for quantity in described)]
 
 
 def normalise(
@@ -114,7 +116,7 @@ def column_of_numbers(frame: pd.DataFrame, column: str, name: str) -> np.ndarray
     with np.errstate(invalid="ignore"):
         fine &= quantity.allows(values) if quantity else True
     if not fine.all():
-        expected = f"a number in {quantity.interval}" if quantity else "a finite number"
+        expected = f"a{' whole' * quantity.whole} number in {quantity.interval}" if quantity else "a finite number"
         raise _row_error(name, ~fine, frame[column], column, expected)
     return values
 
@@ -122,7 +124,7 @@ def column_of_numbers(frame: pd.DataFrame, column: str, name: str) -> np.ndarray
 def _needed_by(frame: pd.DataFrame, column: str) -> str:
     what = (
         frame["lens"]
-        if column in [quantity.column for quantity in quantities.LENS] and "lens" in frame
+        if column in [quantity.column for quantity in (*quantities.LENS, *LENSES.parameters())] and "lens" in frame
         else frame.get("source")
     )
     return f"{what.iloc[0]}" if what is not None else "this table"
@@ -159,11 +161,18 @@ def _kind(cells: tuple, known: dict[tuple, Kind], where: str) -> Kind:
     subhaloes = _names(small) if has_subhaloes else ()
     key = (model, bool(sampled), lenses, has_cluster, sources, has_constellation, psf, subhaloes)
     if key not in known:
-        _check_names(lenses, LENSES, f"{where}, column {'cluster' if has_cluster else 'lens'}")
-        _check_names(subhaloes, LENSES, f"{where}, column subhaloes")
+        _check_lenses(lenses, f"{where}, column {'cluster' if has_cluster else 'lens'}", has_cluster)
+        _check_lenses(subhaloes, f"{where}, column subhaloes", True)
         _check_names(sources, constellation_sources() if has_constellation else SOURCES, f"{where}, column source")
         known[key] = Kind(*key)
     return known[key]
+
+
+def _check_lenses(names: tuple, where: str, constituent: bool) -> None:
+    _check_names(names, LENSES, where)
+    for name in names:
+        if constituent and LENSES[name].not_numbers:
+            raise UserError(f"{where}: found {name!r}, expected one of {', '.join(constituents())}")
 
 
 def _check_names(names: tuple, known: Collection[str], where: str) -> None:
@@ -188,7 +197,7 @@ def lens_batch(frame: pd.DataFrame, kind: Kind, name: str, canvas: int = 512) ->
         lens: Lens = _sum_of(frame["cluster"], kind.lenses, "cluster", name)
     else:
         model = LENSES[kind.lenses[0]]
-        lens = model(*(column_of_numbers(frame, q.column, name) for q in parameters_of(model)))
+        lens = model(**_fields(model, frame, name))
     if kind.subhaloes:
         subhaloes = _sum_of(frame["subhaloes"], kind.subhaloes, "subhaloes", name)
         zero = np.zeros(len(frame))
@@ -267,35 +276,26 @@ def source_batch(frame: pd.DataFrame, kind: Kind, name: str) -> Source:
             sources.append(SOURCES[source_name](**{field: named[field] for field in names}))
         return Constellation(tuple(sources), tuple(v[0] for v in numbers), tuple(v[1] for v in numbers))
     kind_of_source = SOURCES[kind.sources[0]]
-    if kind_of_source is Image:
-        return Image(column_of_numbers(frame, "theta", name), _picture(frame, name))
-    return kind_of_source(**{q.name: column_of_numbers(frame, q.column, name) for q in parameters_of(kind_of_source)})
+    return kind_of_source(**_fields(kind_of_source, frame, name))
+
+
+def _fields(model: type[Lens] | type[Source], frame: pd.DataFrame, name: str) -> dict:
+    """What a lens or source is made of: its numbers, and what it needs of the files that the rows name."""
+    fields = {q.name: column_of_numbers(frame, q.column, name) for q in parameters_of(model)}
+    if model is Image:
+        fields["picture"] = _picture(frame, name)
+    elif "maps" in model.not_numbers:
+        fields["maps"] = map_rows(frame, name)
+    elif model is Galaxy:
+        fields["galaxies"] = galaxy_rows(frame, name)
+    return fields
 
 
 def _picture(frame: pd.DataFrame, name: str) -> Picture:
-    from PIL import Image as PillowImage
-
     if "image" not in frame or frame["image"].nunique() != 1:
         raise UserError(f"{name}: source Image needs a column 'image' that names one picture file")
-    path = Path(str(frame["image"].iloc[0]))
-    # A table from elsewhere must not reach into other folders.
-    if path.is_absolute() or ".." in path.parts or not is_below_working_folder(path):
-        raise UserError(f"{name}: column image: found {str(path)[:80]!r}, expected a path below the working folder")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", PillowImage.DecompressionBombWarning)
-            with PillowImage.open(path, formats=FORMATS) as picture:
-                return Picture.of(np.array(picture.convert("L")))
-    except Exception as error:  # each format has its own family of errors for foreign bytes
-        raise UserError(f"{path}: not a readable picture: {str(error)[:200]}, expected {', '.join(FORMATS)}") from error
-
-
-def is_below_working_folder(path: Path) -> bool:
-    """Whether a path leads nowhere else, links included."""
-    try:
-        return path.resolve().is_relative_to(Path().resolve())
-    except (OSError, ValueError, RuntimeError):  # a name too long, a NUL, links in a circle
-        return False
+    path = path_below(str(frame["image"].iloc[0]), f"{name}: column image")
+    return Picture(read_picture(path, lambda picture: picture.convert("L")))
 
 
 def einstein_radii(frame: pd.DataFrame, name: str = "dataset.csv") -> np.ndarray:

@@ -12,6 +12,7 @@ from droulette.physics.batches import take
 from droulette.physics.lenses import Lens
 from droulette.pipeline.scenes import groups, lens_batch, normalise
 
+WIDER = 3  # times that the field is doubled in which a curve is followed
 COARSE, FINE = 65, 161  # points a side: to find the curves, and to draw them
 
 
@@ -60,8 +61,12 @@ def critical_curves(lens: Lens) -> list[np.ndarray]:
         return []
     centres = np.array([(x[0], y[0]) for _, x, y in masses])
     reach = 1.05 * sum(part.reach()[0] for part, _, _ in masses)
-    low, high = centres.min(axis=0) - reach, centres.max(axis=0) + reach
-    coarse = _zeros(lens, low, high, COARSE)
+    for _ in range(WIDER):
+        low, high = centres.min(axis=0) - reach, centres.max(axis=0) + reach
+        coarse = _zeros(lens, low, high, COARSE)
+        if all((curve[0] == curve[-1]).all() for curve in coarse):  # else it ends at the border
+            break
+        reach *= 2
     if not coarse:
         return []
     around = np.concatenate([centres, *coarse])

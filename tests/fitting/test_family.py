@@ -12,15 +12,11 @@ from droulette.errors import UserError
 from droulette.fitting.family import Family
 from droulette.fitting.observation import Observation
 from droulette.fitting.optimise import Prior, minimise
-from droulette.physics.arrays import Array
 from droulette.physics.convolution import gaussian_kernels
 from droulette.physics.instrument import Kernel
-from droulette.physics.lenses import CentredLens
 from droulette.pipeline.draw import draw_table
 from droulette.pipeline.generate import Drawing, generate
 from droulette.pipeline.populations import family_and_coordinates
-from droulette.quantities import parameter
-from droulette.registry import model
 
 TOML = """
 [simulator]
@@ -88,25 +84,13 @@ def test_a_turned_scene_gives_the_turned_picture(turn):
     np.testing.assert_allclose(np.rot90(before, quarters, axes=(1, 2)), after, rtol=1e-6, atol=1e-6 * after.max())
 
 
-@model
-class FittedShear(CentredLens):
-    """An external shear: ψ = ½ γ₁ (x² − y²) + γ₂ x y."""
-
-    perturbation = True
-    shear1: Array = parameter(-0.2, 0.2, "shear", ge=-1, le=1, spin=2, partner="shear2")
-    shear2: Array = parameter(-0.2, 0.2, "shear", ge=-1, le=1, spin=2, partner="shear1", odd=True)
-
-    def potential(self, x, y):
-        return (x * x - y * y) * (0.5 * self.shear1) + x * y * self.shear2
-
-
-SHEARED = Family(("SIE", "FittedShear"), "SersicSphere")
+SHEARED = Family(("SIE", "Shear"), "SersicSphere")
 
 
 def sheared(count: int) -> np.ndarray:
     values = FAMILY.values(coordinates(count))
     shear = np.random.default_rng(8).uniform(-0.15, 0.15, (2, count))
-    return SHEARED.coordinates(values | {"lens2.shear1": shear[0], "lens2.shear2": shear[1]})
+    return SHEARED.coordinates(values | {"lens2.gamma1": shear[0], "lens2.gamma2": shear[1]})
 
 
 def drawn_light(family: Family, at: np.ndarray) -> np.ndarray:

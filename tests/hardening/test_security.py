@@ -247,6 +247,26 @@ def test_a_source_picture_stays_below_the_folder(folder):
         refused(lambda: source("program.png"), "program.png: not a readable picture")
 
 
+def test_galaxies_stay_below_the_folder(folder):
+    np.save("mine.npy", np.pad(np.full((8, 8), 255.0), 8))
+    Path("link.png").symlink_to(folder.parent / "secret" / "a.png")
+    Path("linked").symlink_to(folder.parent / "secret")
+    np.save("pickled.npy", np.array([print], object), allow_pickle=True)
+
+    def source(name: str):
+        numbers = {"x": 1, "y": 1, "theta": 0, "sigma": 3, "luminosity": 5, "mirror": 0}
+        frame = normalise(pd.DataFrame({"source": ["Galaxy"], "galaxy": [name], "lens": ["SIS"], **numbers}), "d.csv")
+        from droulette.pipeline.scenes import groups
+
+        ((kind, _),) = groups(frame, "d.csv")
+        return source_batch(frame, kind, "d.csv")
+
+    source("mine.npy")
+    for name in ("../secret/a.png", str(folder.parent / "secret/a.png"), "link.png", "linked/a.png", "linked/a.fits#1"):
+        refused(lambda name=name: source(name), "d.csv", "column galaxy", "below the working folder")
+    refused(lambda: source("pickled.npy"), "pickled.npy: not a NPY file that can be read")
+
+
 # ---------------------------------------------------------------- tables
 
 

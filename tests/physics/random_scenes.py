@@ -87,7 +87,7 @@ class Random:
         if kind == "Triangle":
             return Triangle(sigma, theta)
         if kind == "Image":
-            return Image(theta, Picture.of(self.rng.integers(0, 256, (9, 14), dtype=np.uint8)))
+            return Image(theta, Picture(self.rng.integers(0, 256, (9, 14), dtype=np.uint8)))
         parts = [self.source(part) for part in ("Spherical", "SersicEllipsoid", "Triangle")]
         x, y = zip(*(self.in_disc(0, 20) for _ in parts), strict=True)
         return Constellation(tuple(parts), x, y)

@@ -11,6 +11,7 @@ import peer
 import pytest
 from peer import IMAGESIZE, Results
 
+import droulette as dr
 from droulette.physics.amplitudes import orders
 from droulette.pipeline.scenes import groups, lens_batch, source_batch
 
@@ -134,3 +135,11 @@ def test_amplitudes_to_order_4_equal_cosmosims_at_its_own_reference_point(roulet
             zero = np.abs(ours[:, here]) < 1e-12 * largest
             allowed = 1e-6 * np.where(zero, largest, np.abs(ours[:, here]))
             assert (np.abs(ours[:, here] - theirs[:, here]) <= allowed).all()
+
+
+def test_a_scene_of_the_api_is_cosmosims_picture(raytraced):
+    for k, row in raytraced.rows.head(12).iterrows():
+        scene = dr.Scene.from_row(row, sampling="nearest")
+        equal = scene.picture(IMAGESIZE) == raytraced.theirs.pictures[k]
+        assert equal.mean() > 0.9999
+        assert np.hypot(*(np.array(scene.reference_point) - raytraced.theirs.xi[k])) < 1

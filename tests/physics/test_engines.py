@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+import weakref
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import torch
-from random_scenes import LENSES, SOURCES, Random
+from mapped import mapped_scene
+from random_scenes import ALONE, LENSES, PERTURBATIONS, SOURCES, Random, numbers
 from test_rendering import random_scene
 
 from droulette.physics.arrays import Array, namespace, to_numpy
-from droulette.physics.batches import move
+from droulette.physics.batches import move, take
 from droulette.physics.elementary import exp
 from droulette.physics.engines import arrays, formulas, machine, programs
 from droulette.physics.engines import cuda as kernels
-from droulette.physics.engines.programs import level_steps
 from droulette.physics.lens_equation import apparent_position
 from droulette.physics.lenses import SIS, CentredLens
-from droulette.physics.mappings import Raytrace, Unlensed
+from droulette.physics.mappings import Raytrace
 from droulette.physics.rendering import centre_of_light, render
 from droulette.physics.sampled import Sampled
 from droulette.physics.scene import Sampling, Scene
@@ -110,11 +112,56 @@ def test_models_of_a_users_are_compiled_to_the_same_bytes(sampling, rays):
     assert_same_bytes(draw_by_arrays(scene, sampling, rays), expected)
 
 
+@pytest.mark.parametrize("sampling, rays", WAYS)
+@pytest.mark.parametrize("kind", ["sampled lens", "map and galaxy"])
+def test_what_is_looked_up_in_tables_is_compiled_to_the_same_bytes(kind, sampling, rays):
+    scene = mapped_scene(7) if kind != "sampled lens" else sampled(random_scene("SIE", "Image", "Raytrace", 41))
+    assert programs.of_scene(scene, Sampling(sampling, rays, 150)) is not None
+    expected = draw(scene, sampling, rays)
+    assert (expected[2] > 0).sum() > 1000
+    assert_same_bytes(draw_by_arrays(scene, sampling, rays), expected)
+    assert_same_bytes(draw(move(scene, "cpu"), sampling, rays), expected)
+
+
+def test_tables_are_kept_by_programs_and_by_no_formula():
+    """Another picture needs no other machine code, and nothing holds on to the first."""
+    zero = np.zeros(2)
+
+    def drawn(side: int) -> weakref.ref:
+        picture = Picture(np.full((side, side), 200.0))
+        scene = Scene(Raytrace(SIS(zero + 10.0), zero, zero + 5.0), Image(zero, picture))
+        assert programs.of_scene(scene, Sampling()).tables == (picture,)
+        assert render(scene, 64, zero, zero).max() == 200
+        return weakref.ref(picture)
+
+    first = drawn(9)
+    known = len(programs._formulas), len(machine._addresses)
+    second = drawn(12)
+    gc.collect()
+    assert (first(), second()) == (None, None)
+    assert (len(programs._formulas), len(machine._addresses)) == known
+
+
+def test_every_place_that_is_looked_up_is_in_the_table():
+    """Rays that leave every number behind, and those that pass far outside."""
+    scene = mapped_scene(8)
+    lens, source = (take(part, slice(None), trailing=2) for part in (scene.mapping.lens, scene.source))
+    image = Image(numbers(0.0), Picture(np.full((5, 4), 9.0)))
+    far = np.array([np.nan, np.inf, -np.inf, 1e300, -1e300, 1e9, -1e9, 0.0, 60.0])
+    x, y = np.broadcast_arrays(far[None, :, None], far[None, None, :])
+    with np.errstate(all="ignore"):
+        for found in (lens.deflection(x, y)[0], source.brightness(x, y), image.brightness(x, y)):
+            assert found.shape[1:] == (9, 9)
+        assert (source.brightness(x, y)[:, 1:7, 1:7] == 0).all()
+
+
 ON_THE_DEVICE = [
     *((lens, "Spherical", model, "exact", 1) for lens in LENSES for model in ("Raytrace", "Roulette")),
+    *((lens, "Spherical", "Raytrace", "exact", 1) for lens in (*ALONE, *PERTURBATIONS)),
     *(("SIE", source, "Raytrace", "exact", 2) for source in SOURCES),
     *(("SIE", "Spherical", model, "nearest", 1) for model in ("Raytrace", "Roulette", "sampled lens")),
     ("own", "own", "own", "exact", 1),
+    ("map", "galaxy", "Raytrace", "exact", 1),
 ]
 
 
@@ -123,6 +170,8 @@ ON_THE_DEVICE = [
 def test_all_that_draws_is_on_the_device(cuda, lens, source, model, sampling, rays, as_kernels, uncompiled):
     if lens == "own":
         scene = own_scene()
+    elif lens == "map":
+        scene = mapped_scene(9)
     else:
         scene = random_scene(lens, source, "Roulette" if model == "Roulette" else "Raytrace", 50, mask=True)
         scene = sampled(scene) if model == "sampled lens" else scene
@@ -196,31 +245,22 @@ def test_a_sampled_lens_is_compiled_to_the_same_bytes(sampling, rays):
     assert_same_bytes(draw(move(scene, "cpu"), sampling, rays), expected)
 
 
-def test_formulas_know_tables_by_place_and_kept_code_serves_others():
-    """The machine code of one picture's formula draws another picture, and no formula keeps a table alive."""
-    pictures = [Picture.of(np.full((9, 14), level)) for level in (50, 90)]
-    scenes = [Scene(Unlensed(), Image(np.zeros(1), picture)) for picture in pictures]
-    with np.errstate(all="ignore"):
-        drawn = [render(scene, 20, np.zeros(1), np.zeros(1)) for scene in scenes]
-    assert [picture.max() for picture in drawn] == [50, 90]
-    first, second = (level_steps(scene, Sampling()) for scene in scenes)
-    assert [step.formula().loops for step in first] == [step.formula().loops for step in second]
-    assert not any("Table" in repr(key) for key in programs._formulas)
-
-
 @dataclass(frozen=True)
-class Clipped(SIS):
-    """A lens whose formula cannot be recorded."""
+class Steps(Source):
+    """Of whole grey levels, by a function that formulas do not have."""
 
-    def deflection(self, x, y):
-        dx, dy = super().deflection(x, y)
-        return namespace(x).clip(dx, -20.0, 20.0), dy
+    sigma: Array
+
+    def brightness(self, dx, dy):
+        return namespace(dx).round(200 * exp(-0.5 * (dx * dx + dy * dy) / self.sigma**2))
+
+    def extent(self, threshold):
+        return 4 * self.sigma
 
 
 def test_what_is_not_compiled_is_the_same_in_torch_and_is_said(caplog):
     programs._warn_once.cache_clear()
-    scene = random_scene("SIS", "Spherical", "Raytrace", 3)
-    scene = replace(scene, mapping=replace(scene.mapping, lens=Clipped(scene.mapping.lens.einstein_radius)))
+    scene = Scene(random_scene("SIE", "Spherical", "Raytrace", 3).mapping, Steps(numbers(4.0, 5.0, 6.0)))
     assert programs.of_scene(scene, Sampling()) is None
     assert "array operations" in caplog.text
     found = draw(move(scene, "cpu"), "exact", 1)
@@ -341,6 +381,21 @@ def test_long_formulas_are_divided_into_loops_that_keep_their_numbers():
         total = total * 0.5 + x
     total = total + x * (x * 3.0)
     np.testing.assert_array_equal(work[formulas.LEVEL], np.where(x > 0.5, total, -total))
+
+
+def test_a_root_of_what_may_be_negative_is_compiled_too():
+    """Numba's own is a call of the C library there, which code that is loaded without Numba cannot make."""
+
+    def function(constants, x):
+        return [formulas.Functions.sqrt(0.75 - x)]
+
+    for width in (1, formulas.WIDTH):
+        formula = formulas.record(function, 0, [formulas.X], [formulas.LEVEL], width)
+        work = np.zeros((formula.rows, formulas.WIDTH))
+        work[formulas.X, :3] = 0.5, 1.0, -3.25
+        run_once(np.array([[machine.address(formula.loops), 0]]), np.zeros(1), work)
+        expected = [0.5, np.nan, 2.0]
+        np.testing.assert_array_equal(work[formulas.LEVEL, : min(width, 3)], expected[:width])
 
 
 def run_once(steps: np.ndarray, constants: np.ndarray, work: np.ndarray) -> None:

@@ -105,7 +105,7 @@ def test_pixel_row_i_column_j_is_the_point_j_minus_half_x_half_minus_i_y():
 
 def test_picture_of_the_source_alone_is_the_users_own_picture():
     levels = np.random.default_rng(1).integers(0, 256, (40, 40), dtype=np.uint8)
-    source = Image(numbers(0.0), Picture.of(levels))
+    source = Image(numbers(0.0), Picture(levels))
     scene = Scene(Raytrace(SIS(numbers(1e-13)), numbers(0.0), numbers(0.0)), source)
     np.testing.assert_array_equal(render(scene, 40, numbers(0.0), numbers(0.0))[0], levels)
 

@@ -122,7 +122,7 @@ def test_image_source_has_the_pictures_own_levels_at_its_pixels(height, width):
     levels = np.random.default_rng(4).integers(0, 256, (height, width), dtype=np.uint8)
     i, j = np.mgrid[:height, :width]
     x, y = j - width / 2, height / 2 - i
-    picture = Picture.of(levels)
+    picture = Picture(levels)
     np.testing.assert_allclose(Image(numbers(0.0), picture).brightness(x, y), levels, atol=1e-10)
     turned = Image(numbers(90.0), picture).brightness(-y, x)
     np.testing.assert_allclose(turned, levels, atol=1e-10)

@@ -95,7 +95,7 @@ def _kernel(
     if not pictures:
         return None
     constants = torch.stack([constant.expand(pictures) for step in steps for constant in step.constants()])
-    tables = [table.values for step in steps for table in step.tables()]
+    tables = [table.numbers for step in steps for table in step.tables()]
     with _lock:  # PyTorch compiles in one thread at a time
         if source not in _ready:
             _drawn[source] += pictures
@@ -118,11 +118,10 @@ def _source(steps: list[Step]) -> str:
     for k, step in enumerate(steps):
         formula = step.formula()
         functions.append(formula.tensors.replace("def formula", f"def step_{k}"))
-        after, table_after = place + len(formula.places), table + len(formula.tables)
+        after, last = place + len(formula.places), table + len(formula.tables)
         inputs, outputs = (", ".join(f"p{row}" for row in rows) for rows in (step.inputs, step.outputs))
-        of_step = f"constants[{place}:{after}], tables[{table}:{table_after}]"
-        body.append(f"    [{outputs}] = step_{k}({of_step}, [{inputs}])")
-        place, table = after, table_after
+        body.append(f"    [{outputs}] = step_{k}(constants[{place}:{after}], tables[{table}:{last}], [{inputs}])")
+        place, table = after, last
     return "\n\n".join([*functions, "\n".join([*body, f"    return p{LEVEL}"])]) + "\n\n"
 
 
@@ -132,29 +131,24 @@ def _where(condition: Tensor, a: Tensor | float, b: Tensor | float) -> Tensor:
     return torch.where(condition, a, b)
 
 
-def _look(table: Tensor, index: Tensor) -> Tensor:
-    return table[index.to(torch.int64)]
-
-
 def _compile(
     source: str, constants: Tensor, tables: list[Tensor], sizes: list[tuple[int, ...]], mark: Path
 ) -> Kernel | None:
     """The function `kernel` of the source, compiled; None, and a warning, where there is no compiler."""
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(mark.parent))
     LOG.info("loading a compiled kernel" if mark.exists() else "compiling a kernel, once on this machine")
-    scope = {"torch": torch, "math": math, "where": _where, "look": _look, "rint": rint, "TILE": TILE}
+    scope = {"torch": torch, "math": math, "where": _where, "rint": rint, "TILE": TILE}
     exec(source, scope)
     # Another thread may be compiling a network: this one's kernels then run as they are written.
     torch._dynamo.config.error_on_nested_fx_trace = False
     try:
         kernel = torch.compile(scope["kernel"], fullgraph=True, options=OPTIONS)
-        few, places = constants[:, :1].repeat(1, 2), _places(constants, sizes)
-        every = [few, *places, *tables]
-        for argument, dimensions in zip(every, [(1,), *sizes, *[(0,)] * len(tables)], strict=True):
+        rows, places = constants[:, :1].repeat(1, 2), _places(constants, sizes)
+        for argument, dimensions in zip([rows, *places, *tables], [(1,), *sizes, *[(0,)] * len(tables)], strict=True):
             for dimension in dimensions:
                 torch._dynamo.mark_dynamic(argument, dimension)
         with torch.no_grad():
-            kernel(few, tables, *places)
+            kernel(rows, tables, *places)
     except Exception as error:  # each missing part of a compiler has an error of its own
         LOG.warning("pictures are drawn by array operations: no kernel can be compiled: %s", str(error)[:200])
         return None

@@ -22,10 +22,11 @@ class NotAFormula(Exception):
 
 @dataclass(frozen=True)
 class Formula:
-    """loops: source code of `formula(constants, work)`. tensors: of `formula(constants, tables, pixels)`.
+    """loops: source code of `formula(constants, work)`. tensors: of `formula(constants, tables, pixels)`, which
+    returns them.
 
     places: which of the numbers that it was given are its constants. tables: which of the tables it looks up; in loops
-    their addresses are constants after the others. rows: of the work buffer.
+    their addresses are further constants, the bits of an int64 in a float64. rows: of the work buffer.
     """
 
     loops: str
@@ -71,6 +72,16 @@ class Symbol:
         raise TypeError("a formula cannot branch on a number; use `where`")
 
 
+class SymbolTable:
+    """In place of a `Table` where a formula is recorded."""
+
+    def __init__(self, name: Symbol) -> None:
+        self.name = name
+
+    def at(self, place: Symbol) -> Symbol:
+        return place.code.add("look({}, {})", float, self.name, place)
+
+
 def _binary(sign: str, of: type | None, reflected: bool = False) -> Callable[[Symbol, object], Symbol]:
     def apply(self: Symbol, other: object) -> Symbol:
         if not isinstance(other, Symbol | int | float):
@@ -91,16 +102,6 @@ for _name, _sign, _kind in (
         setattr(Symbol, f"__r{_name}__", _binary(_sign, _kind, reflected=True))
 
 
-@dataclass(frozen=True)
-class RecordedTable:
-    """A `Table` of a formula."""
-
-    address: Symbol
-
-    def at(self, index: Symbol) -> Symbol:
-        return index.code.add("look({}, {})", float, self.address, index)
-
-
 class Functions:
     """The functions that formulas take from their namespace, for `Symbol`s."""
 
@@ -108,11 +109,11 @@ class Functions:
 
     @staticmethod
     def astype(x: Symbol, kind: str) -> Symbol:
-        raise TypeError("a formula with whole numbers; a `Table` is looked up with floats")
+        raise TypeError("a formula with whole numbers; numbers of a table are looked up by `Table.at`")
 
     @staticmethod
     def sqrt(x: Symbol) -> Symbol:
-        return x.code.add("math.sqrt({})", float, x)
+        return x.code.add("sqrt({})", float, x)
 
     @staticmethod
     def floor(x: Symbol) -> Symbol:
@@ -125,10 +126,11 @@ class Functions:
 
 # Operations as Numba takes them, and as they are written for tensors where that is another way.
 ON_TENSORS = {
-    "math.sqrt({})": "{}.sqrt()",
+    "sqrt({})": "{}.sqrt()",
     "np.floor({})": "{}.floor()",
     "{1} if {0} else {2}": "where({}, {}, {})",
     "not {}": "~{}",
+    "look({}, {})": "{}[{}.long()]",
     "to_int64({})": "{}.view(torch.int64)",
     "to_float64({})": "{}.view(torch.float64)",
 }
@@ -183,40 +185,38 @@ def _text(number: Symbol | float) -> str:
 def record(
     function: Callable[..., Sequence[Symbol | float]],
     numbers: int,
-    tables: int,
     inputs: Sequence[int],
     outputs: Sequence[int],
     width: int = WIDTH,
+    tables: int = 0,
 ) -> Formula:
     """The code that reads the rows `inputs` of the work buffer, and puts what the function returns into `outputs`.
 
-    function: takes `numbers` numbers that are the same for all pixels of a picture, then as many tables as said, then
-    the numbers of the input rows.
+    function: takes a list of `numbers` numbers that are the same for all pixels of a picture, and of `tables` tables;
+    then the numbers of the input rows.
     """
     code = Recorder()
     constants = [code.input(f"c{k}", varies=False) for k in range(numbers)]
-    addresses = [code.input(f"table{k}", varies=False) for k in range(tables)]
+    shared = [code.input(f"table{k}", varies=False) for k in range(tables)]
     pixels = [code.input(f"p{row}", varies=True) for row in inputs]
     try:
-        results = function(constants, [RecordedTable(address) for address in addresses], *pixels)
+        results = function([*constants, *map(SymbolTable, shared)], *pixels)
     except (TypeError, AttributeError, ValueError, IndexError) as error:
         raise NotAFormula(str(error)) from error
     needed = _needed(code.lines, results)
     lines = [line for line in code.lines if line.result.name in needed]
     places = tuple(k for k, constant in enumerate(constants) if constant.name in needed)
-    constants = [constants[place] for place in places]
-    looked_up = tuple(k for k, address in enumerate(addresses) if address.name in needed)
-    addresses = [addresses[k] for k in looked_up]
-    tensors = _on_tensors(constants, addresses, pixels, lines, results)
-    constants += addresses
+    looked_up = tuple(k for k, table in enumerate(shared) if table.name in needed)
+    constants, shared = [constants[place] for place in places], [shared[k] for k in looked_up]
+    tensors = _on_tensors(constants, shared, pixels, lines, results)
     once = [line for line in lines if not line.result.varies]
     loops = _split([line for line in lines if line.result.varies])
     rows = _Rows(loops, results)
     text = [
         "def formula(constants, work):",
-        f"    constants = numbers(constants, 1, {max(1, len(constants))})",
+        f"    constants = numbers(constants, 1, {max(1, len(places) + len(looked_up))})",
         f"    work = numbers(work, {rows.count}, {WIDTH})",
-        *(f"    {constant.name} = constants[0, {k}]" for k, constant in enumerate(constants)),
+        *(f"    {constant.name} = constants[0, {k}]" for k, constant in enumerate([*constants, *shared])),
         *(f"    {line.text()}" for line in once),
     ]
     for number, loop in enumerate(loops):

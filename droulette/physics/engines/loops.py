@@ -48,6 +48,30 @@ _bytes = _cast("inttoptr", types.CPointer(types.uint8))
 
 
 @intrinsic
+def look(typing_context, table, place):
+    """A number of the table whose address is in the bits of a float64."""
+
+    def generate(context, builder, signature, arguments):
+        number = ir.DoubleType()
+        start = builder.inttoptr(builder.bitcast(arguments[0], ir.IntType(64)), number.as_pointer())
+        loaded = builder.load(builder.gep(start, [builder.fptosi(arguments[1], ir.IntType(32))]))
+        loaded.set_metadata("invariant.load", builder.module.add_metadata([]))
+        return loaded
+
+    return types.float64(types.float64, types.float64), generate
+
+
+@intrinsic
+def _sqrt(typing_context, x):
+    """The processor's. `math.sqrt` is a call of the C library where LLVM cannot see that x is not negative."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.call(builder.module.declare_intrinsic("llvm.sqrt", [ir.DoubleType()]), arguments)
+
+    return types.float64(types.float64), generate
+
+
+@intrinsic
 def _call(typing_context, address, constants, work):
     """Call a formula's machine code; see `machine.function` for its first two arguments."""
 
@@ -65,12 +89,6 @@ def _call(typing_context, address, constants, work):
 def numbers(address, rows, columns):
     """The table of float64 at an address."""
     return numba.carray(_floats(address), (rows, columns))
-
-
-@_inline
-def look(table, index):
-    """A number of the table whose address is in the bits of a float64."""
-    return _floats(to_int64(table))[int(index)]
 
 
 # ---------------------------------------------------------------- programs
@@ -375,7 +393,8 @@ def compile_loop(name: str) -> str:
 
 def compile_formula(source: str) -> str:
     """LLVM's text of a formula's loops, of `formulas.record`."""
-    scope = {"math": math, "np": np, "numbers": numbers, "to_int64": to_int64, "to_float64": to_float64, "look": look}
+    own = {"numbers": numbers, "look": look, "sqrt": _sqrt, "to_int64": to_int64, "to_float64": to_float64}
+    scope = {"math": math, "np": np} | own
     exec(source, scope)
     return _text("formula", scope["formula"], 2)
 

@@ -23,16 +23,8 @@ from platformdirs import user_cache_path
 from droulette import files
 
 LOG = logging.getLogger("droulette")
-# Functions that the machine code of Numba may call. Arrays that Numba did not make are not its to free; a square root
-# outside of a vector is a call where LLVM cannot tell that the number is not negative.
-CALLED = """
-define void @NRT_MemInfo_call_dtor(ptr %0) { ret void }
-declare double @llvm.sqrt.f64(double)
-define double @sqrt(double %0) {
-  %2 = call double @llvm.sqrt.f64(double %0)
-  ret double %2
-}
-"""
+# Of arrays that Numba did not make it manages no memory, but its code could call this.
+NO_MEMORY = "define void @NRT_MemInfo_call_dtor(ptr %0) { ret void }"
 DIGEST = hashlib.sha256().digest_size
 
 _addresses: dict[str, int] = {}
@@ -64,11 +56,25 @@ def function(name: str) -> Callable[..., None]:
     return call
 
 
+def is_stored(name: str) -> bool:
+    """Whether one of the functions of `loops` was compiled on this machine before."""
+    source = Path(__file__).with_name("loops.py").read_text()
+    return _read(_path(name, _key(name, source))) is not None
+
+
+def _key(name: str, source: str) -> str:
+    return hashlib.sha256(f"{name} {_processor()} {source}".encode()).hexdigest()[:24]
+
+
+def _path(name: str, key: str) -> Path:
+    return user_cache_path("droulette") / "compiled" / f"{name}-{key}.o"
+
+
 def _address(name: str, source: str, compiled: Callable) -> int:
-    key = hashlib.sha256(f"{name} {_processor()} {source}".encode()).hexdigest()[:24]
+    key = _key(name, source)
     with _lock:
         if key not in _addresses:
-            path = user_cache_path("droulette") / "compiled" / f"{name}-{key}.o"
+            path = _path(name, key)
             code = _read(path)
             if code is None:
                 from droulette.physics.engines import loops
@@ -115,7 +121,7 @@ def _target() -> llvm.TargetMachine:
 
 def _object_code(name: str, text: str) -> bytes:
     target = _target()
-    module = llvm.parse_assembly(CALLED)
+    module = llvm.parse_assembly(NO_MEMORY)
     module.link_in(llvm.parse_assembly(text))
     foreign = {f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")}
     assert foreign <= {"memcpy", "memmove", "memset"}, f"{name}: not to be loaded without Numba: {foreign}"

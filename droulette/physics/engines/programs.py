@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
 from droulette.physics.arrays import Array
-from droulette.physics.batches import leaves, rebuild, structure
+from droulette.physics.batches import leaves, rebuild, structure, tables
 from droulette.physics.elementary import where
 from droulette.physics.engines import machine
 from droulette.physics.engines.formulas import DX, DY, HIT, LEVEL, STRETCH, WIDTH, Formula, NotAFormula, X, Y, record
@@ -30,7 +30,7 @@ from droulette.physics.scene import (
     source_pixel,
 )
 from droulette.physics.sources import clipped
-from droulette.physics.tables import Table, tables
+from droulette.physics.tables import Table
 
 LOG = logging.getLogger("droulette")
 
@@ -40,7 +40,7 @@ class Program:
     """What compiled loops run for each of B scenes.
 
     constants: (B, C). tile_test, square_test, levels: (n, 2), the address of each formula's machine code, and
-    the place of its first constant in a row. rows: of the work buffer.
+    the place of its first constant in a row. rows: of the work buffer. tables: whose addresses are among the constants.
     """
 
     constants: np.ndarray
@@ -48,6 +48,7 @@ class Program:
     square_test: np.ndarray
     levels: np.ndarray
     rows: int
+    tables: tuple[Table, ...]
 
 
 @dataclass(frozen=True)
@@ -72,21 +73,21 @@ class Step:
         every = list(tables(self.about))
         return [every[place] for place in self.formula().tables]
 
-    def addresses(self) -> list[np.ndarray]:
-        """Of the tables, (1,) float64 each: an address in its bits, for the compiled loops."""
-        return [np.array([table.values.ctypes.data]).view(np.float64) for table in self.tables()]
-
     def formula(self, width: int = WIDTH) -> Formula:
         key = (self.function, structure(self.about), width)
         if key not in _formulas:
-            count = len(list(leaves(self.about))), len(list(tables(self.about)))
-            _formulas[key] = record(self._recorded, *count, self.inputs, self.outputs, width)
-        return _formulas[key]
+            numbers = len(list(leaves(self.about)))
 
-    def _recorded(self, constants: list, recorded: list, *pixels):
-        of_step = iter(recorded)
-        about = rebuild(self.about, iter(constants), lambda item: next(of_step) if isinstance(item, Table) else item)
-        return self.function(about, *pixels)
+            def function(constants: list, *pixels) -> Sequence:
+                rest = iter(constants[numbers:])
+                about = rebuild(
+                    self.about, iter(constants), lambda item: next(rest) if isinstance(item, Table) else item
+                )
+                return self.function(about, *pixels)
+
+            tables_of = len(list(tables(self.about)))
+            _formulas[key] = record(function, numbers, self.inputs, self.outputs, width, tables_of)
+        return _formulas[key]
 
 
 _formulas: dict[tuple, Formula] = {}
@@ -260,22 +261,23 @@ def of_lens(lens: Lens, count: int) -> Program | None:
 
 def _compiled(count: int, *lists: list[Step], width: int = WIDTH) -> Program | None:
     columns: list[np.ndarray] = []
-    programs, rows = [], 0
+    calls, rows, looked_up = [], 0, []
     try:
         for steps in lists:
-            table = []
+            of_steps = []
             for step in steps:
                 formula = step.formula(width)
-                table.append((machine.address(formula.loops), len(columns)))
-                constants = [*step.constants(), *step.addresses()]
-                columns += [np.broadcast_to(constant, count) for constant in constants]
+                of_steps.append((machine.address(formula.loops), len(columns)))
+                columns += [np.broadcast_to(constant, count) for constant in step.constants()]
+                columns += [np.full(count, table.numbers.ctypes.data).view(np.float64) for table in step.tables()]
+                looked_up += step.tables()
                 rows = max(rows, formula.rows)
-            programs.append(np.array(table, np.int64).reshape(-1, 2))
+            calls.append(np.array(of_steps, np.int64).reshape(-1, 2))
     except NotAFormula as reason:
         _warn_once(str(reason))
         return None
     constants = np.stack(columns, axis=1) if columns else np.empty((count, 0))
-    return Program(np.ascontiguousarray(constants, np.float64), *programs, rows)
+    return Program(np.ascontiguousarray(constants, np.float64), *calls, rows, tuple(looked_up))
 
 
 @lru_cache

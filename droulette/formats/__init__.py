@@ -1,0 +1,10 @@
+"""Lenses and sources in the words of other packages: COOLEST files, lenstronomy and PyAutoLens.
+
+None of these packages is needed: their parameters are plain data, and so is a scene here.
+"""
+
+from __future__ import annotations
+
+from droulette.formats.scene import Part, Scene
+
+__all__ = ["Part", "Scene"]
