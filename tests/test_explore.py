@@ -68,10 +68,10 @@ def test_a_view_is_what_the_library_draws(preset):
 def test_saved_files_are_those_of_datagen(preset, tmp_path, monkeypatch):
     scene = SCENES[preset].scene()
     monkeypatch.chdir(tmp_path)
-    Path("scene.toml").write_bytes(saving.toml(scene))
+    Path("scene.toml").write_bytes(saving.toml(scene, 1.0).content)
     assert datagen.main(["--toml", "scene.toml", "--directory", "images", "--quiet"]) == 0
     (drawn,) = Path("images").iterdir()
-    assert drawn.read_bytes() == saving.png(scene)
+    assert drawn.read_bytes() == saving.png(scene, 1.0).content
     if scene.instrument is None:
         np.testing.assert_array_equal(np.array(Image.open(drawn)), scene.picture())
         again = settings.of_scene(dr.Scene.from_toml("scene.toml"))

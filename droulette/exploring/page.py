@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 from bokeh.document import Document, without_document_lock
 from bokeh.events import DocumentReady
-from bokeh.models import Button, CheckboxGroup, Column, ColumnDataSource, CustomJS, Div, InlineStyleSheet, Row
+from bokeh.models import Button, CheckboxGroup, Column, ColumnDataSource, CustomJS, Div, InlineStyleSheet, Row, Spinner
 from jinja2 import Template
 
 from droulette.errors import UserError, one_line
@@ -31,6 +31,7 @@ LAYERS = {**LINES, **POINTS}
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 PATIENCE = 0.4  # s, after which the page says that something is being drawn
 REST = 150  # ms
+PIXEL_SCALE = 0.05  # arcsec, unless a telescope says it
 SAVE = """
 const [name, text] = [source.data.name[0], source.data.base64[0]];
 const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
@@ -64,6 +65,10 @@ class Page:
         self.dropped = ColumnDataSource({"name": [], "base64": []}, name="dropped")
         self.dropped.on_change("data", lambda attr, old, new: self._drop(new))
         self.controls = Controls(first, self._draw_scene)
+        self.pixel_scale = Spinner(
+            title="pixel in a COOLEST file, arcsec", value=PIXEL_SCALE, low=1e-6, step=0.01, name="pixel_scale",
+            stylesheets=[self.controls.style],
+        )  # fmt: skip
         self._lay_out()
         self._draw_scene()
 
@@ -129,13 +134,13 @@ class Page:
         self._want(lambda: dropped.predict(content, name, self._model))
 
     def _save(self, label: str) -> None:
-        name, make = FORMATS[label]
         try:
-            content = make(self.controls.settings().scene())
+            file = FORMATS[label](self.controls.settings().scene(), float(self.pixel_scale.value))
         except UserError as error:
             self._say([str(error)], "error")
             return
-        self.saved.data = {"name": [name], "base64": [base64.b64encode(content).decode()]}
+        self._say([f"{file.name}: {note}" for note in file.notes])
+        self.saved.data = {"name": [file.name], "base64": [base64.b64encode(file.content).decode()]}
 
     # ------------------------------------------------------------ layout
 
@@ -162,7 +167,7 @@ class Page:
         }
         for name, children in roots.items():
             self._document.add_root(Column(*children, name=f"root_{name}", sizing_mode="stretch_width"))
-        self._document.add_root(Row(*save, name="root_save"))
+        self._document.add_root(Column(Row(*save), self.pixel_scale, name="root_save"))
         for model in (*self.figures.all, *self.titles, self.message, self.facts, self.amplitudes):
             self._document.add_root(model)
         for data in (self.saved, self.dropped, self.figures.frame):

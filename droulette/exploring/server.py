@@ -16,6 +16,7 @@ from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
 from tornado.routing import HostMatches, Rule, RuleRouter
 
+from droulette.errors import UserError
 from droulette.exploring.dropped import MOST_BYTES
 from droulette.exploring.page import Page
 from droulette.exploring.settings import Settings
@@ -32,10 +33,14 @@ def serve(port: int, first: Settings, model: Path, ready: Callable[[str], None])
     neither a web page nor a name that is made to lead here reaches the server.
 
     Raises:
-        OSError: the port is taken.
+        UserError: the port is in use, or not ours to take.
     """
     bokeh_settings.resources = "server"  # scripts and styles come from here, whatever the environment says
-    sockets, port = bind_sockets(ADDRESS, port)
+    try:
+        sockets, port = bind_sockets(ADDRESS, port)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UserError(f"--port: found {port}: {reason}, expected another, or 0 for one that is free") from error
     with ThreadPoolExecutor(1, "drawing") as worker:
         application = Application(FunctionHandler(lambda document: Page(document, first, model, worker) and None))
         loop = IOLoop.current()

@@ -96,10 +96,11 @@ def of_scene(scene: Scene) -> Settings:
         UserError: something in it has no control.
     """
     row = scene.row()
-    if "cluster" in row or "/" in str(row["source"]) or SOURCES[row["source"]].not_numbers:
-        raise UserError(
-            "found a cluster, constellation or Image, expected a lens at the origin and one formula's source"
-        )
+    if "cluster" in row or "/" in row["source"]:
+        raise UserError("found a cluster or constellation, expected one lens at the origin and one source")
+    for model in (LENSES[row["lens"]], SOURCES[row["source"]]):
+        if model.not_numbers:
+            raise UserError(f"found {model.names[0]}, whose file has no slider, expected a model of numbers")
     if scene.instrument is not None or scene.model != "Raytrace" or scene.sampled:
         raise UserError("found [instrument], Roulette or sampled, expected a ray-traced drawing in 8-bit grey")
     size = scene.cropsize or scene.imagesize
@@ -121,8 +122,8 @@ def of_scene(scene: Scene) -> Settings:
 
 
 def lens_names() -> list[str]:
-    """The models that are a lens on their own, each once."""
-    return _names(LENSES, lambda model: not model.perturbation)
+    """The models that are a lens on their own and that numbers describe, each once; a map is none of them."""
+    return _names(LENSES, lambda model: not model.perturbation and not model.not_numbers)
 
 
 def added_names() -> list[str]:
