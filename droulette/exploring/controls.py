@@ -23,6 +23,7 @@ LONGEST_TITLE = 40  # letters, that fit beside the value
 def title(quantity: Quantity) -> str:
     """A few words for a quantity, and its unit."""
     words = re.split(r"[:;.]", quantity.meaning)[0]
+    words = words.replace(" θ_E", "")  # an index cannot be lowered here
     words = words if len(words) <= LONGEST_TITLE else words.split(",")[0]
     return f"{words}, {quantity.unit}" if quantity.unit else words
 
@@ -124,10 +125,14 @@ class Controls:
         if [*sliders.values(), *more] != self.columns[kind].children:
             self.columns[kind].children = [*sliders.values(), *more]
 
+    def leave_preset(self) -> None:
+        """What is shown is no preset any more, so that each can be chosen."""
+        self.preset.value = OWN_SCENE
+
     def _tell(self) -> None:
         if self._quiet:
             return
-        self.preset.value = OWN_SCENE
+        self.leave_preset()
         self._changed()
 
     # ------------------------------------------------------------ widgets

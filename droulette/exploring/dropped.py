@@ -63,7 +63,7 @@ def predict(data: bytes, name: str, model: Path) -> View:
             np.array(Image.open(Path(folder) / "out" / f"picture-{kind}.png")) for kind in ("seen", "roulette")
         )
     row = {key: value for key, value in table.iloc[0].items() if isinstance(value, float)}
-    novelty = f"{row['novelty']:.2f}" + (", above 1: unlike the training pictures" if row["novelty"] > 1 else "")
+    novelty = f"{row['novelty']:.2f}, {'unlike' if row['novelty'] > 1 else 'like'} the training pictures"
     points = {"reference": np.array([[row["xiX"], row["xiY"]]])} if {"xiX", "xiY"} <= set(row) else {}
     notes = (*dict.fromkeys(map(one_line, said)), "A slider or a preset brings the scene back.")
     lines = {"contour": contours(roulette)}

@@ -66,7 +66,7 @@ class Page:
         self.dropped.on_change("data", lambda attr, old, new: self._drop(new))
         self.controls = Controls(first, self._draw_scene)
         self.pixel_scale = Spinner(
-            title="pixel in a COOLEST file, arcsec", value=PIXEL_SCALE, low=1e-6, step=0.01, name="pixel_scale",
+            title="a pixel in a COOLEST file, arcsec", value=PIXEL_SCALE, low=1e-6, step=0.01, name="pixel_scale",
             stylesheets=[self.controls.style],
         )  # fmt: skip
         self._lay_out()
@@ -105,7 +105,7 @@ class Page:
             return
         self._say(list(found.notes))
         self.figures.show(found)
-        texts = (found.title, "Roulette simulation", f"Difference, ±{view.DIFFERENCE} grey levels")
+        texts = (found.title, "Roulette simulation", "Difference")
         for title, text in zip(self.titles, texts, strict=True):
             _set(title, f"<h2>{escape(text)}</h2>")
         if self._tables is not None:
@@ -131,6 +131,7 @@ class Page:
             self._say([str(error)], "error")
             return
         name = one_line(str(names[0]) if names else "picture")[:80]
+        self.controls.leave_preset()
         self._want(lambda: dropped.predict(content, name, self._model))
 
     def _save(self, label: str) -> None:
@@ -153,7 +154,7 @@ class Page:
         layers.on_change("active", lambda attr, old, new: self._show_layers(new))
         save = []
         for label in FORMATS:
-            button = Button(label=f"Save {label}", name=f"save_{label}", stylesheets=[controls.style])
+            button = Button(label=label, name=f"save_{label}", stylesheets=[controls.style])
             button.on_click(partial(self._save, label))
             save.append(button)
         columns = controls.columns
@@ -172,6 +173,7 @@ class Page:
             self._document.add_root(model)
         for data in (self.saved, self.dropped, self.figures.frame):
             self._document.add_root(data)
+        self._document.js_on_event(DocumentReady, CustomJS(code="fit()"))
         self._document.js_on_event(DocumentReady, self.figures.unpack)  # of a frame that was drawn before
         self._document.title = "droulette explore"
         self._document.template = Template((TEMPLATE / "page.html").read_text(), autoescape=False)
@@ -179,6 +181,7 @@ class Page:
             css=(TEMPLATE / "page.css").read_text(),
             script=(TEMPLATE / "page.js").read_text(),
             most_bytes=dropped.MOST_BYTES,
+            full_colour=view.DIFFERENCE,
         )
         divs = (*self.titles, self.message, self.facts, self.amplitudes)
         for div in divs:

@@ -18,7 +18,7 @@ from droulette.physics.sources import Source
 from droulette.quantities import INSTRUMENT, Quantity, find
 from droulette.registry import LENSES, SOURCES
 
-DRAWING, CUSTOM = "8-bit drawing", "PSF and noise"
+DRAWING, CUSTOM = "none: a drawing", "PSF and noise"
 INSTRUMENTS = (DRAWING, CUSTOM, *TELESCOPES)
 STEPS = 300  # of a slider, at least
 # INSTRUMENT says what may be given; sliders need a range that is of use. Lengths are px, a grey level is a count.
@@ -180,6 +180,7 @@ def slider_range(quantity: Quantity, value: float | None = None) -> Range:
     if value is not None:
         start, end = min(start, value), max(end, value)
     step = _round_step((end - start) / STEPS)
+    step = max(1.0, step) if quantity.whole else step
     decimals = max(0, -math.floor(math.log10(step)))
     first, last = round(math.ceil(start / step - 1e-9) * step, decimals), math.floor(end / step + 1e-9) * step
     return Range(first if value is None or first <= value else value, round(last, decimals), step)

@@ -62,7 +62,7 @@ class View:
     def facts(self) -> dict[str, str]:
         """What is told in words, by name."""
         mean = f"{float(np.abs(self.difference).mean() / 255):.2%} of white"
-        return self.said | _lensing(self.row) | {"mean difference": mean}
+        return {"mean difference": mean} | self.said | _lensing(self.row)
 
 
 class Curves:
@@ -105,7 +105,7 @@ def of_settings(settings: Settings, curves: Curves | None = None) -> View:
     lines = {"critical": critical, "caustic": caustics, "circle": _circle(reference, radius)}
     centres = np.array([(x[0], y[0]) for x, y in lens.centres()])
     points = {"lens": centres, "reference": reference[None], "source": np.array([settings.position])}
-    said = {"ξ₀": f"({reference[0]:.2f}, {reference[1]:.2f}) px"}
+    said = {"reference point ξ₀": f"({reference[0]:.2f}, {reference[1]:.2f}) px"}
     said |= {"radius of convergence": f"{radius:.2f} px"} if np.isfinite(radius) else {}
     notes = () if picture.any() else ("The picture is black: no light of the source reaches it.",)
     difference = picture - roulette
@@ -157,12 +157,14 @@ def _lensing(row: Mapping[str, float]) -> dict[str, str]:
     found = weak_lensing(pd.DataFrame([dict(row)])).iloc[0]
 
     def said(name: str) -> str:
-        error = f" ± {found[f'std:{name}']:.1g}" if f"std:{name}" in found else ""
-        return f"{found[name]:.4g}{error}"
+        if f"std:{name}" in found:
+            return f"{found[name]:.3g} ± {found[f'std:{name}']:.1g}"
+        return f"{found[name]:.4g}"
 
-    facts = {"κ": said("kappa"), "γ": f"{said('gamma1')}, {said('gamma2')}"}
-    if "F1" in found and "G2" in found:
-        facts |= {"F": f"{said('F1')}, {said('F2')} px⁻¹", "G": f"{said('G1')}, {said('G2')} px⁻¹"}
+    facts = {"convergence κ": said("kappa"), "shear γ₁": said("gamma1"), "shear γ₂": said("gamma2")}
+    for name, label in (("F1", "F₁"), ("F2", "F₂"), ("G1", "G₁"), ("G2", "G₂")):
+        if name in found:
+            facts[f"flexion {label}"] = f"{said(name)} px⁻¹"
     return facts
 
 

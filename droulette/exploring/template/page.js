@@ -17,6 +17,15 @@ function send(file) {
   reader.readAsDataURL(file);
 }
 
+// Three pictures fill the width. On a narrow screen each has its own, and the next one is beside it.
+const [least, most, beside] = [280, 400, 110];  // px of a side, and of what is around the three
+function fit() {
+  const width = document.querySelector(".pictures").clientWidth;
+  const side = Math.max(Math.min(least, width - beside / 2), Math.min(most, Math.floor((width - beside) / 3)));
+  for (const name of ["picture", "roulette", "difference"]) model(name).setv({ frame_width: side, frame_height: side });
+}
+addEventListener("resize", fit);
+
 const hasFile = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
 addEventListener("dragover", (event) => {
   if (!hasFile(event)) return;
