@@ -46,6 +46,7 @@ class Controls:
         self.nterms = self._slider("nterms", "highest order m of the amplitudes", 0, MAX_NTERMS, 1, first.nterms, "0")
         self.seed = self._slider("seed", "seed of the noise", 0, 100, 1, first.seed, "0")
         self.parameters: dict[str, dict[str, Slider]] = {}
+        self._made: dict[tuple[str, Quantity], Slider] = {}
         self.columns = {
             kind: Column(name=f"{kind}_values", sizing_mode="stretch_width")
             for kind in ("lens", "source", "position", "instrument")
@@ -113,10 +114,13 @@ class Controls:
         self._tell()
 
     def _build(self, kind: str, quantities: tuple[Quantity, ...], values: Mapping[str, float]) -> None:
-        """Sliders for quantities: those that there are stay, and the others are made."""
+        """Sliders for quantities: each is made once."""
         wanted = choices.complete(quantities, values)
-        before = self.parameters.get(kind, {})
-        sliders = {q.name: before.get(q.name) or self._of_quantity(kind, q, wanted[q.name]) for q in quantities}
+        sliders = {}
+        for quantity in quantities:
+            if (kind, quantity) not in self._made:
+                self._made[kind, quantity] = self._of_quantity(kind, quantity, wanted[quantity.name])
+            sliders[quantity.name] = self._made[kind, quantity]
         for name, slider in sliders.items():
             slider.start, slider.end = min(slider.start, wanted[name]), max(slider.end, wanted[name])
             slider.value = wanted[name]

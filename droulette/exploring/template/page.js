@@ -17,11 +17,11 @@ function send(file) {
   reader.readAsDataURL(file);
 }
 
-// Three pictures fill the width. On a narrow screen each has its own, and the next one is beside it.
-const [least, most, beside] = [280, 400, 110];  // px of a side, and of what is around the three
+// Three pictures fill the width. On a narrow screen one does nearly, and the next ones are beside it.
 function fit() {
   const width = document.querySelector(".pictures").clientWidth;
-  const side = Math.max(Math.min(least, width - beside / 2), Math.min(most, Math.floor((width - beside) / 3)));
+  const third = Math.floor((width - 110) / 3);  // px around the three
+  const side = third >= 220 ? Math.min(third, 400) : Math.min(width - 75, 300);
   for (const name of ["picture", "roulette", "difference"]) model(name).setv({ frame_width: side, frame_height: side });
 }
 addEventListener("resize", fit);
