@@ -15,7 +15,7 @@ LINES = {
     "critical": ("#ffb000", "solid", "critical curves"),
     "caustic": ("#7ee787", "dashed", "caustics"),
     "circle": ("#4cc9f0", "dotted", "circle of convergence"),
-    "contour": ("#ff7ab6", "solid", "roulette of a dropped picture"),
+    "contour": ("#ff7ab6", "solid", "contours of a prediction"),
 }
 POINTS = {
     "lens": ("#ffffff", "cross", "centres of the lens"),

@@ -66,7 +66,7 @@ class Page:
         self.dropped.on_change("data", lambda attr, old, new: self._drop(new))
         self.controls = Controls(first, self._draw_scene)
         self.pixel_scale = Spinner(
-            title="a pixel in a COOLEST file, arcsec", value=PIXEL_SCALE, low=1e-6, step=0.01, name="pixel_scale",
+            title="pixel of a COOLEST file, arcsec", value=PIXEL_SCALE, low=1e-6, step=0.01, name="pixel_scale",
             stylesheets=[self.controls.style],
         )  # fmt: skip
         self._lay_out()
