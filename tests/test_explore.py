@@ -75,8 +75,9 @@ def test_saved_files_are_those_of_datagen(preset, tmp_path, monkeypatch):
     assert drawn.read_bytes() == saving.png(scene, 1.0).content
     if scene.instrument is None:
         np.testing.assert_array_equal(np.array(Image.open(drawn)), scene.picture())
-        again = settings.of_scene(dr.Scene.from_toml("scene.toml"))
-        np.testing.assert_array_equal(again.scene().picture(), scene.picture())
+    again = settings.of_scene(dr.Scene.from_toml("scene.toml"))
+    assert again.instrument == SCENES[preset].instrument
+    np.testing.assert_array_equal(again.scene().picture(), scene.picture())
 
 
 @pytest.mark.parametrize("lens", [*settings.lens_names(), "SIE+Shear", "EPL+Shear+Multipole4", "SIE+NFW"])
@@ -171,6 +172,7 @@ def test_what_is_no_small_file_is_refused(text, found):
         ('[cluster]\ncount = 2\n[lens]\nmode = "SIS"', "cluster"),
         ('[simulator]\nmodel = "Roulette"', "Roulette"),
         ("[simulator]\ncropsize = 64", "cropsize"),
+        ("[instrument]\nnoise = 3\nexposure = 100", "no sliders"),
         ("[lens]\nmode = 3", "lens.mode"),
     ],
 )

@@ -24,11 +24,16 @@ STEPS = 300  # of a slider, at least
 # INSTRUMENT says what may be given; sliders need a range that is of use. Lengths are px, a grey level is a count.
 _OF_INSTRUMENTS = {quantity.name: quantity for quantity in INSTRUMENT}
 PSF_AND_NOISE = (
-    replace(_OF_INSTRUMENTS["psf_fwhm"], unit="px", default=(0, 12)),
+    replace(_OF_INSTRUMENTS["psf_fwhm"], column="psffwhm", unit="px", default=(0, 12)),
     replace(_OF_INSTRUMENTS["noise"], meaning="standard deviation of the noise", unit="grey levels", default=(0, 40)),
 )
 SIGNAL_TO_NOISE = (
-    replace(_OF_INSTRUMENTS["signal_to_noise"], meaning="signal-to-noise ratio of the lensed source", default=(5, 500)),
+    replace(
+        _OF_INSTRUMENTS["signal_to_noise"],
+        meaning="signal-to-noise ratio of the lensed source",
+        column="signaltonoise",
+        default=(5, 500),
+    ),  # fmt: skip
 )
 
 Values = Mapping[str, float]
@@ -101,12 +106,12 @@ def of_scene(scene: Scene) -> Settings:
     for model in (LENSES[row["lens"]], SOURCES[row["source"]]):
         if model.not_numbers:
             raise UserError(f"found {model.names[0]}, whose file has no slider, expected a model of numbers")
-    if scene.instrument is not None or scene.model != "Raytrace" or scene.sampled:
-        raise UserError("found [instrument], Roulette or sampled, expected a ray-traced drawing in 8-bit grey")
+    if scene.lens_light is not None or scene.model != "Raytrace" or scene.sampled:
+        raise UserError("found [lens_light], Roulette or sampled, expected a ray-traced picture of the source alone")
     size = scene.cropsize or scene.imagesize
     if size != scene.imagesize or (scene.sampling, scene.supersampling) != ("exact", 1):
         raise UserError("found cropsize, nearest or supersampling, expected a picture of the whole canvas")
-    return Settings(
+    drawing = Settings(
         lens=row["lens"],
         lens_values={q.name: row[q.column] for q in LENSES[row["lens"]].parameters},
         source=row["source"],
@@ -115,6 +120,19 @@ def of_scene(scene: Scene) -> Settings:
         nterms=scene.nterms,
         imagesize=scene.imagesize,
         centred=scene.centred,
+    )
+    return drawing if scene.instrument is None else _with_instrument(drawing, row)
+
+
+def _with_instrument(drawing: Settings, row: Mapping[str, object]) -> Settings:
+    """The settings whose instrument has just the columns of this row."""
+    for name in INSTRUMENTS[1:]:
+        values = {q.name: float(row[q.column]) for q in instrument_quantities(name) if q.column in row}
+        found = replace(drawing, instrument=name, instrument_values=values, seed=int(row["noiseseed"]))
+        if found.scene().row() == row:
+            return found
+    raise UserError(
+        "found an [instrument] that no sliders give, expected a telescope's preset, or Gaussian PSF and noise"
     )
 
 
