@@ -33,7 +33,7 @@ SIGNAL_TO_NOISE = (
         meaning="signal-to-noise ratio of the lensed source",
         column="signaltonoise",
         default=(5, 500),
-    ),  # fmt: skip
+    ),
 )
 
 Values = Mapping[str, float]
