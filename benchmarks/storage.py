@@ -181,8 +181,8 @@ def main() -> None:
             costs[storage], sizes[storage] = measure(Path(folder), storage, args)
 
     print(
-        f"{args.pictures:,} pictures of {args.side}², `cache.type = {args.cache_type}`, a remote in a directory; "
-        "what it means for more: [scale.md](scale.md)."
+        f"{args.pictures:,} pictures of {args.side}², `cache.type = {args.cache_type}`, a remote in a directory. "
+        "For larger datasets see [scale.md](scale.md)."
     )
     print(f"\n| seconds, of the processor, peak MiB | {' | '.join(args.storage)} |\n|---{'|---' * len(args.storage)}|")
     for row in zip(*costs.values(), strict=True):
