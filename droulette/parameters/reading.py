@@ -104,7 +104,7 @@ class Drawn(Kind):
 
     def __init__(self, gt=None, ge=None, le=None, whole: bool = False, rate: bool = False):
         self.gt, self.ge, self.le, self.whole = gt, ge, le, whole
-        self.type = "drawn whole number" if whole else "drawn number"
+        self.type = "sampled whole number" if whole else "sampled number"
         self.expected = interval("a whole number" if whole else "a number", gt, ge, None, le)
         self.suffixes = ("", "-min", "-max", "-lambda") if rate else ("", "-min", "-max")
 
