@@ -68,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> None:
     args = parser().parse_args(argv)
     if args.toml is None and args.csvfile is None:
-        raise UserError("found neither --toml nor --csvfile, expected a distribution or a table to draw")
+        raise UserError("--toml and --csvfile are both missing; give a distribution or a table")
     for option, other in (("toml", "csv"), ("csv", "toml")):
         given = args.toml if option == "toml" else args.csvfile
         if given is not None and given.lower().endswith(f".{other}"):

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import model_validator
 
-from droulette.parameters.reading import Checked, FileName, OptionalFileName, Table, found, key, mismatch
+from droulette.parameters.reading import Checked, FileName, OptionalFileName, Table, conflict, found, key, mismatch
 
 MAX_NTERMS = 20
 MAX_SEED = 2**32 - 1
@@ -82,9 +82,9 @@ class Problem(Table):
     @model_validator(mode="after")
     def _something(self) -> Problem:
         if not self.variables and self.nterms is None:
-            raise mismatch("neither variables nor nterms", "a column to learn", key="variables")
+            raise conflict("variables and nterms are both missing; name at least one column to learn", "variables")
         if self.hold_out and self.lenses is None:
-            raise mismatch("nothing beside hold-out", "the CSV file of the lenses", key="lenses")
+            raise conflict("missing; hold-out needs the CSV file of the lenses", "lenses")
         return self
 
 
@@ -123,13 +123,13 @@ class Dataset(Table):
             names[part.filename] = name
         rest = [name for name, part in parts.items() if part.size is None]
         if len(rest) > 1 and len(rest) < len(parts):
-            raise mismatch("no size", f"one, since {rest[0]}'s is left out too", f"{rest[-1]}.size")
+            raise conflict(f"missing; only one part may leave it out, and {rest[0]} does too", f"{rest[-1]}.size")
         shares = {name: part.size for name, part in parts.items() if isinstance(part.size, float)}
         total = sum(shares.values())
         if total > 1 + 1e-9:
             raise mismatch(f"shares that sum to {total:g}", "at most 1", f"{list(shares)[-1]}.size")
         if shares and rest and total > 1 - 1e-9:
-            raise mismatch("nothing left for it", "shares of the others below 1", f"{rest[0]}.size")
+            raise conflict("no rows are left for this part; make the shares of the others smaller", f"{rest[0]}.size")
         return self
 
 

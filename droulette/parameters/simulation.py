@@ -15,6 +15,7 @@ from droulette.parameters.reading import (
     Names,
     OptionalFileName,
     Table,
+    conflict,
     key,
     mismatch,
     number,
@@ -233,7 +234,7 @@ class Lens(Table):
     @model_validator(mode="after")
     def _has_map(self) -> Lens:
         if any("Map" in mode.split("+") for mode in self.mode) and self.map is None:
-            raise mismatch('nothing beside mode = "Map"', "the file or folder of the map", key="map")
+            raise conflict('missing; mode = "Map" needs the file or folder of the map', "map")
         return self
 
 
@@ -309,9 +310,9 @@ class Source(Table):
     @model_validator(mode="after")
     def _has_image(self) -> Source:
         if "Image" in self.mode and self.image is None:
-            raise mismatch('nothing beside mode = "Image"', "the picture's file name", key="image")
+            raise conflict('missing; mode = "Image" needs the file name of the picture', "image")
         if "Galaxy" in self.mode and self.galaxies is None:
-            raise mismatch('nothing beside mode = "Galaxy"', "the folder or file of the galaxies", key="galaxies")
+            raise conflict('missing; mode = "Galaxy" needs the folder or file of the galaxies', "galaxies")
         return self
 
     @property
@@ -351,7 +352,7 @@ class Position(Table):
     def _possible(self) -> Position:
         for name, bound in (("r-min", self.r_min), ("r-max", self.r_max)):
             if self.r is not None and bound is not None:
-                raise mismatch("beside r", "one or the other", key=name)
+                raise conflict("cannot be combined with r; remove one of them", name)
         if isinstance(self.r_min, float) and isinstance(self.r_max, float) and self.r_min > self.r_max:
             raise mismatch(f"{self.r_min:g}", f"at most r-max = {self.r_max:g}", key="r-min")
         return self
@@ -407,20 +408,20 @@ class _Instrument(Table):
         for name, used, others in needs:
             for other in others:
                 if used and getattr(self, other.replace("-", "_")) is None:
-                    raise mismatch(f"no {other}", f"one beside {name}", key=other)
+                    raise conflict(f"missing; {name} needs it", other)
         if self.psf in ("gaussian", "moffat") and self.psf_fwhm is None:
-            raise mismatch("no such key", f"the width of the {self.psf} profile", key="psf-fwhm")
+            raise conflict(f'missing; psf = "{self.psf}" needs the width of the profile', "psf-fwhm")
         if self.psf == "moffat" and self.moffat_beta is None:
-            raise mismatch("no such key", "the exponent of the Moffat profile", key="moffat-beta")
+            raise conflict('missing; psf = "moffat" needs the exponent of the profile', "moffat-beta")
         if self.psf not in ("gaussian", "moffat") and self.psf_fwhm is not None:
-            raise mismatch(f"beside psf = {self.psf or 'none'}", "gaussian or moffat", key="psf-fwhm")
+            raise conflict(f"needs psf = gaussian or moffat; psf is {self.psf or 'none'}", "psf-fwhm")
         if self.psf != "moffat" and self.moffat_beta is not None:
-            raise mismatch(f"beside psf = {self.psf or 'none'}", "moffat", key="moffat-beta")
+            raise conflict(f"needs psf = moffat; psf is {self.psf or 'none'}", "moffat-beta")
         for one, other in (("background", "sky_brightness"), ("magnitude", "signal_to_noise")):
             if getattr(self, one) is not None and getattr(self, other) is not None:
-                raise mismatch(f"beside {one}", "one or the other", key=other.replace("_", "-"))
+                raise conflict(f"cannot be combined with {one}; remove one of them", other.replace("_", "-"))
         if self.signal_to_noise is not None and self.noise is None and self.exposure is None:
-            raise mismatch("neither noise nor exposure", "one of them", key="signal-to-noise")
+            raise conflict("needs noise or exposure; both are missing", "signal-to-noise")
         return self
 
 
@@ -488,21 +489,21 @@ def check_observed(
 ) -> None:
     """What an instrument needs of the other tables. Raises `mismatch` with the dotted key."""
     if light.given and not instrument.given:
-        raise mismatch("without [instrument]", "both or neither", "lens_light")
+        raise conflict("needs the table [instrument], which is missing", "lens_light")
     if light.given and cluster.count.high:
-        raise mismatch("with a cluster", "a single lens", "lens_light")
+        raise conflict("cannot be combined with a cluster; it needs a single lens", "lens_light")
     if not instrument.given:
         return
     if simulator.sampling != "exact":
-        raise mismatch(f"{simulator.sampling!r}", "exact, with [instrument]", "simulator.sampling")
+        raise mismatch(f"{simulator.sampling!r}", "exact, which [instrument] needs", "simulator.sampling")
     if instrument.depth == "float32" and simulator.storage != "parquet":
         raise mismatch("'float32'", 'storage = "parquet" in [simulator]', "instrument.depth")
     if instrument.magnitude is not None:
         parts = [part.split("/", 1)[0].strip() for profile in source.profiles for part in profile.split(";")]
         without = [name for name in parts if not _has_flux(name)]
         if without:
-            expected = "signal-to-noise, since no formula gives the whole light of that source"
-            raise mismatch(f"beside source.mode = {without[0]}", expected, "instrument.magnitude")
+            why = f"cannot be combined with source.mode = {without[0]}, whose light is unknown; use signal-to-noise"
+            raise conflict(why, "instrument.magnitude")
 
 
 def _has_flux(name: str) -> bool:
@@ -517,7 +518,7 @@ def check_together(simulator: Simulator, lens: Lens, cluster: Cluster, source: S
         _agree(simulator.config, 1, lens.mode, "lens.mode", "simulator.config")
     for name in lens.mode if not simulator.config else ():
         if cluster.count.high and LENSES[name].not_numbers:
-            raise mismatch(f"{name} beside [cluster] count", f"one of {', '.join(constituents())}", "lens.mode")
+            raise mismatch(f"{name}, which cannot be in a cluster", f"one of {', '.join(constituents())}", "lens.mode")
     r_min, r_max, einstein = position.r_min, position.r_max, lens.einstein
     if source.position == "polar":
         if isinstance(r_max, float) and r_min in (None, "einsteinR") and r_max < einstein.high and not position.r:
