@@ -121,7 +121,7 @@ def draw(project: Project, rows: int, storage: str, args: argparse.Namespace) ->
     toml = project.path / "dataset.toml"
     toml.write_text(TOML.format(rows=rows, storage=storage, shard=args.shard_size, **shape))
     command = "python -m droulette.datagen -C --toml dataset.toml --csvfile dataset.csv --directory images"
-    return project.cost(f"draw {rows:,}", *command.split())
+    return project.cost(f"generate {rows:,}", *command.split())
 
 
 def measure(folder: Path, storage: str, args: argparse.Namespace) -> tuple[list[Cost], dict[str, Size]]:
