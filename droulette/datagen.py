@@ -60,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
     add("--device", help="auto (default), cpu, cuda or cuda:N")
     add("--no-pictures", dest="pictures", action="store_false", help="tables only")
     add("--workers", type=int, metavar="N", help="threads; by default one a core")
-    add("--dry-run", action="store_true", help="make a few pictures in memory, and say what all would take; write nothing")
+    add("--dry-run", action="store_true", help="make a few pictures in memory, say what all would take; write nothing")
     return options
 
 

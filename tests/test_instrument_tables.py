@@ -188,7 +188,7 @@ OTHERS = [
     ),
     (
         NOISE | {"simulator": {"sampling": "nearest"}},
-        "simulator.sampling: found 'nearest', expected exact, with [instrument]",
+        "simulator.sampling: found 'nearest', expected exact, which [instrument] needs",
     ),
 ]
 

@@ -377,7 +377,7 @@ def parts(**sizes):
         ),
         (
             {"training": 0.5, "validation": None, "testing": None},
-            "dataset.testing.size: found no size, expected one",
+            "dataset.testing.size: missing; only one part may leave it out",
         ),
         ({"training": 1.5}, "dataset.training.size: found 1.5, expected a share in (0, 1) or a count"),
         ({"training": 0}, "dataset.training.size: found 0, expected a share"),
