@@ -73,7 +73,9 @@ class Problem(Table):
     shuffle: bool = key(True, "shuffle the rows before they are split; false keeps file order")
     lenses: OptionalFileName = key(None, "CSV file of the lenses, `generate`'s; needed by `hold-out`")
     hold_out: Columns = key(
-        (), "lens models, as the column `lens` names them, whose rows are all testing rows: none is trained on"
+        (),
+        "lens models, as the column `lens` names them, or galaxies, as `galaxy` does, whose rows are all testing rows: "
+        "none is trained on; `*` stands for any text",
     )
     dataset: OptionalFileName = key(None, "droulette 0.2.1's: a TOML file laid under this one")
 
