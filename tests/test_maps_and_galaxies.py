@@ -197,8 +197,14 @@ def test_a_cluster_has_no_place_for_a_map():
         check_rows([frame], "dataset.csv", 96)
 
 
-def test_more_orders_than_a_map_has_are_refused():
+def test_more_orders_than_a_map_has_are_refused_before_anything_is_drawn():
+    for mode in ("Map", "SIE+Map", ["SIS", "Map"]):
+        asked = tables(lens={"mode": mode}, simulator={"nterms": 6})
+        with pytest.raises(UserError, match=r"simulator\.nterms: found 6, expected at most 5 with the lens (SIE\+)?Map"):
+            parse(asked)
     frame = draw_table(parse(tables(size=1)))
+    with pytest.raises(UserError, match="row 1: found nterms = 6 for a lens Map, expected at most 5"):
+        check_rows([frame], "dataset.csv", 96, 6)
     Path("images").mkdir()
     with pytest.raises(UserError, match="found nterms = 6 for a lens Map, expected at most 5"):
         generate(frame, Drawing(imagesize=96, nterms=6), Path("images"))
