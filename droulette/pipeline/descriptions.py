@@ -131,7 +131,7 @@ def _columns(part: Part, models: Any) -> dict[str, float]:
 def _text(part: Part, fields: tuple[quantities.Quantity, ...]) -> str:
     """`SIE/x/y/θ_E/f/orientation`; a field that the part has not is 1."""
     numbers = (part.x, part.y, *(part.parameters.get(quantity.name, 1.0) for quantity in fields))
-    return "/".join([part.name, *(repr(float(number)) for number in numbers)])
+    return scenes.constituent_text(part.name, map(float, numbers))
 
 
 def _constellation(scene: Scene) -> str:
