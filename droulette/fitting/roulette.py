@@ -1,0 +1,317 @@
+"""The lens-free fit: a source and the roulette's own amplitudes fitted to a picture, with no family of lenses.
+
+Around the reference point ξ₀ the picture is B(u), B the source's brightness and u(r) the roulette's polynomial. It is
+the lens's picture only where the series converges, and, cut off at order M, only where what is left out is below the
+noise. So pixels in a circle about ξ₀ are fitted, and the lens's other images are not.
+
+What is left out is foretold from the amplitudes: with A_m = √Σ_s (α² + β²), the displacement of order m is about
+A_m r^m / m!, and these are nearly a geometric series in r / D, D the radius of convergence. The first orders after the
+last one that is asked for are fitted too, about 0 and as wide as the series foretells: their doubt becomes doubt of
+the others. Orders after those say where the circle has to end.
+
+A picture of a round source tells |u| only. So (u, σ) and (λu, λσ) look the same (the mass sheet), as do solutions whose
+A = 1 − ∇∇ψ has eigenvalues of other signs: the prior alone tells them apart.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import stats
+
+from droulette.fitting.belief import Belief, from_logarithms, to_logarithms
+from droulette.fitting.bound import covariance
+from droulette.fitting.observation import Observation
+from droulette.fitting.optimise import Minimum, Prior, minimise
+from droulette.physics.amplitudes import orders
+from droulette.physics.arrays import Array
+from droulette.physics.elementary import exp
+from droulette.physics.instrument import Kernel
+from droulette.physics.mappings import Roulette
+from droulette.physics.scene import FAINT_LEVELS, Scene
+from droulette.physics.sources import SOURCES
+from droulette.quantities import AMPLITUDE
+
+MORE_ORDERS = 2  # that are fitted beside those of the prior
+TOLERATED = 4.0  # Σ (what is left out / noise)² over the circle
+WIDEST = 0.8  # of the radius of convergence
+NARROWEST = 4.0  # px
+MARGIN = 2  # px, from the circle to the edge of what is drawn
+DOUBT = 0.3  # share of the light that is no evidence in the first fit, so that bright cores count less
+FIRST_ITERATIONS, ITERATIONS = 15, 40
+SMALLER = 0.7  # of its radius, the circle in which a fit is tried again that was not good
+TRIALS = 4
+WIDE = 4  # px, the side of squares in which neighbours miss alike if the model is wrong
+LEAST_PROBABILITY = 1e-3  # of a χ² as large as that, below which a fit is not good
+STEP = 0.25  # px in the source plane, by which its brightness is differentiated
+
+
+@dataclass(frozen=True)
+class RouletteFit:
+    """What the fit of one picture found.
+
+    belief: of the prior's columns, afterwards. chi2: of the pixels; prior_chi2: (z − prior)² in its deviations.
+    pixels: how many. freedom: pixels less the parameters that these determine. probability: of a χ² this large where
+    the model is true, the least of pixels' and squares' of them.
+    x, y, radius: of the circle of these pixels, px in the picture's frame. convergence: the foretold radius, px.
+    """
+
+    belief: Belief
+    chi2: float
+    prior_chi2: float
+    pixels: int
+    freedom: float
+    probability: float
+    converged: bool
+    x: float
+    y: float
+    radius: float
+    convergence: float
+
+    @property
+    def good(self) -> bool:
+        return self.converged and self.probability > LEAST_PROBABILITY
+
+    @property
+    def chi2_per_pixel(self) -> float:
+        return self.chi2 / self.pixels
+
+
+@dataclass(frozen=True)
+class RouletteScenes:
+    """Roulette scenes of one picture, in coordinates in which the prior is normal, about 0 with unit deviations.
+
+    mean: (C,), roots: (C, P) of the columns, those with limits (C,) as ln(x − limit): mean + roots · coordinates.
+    x, y: of the drawn window's middle, px in the picture's frame.
+    """
+
+    columns: tuple[str, ...]
+    limits: np.ndarray
+    mean: np.ndarray
+    roots: np.ndarray
+    source: str
+    x: float = 0.0
+    y: float = 0.0
+
+    @classmethod
+    def of(cls, belief: Belief, source: str) -> RouletteScenes:
+        limits = limits_of(belief.columns, source)
+        mean, spread = to_logarithms(belief, limits)
+        scale = np.sqrt(np.diag(spread)) + 1e-300
+        values, vectors = np.linalg.eigh(spread / scale[:, None] / scale)
+        roots = scale[:, None] * vectors * np.sqrt(np.maximum(values, 0.0))
+        return cls(belief.columns, limits, mean, roots, source)
+
+    @property
+    def size(self) -> int:
+        return self.roots.shape[1]
+
+    @property
+    def nterms(self) -> int:
+        return largest_order(self.columns)
+
+    def values(self, coordinates: Array) -> dict[str, Array]:
+        """The columns, (B,) each, of coordinates (B, P)."""
+        every = coordinates @ self.roots.T + self.mean
+        found = {}
+        for k, (column, limit) in enumerate(zip(self.columns, self.limits, strict=True)):
+            found[column] = every[:, k] if math.isnan(limit) else limit + exp(every[:, k])
+        return found
+
+    def scene(self, coordinates: Array, pixel: float = 1.0) -> Scene:
+        """The scenes to draw, unrounded."""
+        if pixel != 1.0:
+            raise ValueError(f"roulette scenes in pixels of {pixel} px")
+        values, nterms = self.values(coordinates), self.nterms
+        zero = coordinates[:, 0] * 0.0
+        alpha = [values.get(f"alpha[{m}][{s}]", zero) for m, s in orders(nterms)]
+        beta = [values.get(f"beta[{m}][{s}]", zero) for m, s in orders(nterms)]
+        mapping = Roulette.from_amplitudes(values["xiX"] - self.x, values["xiY"] - self.y, alpha, beta, nterms)
+        kind = SOURCES[self.source]
+        source = kind(**{q.name: values[q.column] for q in kind.parameters})
+        return Scene(mapping, source, zero + FAINT_LEVELS[0])
+
+    def believed(self, minimum: Minimum) -> Belief:
+        """Of the columns, after a fit of one picture."""
+        spread = self.roots @ covariance(minimum.normal)[0] @ self.roots.T
+        mean = self.mean + self.roots @ minimum.coordinates[0]
+        return from_logarithms(self.columns, mean, spread, self.limits)
+
+
+@dataclass(frozen=True)
+class Growth:
+    """How displacements grow: that of order m is about size · (r / radius)^m px at r px from ξ₀."""
+
+    size: float
+    radius: float
+
+    @classmethod
+    def of(cls, belief: Belief) -> Growth:
+        """A straight line through ln(A_m / m!) of the orders m ≥ 1.
+
+        Raises:
+            ValueError: of fewer than two orders there is no line.
+        """
+        squares: dict[int, float] = {}
+        for column, mean, variance in zip(belief.columns, belief.mean, np.diag(belief.covariance), strict=True):
+            if (match := AMPLITUDE.fullmatch(column)) and int(match[2]) >= 1:
+                squares[int(match[2])] = squares.get(int(match[2]), 0.0) + mean**2 + variance
+        if len(squares) < 2:
+            raise ValueError(f"found amplitudes of orders {sorted(squares)}, expected two orders m ≥ 1")
+        m = np.array(sorted(squares))
+        logs = [0.5 * math.log(squares[k]) - math.lgamma(k + 1) for k in m]
+        slope, start = np.polyfit(m, logs, 1)
+        return cls(math.exp(start), math.exp(-slope))
+
+    def amplitude(self, m: int) -> float:
+        """A_m, px^{1−m}."""
+        return self.size * math.factorial(m) / self.radius**m
+
+    def beyond(self, m: int, r: np.ndarray) -> np.ndarray:
+        """The displacement of all orders above m, px."""
+        share = np.minimum(r / self.radius, 0.999)
+        return self.size * share ** (m + 1) / (1 - share)
+
+
+def limits_of(columns: tuple[str, ...], source: str) -> np.ndarray:
+    """(C,): below which a parameter of the source cannot fall; NaN where it can, or is none."""
+    lowest = {}
+    for quantity in SOURCES[source].parameters:
+        low = quantity.gt if quantity.gt is not None else quantity.ge
+        lowest[quantity.column] = math.nan if low is None or low < 0 else low
+    return np.array([lowest.get(column, math.nan) for column in columns])
+
+
+def largest_order(columns: tuple[str, ...]) -> int:
+    """The largest m of amplitudes among the columns."""
+    return max(int(match[2]) for match in map(AMPLITUDE.fullmatch, columns) if match)
+
+
+def with_more_orders(belief: Belief, growth: Growth, count: int) -> Belief:
+    """With the amplitudes of the next orders, about 0, as large as the series foretells, in no direction."""
+    last = largest_order(belief.columns)
+    columns, deviations = [], []
+    for m, s in orders(last + count):
+        if m > last:
+            names = [f"alpha[{m}][{s}]", f"beta[{m}][{s}]"][: 2 if s else 1]
+            columns += names
+            deviations += [growth.amplitude(m) / math.sqrt(m + 2)] * len(names)
+    return belief.beside(Belief.independent(columns, np.zeros(len(columns)), deviations))
+
+
+def fit_roulette(
+    picture: np.ndarray,
+    deviation: np.ndarray,
+    psf: float | np.ndarray,
+    prior: Belief,
+    *,
+    source: str = "SersicSphere",
+    radius: float | None = None,
+) -> RouletteFit:
+    """Fit a roulette and a source to the part of a picture about ξ₀.
+
+    picture: (N, N) grey levels, without background and lens light. deviation: (N, N), of its noise; infinite where a
+    pixel is bad. psf: full width at half maximum of a Gaussian, px, or a kernel (h, h), h odd, of sum 1.
+    prior: of xiX, xiY, of all parameters of the source, and of amplitudes of two orders m ≥ 1 or more; amplitudes that
+    are missing are 0. Others, such as alpha[0][1], learn from those that they are correlated with.
+    radius: of the circle, px; left out: as large as what is left out allows, and smaller where the fit is not good.
+
+    Raises:
+        ValueError: a column is missing.
+    """
+    needed = {"xiX", "xiY", *(q.column for q in SOURCES[source].parameters)}
+    if missing := sorted(needed - set(prior.columns)):
+        raise ValueError(f"prior: found no {', '.join(missing)}, expected them")
+    growth = Growth.of(prior)
+    scenes = RouletteScenes.of(with_more_orders(prior, growth, MORE_ORDERS), source)
+    start, about = np.zeros((1, scenes.size)), prior
+    wanted, found = radius, None
+    for _ in range(TRIALS):
+        place = about.among(["xiX", "xiY"]).mean
+        largest = _radius(picture, deviation, scenes, start, growth, place)
+        if found and not found.good:
+            largest = min(largest, max(NARROWEST, SMALLER * found.radius))
+        window = _window(picture, deviation, psf, scenes, place, wanted or largest)
+        minimum = _minimum(*window, start)
+        tried = _described(*window, minimum, place, wanted or largest, growth, prior.columns)
+        if found and found.good:  # the second time about the ξ₀ that the first has found
+            return tried if tried.good else found
+        found, about, start = tried, tried.belief, minimum.coordinates
+        if not found.good:
+            about, start = prior, np.zeros_like(start)
+    return found
+
+
+def _radius(
+    picture: np.ndarray, deviation: np.ndarray, scenes: RouletteScenes, at: np.ndarray, growth: Growth,
+    place: np.ndarray,
+) -> float:  # fmt: skip
+    """Of the largest circle about the place in which what the series leaves out is tolerated, px."""
+    size = len(picture)
+    x, y = np.arange(size)[None] - size / 2, size / 2 - np.arange(size)[:, None]
+    scene = scenes.scene(at)
+    mapping, source = scene.mapping, scene.source
+    with np.errstate(all="ignore"):
+        u, v = mapping.offset(x, y)
+        slope_x = source.brightness(u + STEP, v) - source.brightness(u - STEP, v)
+        slope_y = source.brightness(u, v + STEP) - source.brightness(u, v - STEP)
+        slope = np.nan_to_num(np.hypot(slope_x, slope_y) / (2 * STEP))
+    r = np.hypot(x - place[0], y - place[1])
+    missed = (slope * growth.beyond(scenes.nterms, r) / deviation).ravel() ** 2
+    order = np.argsort(r, axis=None)
+    inside = np.searchsorted(missed[order].cumsum(), TOLERATED)
+    reach = r.ravel()[order[min(inside, r.size - 1)]]
+    return float(np.clip(reach, NARROWEST, max(NARROWEST, WIDEST * growth.radius)))
+
+
+def _window(
+    picture: np.ndarray, deviation: np.ndarray, psf: float | np.ndarray, scenes: RouletteScenes, place: np.ndarray,
+    radius: float,
+) -> tuple[Observation, RouletteScenes]:  # fmt: skip
+    """The pixels in a circle, in a window that is not much larger, and the scenes in its frame."""
+    size, half = len(picture), math.ceil(radius) + MARGIN
+    column, row = math.floor(place[0] + 0.5) + size // 2, size // 2 - math.floor(place[1] + 0.5)
+    pad = half + max(0, half - column, half - row, column - size, row - size)
+    inside = (slice(row - half + pad, row + half + pad), slice(column - half + pad, column + half + pad))
+    with np.errstate(divide="ignore"):
+        weights = np.pad(1 / deviation, pad)[inside]
+    middle = column - size / 2, size / 2 - row
+    x, y = np.arange(-half, half)[None] + middle[0], middle[1] - np.arange(-half, half)[:, None]
+    weights = np.where(np.hypot(x - place[0], y - place[1]) < radius, weights, 0.0)
+    seen = np.where(weights > 0, np.pad(picture, pad)[inside], 0.0)
+    known = np.array([float(psf)]) if np.ndim(psf) == 0 else Kernel(psf)
+    return Observation(seen[None], weights[None], known), replace(scenes, x=middle[0], y=middle[1])
+
+
+def _minimum(observation: Observation, scenes: RouletteScenes, start: np.ndarray) -> Minimum:
+    unit = Prior(np.zeros(scenes.size), np.eye(scenes.size))
+    seen = observation.weights > 0
+    variance = 1 / np.where(seen, observation.weights, 1.0) ** 2 + (DOUBT * observation.pictures) ** 2
+    doubted = replace(observation, weights=np.where(seen, variance**-0.5, 0.0))
+    first = minimise(doubted, scenes, start, unit, FIRST_ITERATIONS)
+    return minimise(observation, scenes, first.coordinates, unit, ITERATIONS)
+
+
+def _described(
+    observation: Observation, scenes: RouletteScenes, minimum: Minimum, place: np.ndarray, radius: float,
+    growth: Growth, columns: tuple[str, ...],
+) -> RouletteFit:  # fmt: skip
+    left = observation.residuals(scenes, minimum.coordinates).reshape(observation.pictures.shape)[0]
+    pixels = int(observation.pixels()[0])
+    determined = scenes.size - np.trace(covariance(minimum.normal)[0])  # of a unit prior: Σ 1 − posterior / prior
+    freedom = max(1.0, pixels - determined)
+    chi2 = float(minimum.chi2[0])
+    few = len(left) // WIDE
+    squares = (few, WIDE, few, WIDE)
+    cut = slice(0, few * WIDE)
+    sums = left[cut, cut].reshape(squares).sum(axis=(1, 3))
+    known = (observation.weights[0, cut, cut] > 0).reshape(squares).sum(axis=(1, 3))
+    number = max(1.0, (known > 0).sum() - determined)
+    of_squares = float((sums**2 / np.maximum(known, 1)).sum())
+    chance = 2 * min(stats.chi2.sf(chi2, freedom), stats.chi2.sf(of_squares, number))
+    return RouletteFit(
+        scenes.believed(minimum).among(columns), chi2, float(minimum.cost[0] - chi2), pixels, freedom,
+        float(min(1.0, chance)), bool(minimum.converged[0]), float(place[0]), float(place[1]), radius, growth.radius,
+    )  # fmt: skip
