@@ -19,7 +19,7 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
+from scipy import ndimage, stats
 
 from droulette.fitting.belief import Belief, from_logarithms, to_logarithms
 from droulette.fitting.bound import covariance
@@ -45,6 +45,9 @@ SMALLER = 0.7  # of its radius, the circle in which a fit is tried again that wa
 TRIALS = 4
 WIDE = 4  # px, the side of squares in which neighbours miss alike if the model is wrong
 LEAST_PROBABILITY = 1e-3  # of a χ² as large as that, below which a fit is not good
+MOVED = 0.05  # of its radius, by which ξ₀ must have left the circle's middle for a second fit about the new place
+SMOOTHED = 2.0  # px, deviation of a Gaussian, before the brightest place is looked for
+PEAK = 0.3  # px, to which this place is ξ₀ where the fit begins
 STEP = 0.25  # px in the source plane, by which its brightness is differentiated
 
 
@@ -119,6 +122,14 @@ class RouletteScenes:
         for k, (column, limit) in enumerate(zip(self.columns, self.limits, strict=True)):
             found[column] = every[:, k] if math.isnan(limit) else limit + exp(every[:, k])
         return found
+
+    def place(self, coordinates: np.ndarray) -> np.ndarray:
+        """(2,): ξ₀ of coordinates (1, P), px in the picture's frame."""
+        values = self.values(coordinates)
+        return np.array([values["xiX"][0], values["xiY"][0]])
+
+    def lens_light(self, coordinates: Array, pixel: float = 1.0) -> None:
+        """There is no lens."""
 
     def scene(self, coordinates: Array, pixel: float = 1.0) -> Scene:
         """The scenes to draw, unrounded."""
@@ -226,22 +237,46 @@ def fit_roulette(
         raise ValueError(f"prior: found no {', '.join(missing)}, expected them")
     growth = Growth.of(prior)
     scenes = RouletteScenes.of(with_more_orders(prior, growth, MORE_ORDERS), source)
-    start, about = np.zeros((1, scenes.size)), prior
-    wanted, found = radius, None
+    start = _start(picture, deviation, scenes)
+    found = None
     for _ in range(TRIALS):
-        place = about.among(["xiX", "xiY"]).mean
+        place = scenes.place(start)
         largest = _radius(picture, deviation, scenes, start, growth, place)
         if found and not found.good:
             largest = min(largest, max(NARROWEST, SMALLER * found.radius))
-        window = _window(picture, deviation, psf, scenes, place, wanted or largest)
+        window = _window(picture, deviation, psf, scenes, place, radius or largest)
         minimum = _minimum(*window, start)
-        tried = _described(*window, minimum, place, wanted or largest, growth, prior.columns)
-        if found and found.good:  # the second time about the ξ₀ that the first has found
+        tried = _described(*window, minimum, place, radius or largest, growth, prior.columns)
+        if found and found.good:
             return tried if tried.good else found
-        found, about, start = tried, tried.belief, minimum.coordinates
-        if not found.good:
-            about, start = prior, np.zeros_like(start)
+        found = tried
+        if found.good:
+            start = minimum.coordinates
+            if np.hypot(*(scenes.place(start) - place)) < MOVED * found.radius:
+                return found
     return found
+
+
+def _start(picture: np.ndarray, deviation: np.ndarray, scenes: RouletteScenes) -> np.ndarray:
+    """(1, P): the prior's mean if ξ₀ is where the picture is brightest, near where it is thought to be.
+
+    A lens keeps the surface brightness: the middle of a source is the brightest place of each of its images.
+    """
+    size = len(picture)
+    x, y = np.arange(size)[None] - size / 2, size / 2 - np.arange(size)[:, None]
+    places = [scenes.columns.index(name) for name in ("xiX", "xiY")]
+    roots, middle = scenes.roots[places], scenes.mean[places]
+    spread = roots @ roots.T + PEAK**2 * np.eye(2)
+    away = np.stack(np.broadcast_arrays(x - middle[0], y - middle[1]))
+    likely = np.exp(-0.5 * np.einsum("iab,ij,jab->ab", away, np.linalg.inv(spread), away))
+    light = ndimage.gaussian_filter(np.where(np.isfinite(deviation), picture, 0.0), SMOOTHED)
+    at = np.unravel_index(np.argmax(light * likely), light.shape)
+    brightest = ndimage.maximum_filter(light, 3)
+    while light[at] < brightest[at]:  # uphill
+        rows, columns = (slice(max(0, k - 1), k + 2) for k in at)
+        step = np.unravel_index(np.argmax(light[rows, columns]), light[rows, columns].shape)
+        at = rows.start + step[0], columns.start + step[1]
+    return (roots.T @ np.linalg.solve(spread, away[:, *at]))[None]
 
 
 def _radius(
