@@ -71,7 +71,7 @@ def main() -> None:
     fits = []
     for one, middle, wide in zip(observations, mean, deviation, strict=True):
         prior = Belief.independent(columns, middle, wide).beside(of_source)
-        fits.append(fit_roulette(one.pictures[0], 1 / one.weights[0], float(one.psf[0]), prior, radius=args.radius))
+        fits.append(fit_roulette(one, prior, radius=args.radius))
     seconds = (time.perf_counter() - begin) / len(rows)
     good = np.array([fit.good for fit in fits])
     after = [fit.belief.among(columns) for fit in fits]

@@ -9,8 +9,9 @@ A_m r^m / m!, and these are nearly a geometric series in r / D, D the radius of 
 last one that is asked for are fitted too, about 0 and as wide as the series foretells: their doubt becomes doubt of
 the others. Orders after those say where the circle has to end.
 
-A picture of a round source tells |u| only. So (u, σ) and (λu, λσ) look the same (the mass sheet), as do solutions whose
-A = 1 − ∇∇ψ has eigenvalues of other signs: the prior alone tells them apart.
+A picture of a round source tells |u| only. So (u, σ) and (λu, λσ) look the same, the mass sheet: the prior alone tells
+them apart. So do nearly those with other signs of the eigenvalues of A = 1 − ∇∇ψ. But ξ₀ is where ξ → η + ∇ψ(ξ) comes
+to rest, which it does only where all eigenvalues of ∇∇ψ are between −1 and 1: A is positive definite.
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ from droulette.fitting.optimise import Minimum, Prior, minimise
 from droulette.physics.amplitudes import orders
 from droulette.physics.arrays import Array
 from droulette.physics.elementary import exp
-from droulette.physics.instrument import Kernel
 from droulette.physics.mappings import Roulette
 from droulette.physics.scene import FAINT_LEVELS, Scene
 from droulette.physics.sources import SOURCES
@@ -37,6 +37,7 @@ from droulette.quantities import AMPLITUDE
 MORE_ORDERS = 2  # that are fitted beside those of the prior
 TOLERATED = 4.0  # Σ (what is left out / noise)² over the circle
 WIDEST = 0.8  # of the radius of convergence
+FIRST_ORDER = ("alpha[1][0]", "alpha[1][2]", "beta[1][2]")
 NARROWEST = 4.0  # px
 MARGIN = 2  # px, from the circle to the edge of what is drawn
 DOUBT = 0.3  # share of the light that is no evidence in the first fit, so that bright cores count less
@@ -47,39 +48,9 @@ WIDE = 4  # px, the side of squares in which neighbours miss alike if the model 
 LEAST_PROBABILITY = 1e-3  # of a χ² as large as that, below which a fit is not good
 MOVED = 0.05  # of its radius, by which ξ₀ must have left the circle's middle for a second fit about the new place
 SMOOTHED = 2.0  # px, deviation of a Gaussian, before the brightest place is looked for
-PEAK = 0.3  # px, to which this place is ξ₀ where the fit begins
+KNOWN = 0.1  # of their deviations, to which ξ₀ and A are known where a fit begins
+LEAST_EIGENVALUE = 0.02  # of A where a fit begins
 STEP = 0.25  # px in the source plane, by which its brightness is differentiated
-
-
-@dataclass(frozen=True)
-class RouletteFit:
-    """What the fit of one picture found.
-
-    belief: of the prior's columns, afterwards. chi2: of the pixels; prior_chi2: (z − prior)² in its deviations.
-    pixels: how many. freedom: pixels less the parameters that these determine. probability: of a χ² this large where
-    the model is true, the least of pixels' and squares' of them.
-    x, y, radius: of the circle of these pixels, px in the picture's frame. convergence: the foretold radius, px.
-    """
-
-    belief: Belief
-    chi2: float
-    prior_chi2: float
-    pixels: int
-    freedom: float
-    probability: float
-    converged: bool
-    x: float
-    y: float
-    radius: float
-    convergence: float
-
-    @property
-    def good(self) -> bool:
-        return self.converged and self.probability > LEAST_PROBABILITY
-
-    @property
-    def chi2_per_pixel(self) -> float:
-        return self.chi2 / self.pixels
 
 
 @dataclass(frozen=True)
@@ -128,6 +99,20 @@ class RouletteScenes:
         values = self.values(coordinates)
         return np.array([values["xiX"][0], values["xiY"][0]])
 
+    def jacobian(self, coordinates: np.ndarray) -> np.ndarray:
+        """(2, 2): A at ξ₀, of coordinates (1, P)."""
+        values = self.values(coordinates)
+        alpha0, alpha2, beta2 = (values[name][0] if name in values else 0.0 for name in FIRST_ORDER)
+        return np.array([[1 + alpha0 + alpha2, beta2], [beta2, 1 + alpha0 - alpha2]])
+
+    def likeliest(self, known: dict[str, float], share: float) -> np.ndarray:
+        """(1, P): the prior's mean if these columns without limits are known to a share of their deviations."""
+        places = [self.columns.index(name) for name in known]
+        roots = self.roots[places]
+        spread = roots @ roots.T
+        spread = spread + np.diag(share**2 * np.diag(spread) + 1e-300)
+        return (roots.T @ np.linalg.solve(spread, np.array(list(known.values())) - self.mean[places]))[None]
+
     def lens_light(self, coordinates: Array, pixel: float = 1.0) -> None:
         """There is no lens."""
 
@@ -144,11 +129,56 @@ class RouletteScenes:
         source = kind(**{q.name: values[q.column] for q in kind.parameters})
         return Scene(mapping, source, zero + FAINT_LEVELS[0])
 
-    def believed(self, minimum: Minimum) -> Belief:
-        """Of the columns, after a fit of one picture."""
-        spread = self.roots @ covariance(minimum.normal)[0] @ self.roots.T
-        mean = self.mean + self.roots @ minimum.coordinates[0]
-        return from_logarithms(self.columns, mean, spread, self.limits)
+
+@dataclass(frozen=True)
+class RouletteFit:
+    """What the fit of one picture found.
+
+    columns: of the prior. coordinates: (P,) of the scenes, with their covariance (P, P).
+    chi2: of the pixels. prior_chi2: of the coordinates, in the prior's deviations. pixels: how many. freedom: these
+    less the parameters that they determine. probability: of a χ² this large where the model is true, the lesser of
+    that of the pixels and that of squares of them. positive: whether A is positive definite.
+    x, y, radius: of the circle of these pixels, px in the picture's frame. convergence: the foretold radius, px.
+    """
+
+    columns: tuple[str, ...]
+    scenes: RouletteScenes
+    coordinates: np.ndarray
+    covariance: np.ndarray
+    chi2: float
+    prior_chi2: float
+    pixels: int
+    freedom: float
+    probability: float
+    converged: bool
+    positive: bool
+    x: float
+    y: float
+    radius: float
+    convergence: float
+
+    @property
+    def good(self) -> bool:
+        return self.converged and self.positive and self.probability > LEAST_PROBABILITY
+
+    @property
+    def chi2_per_pixel(self) -> float:
+        return self.chi2 / self.pixels
+
+    @property
+    def belief(self) -> Belief:
+        """Of the prior's columns, afterwards."""
+        scenes = self.scenes
+        mean = scenes.mean + scenes.roots @ self.coordinates
+        spread = scenes.roots @ self.covariance @ scenes.roots.T
+        return from_logarithms(scenes.columns, mean, spread, scenes.limits).among(self.columns)
+
+    def draws(self, count: int, seed: int = 0) -> np.ndarray:
+        """(count, C): draws of the same."""
+        values, vectors = np.linalg.eigh(self.covariance)
+        unit = np.random.default_rng(seed).standard_normal((count, len(values)))
+        drawn = self.scenes.values(self.coordinates + (unit * np.sqrt(np.maximum(values, 0.0))) @ vectors.T)
+        return np.stack([drawn[column] for column in self.columns], axis=1)
 
 
 @dataclass(frozen=True)
@@ -213,18 +243,11 @@ def with_more_orders(belief: Belief, growth: Growth, count: int) -> Belief:
 
 
 def fit_roulette(
-    picture: np.ndarray,
-    deviation: np.ndarray,
-    psf: float | np.ndarray,
-    prior: Belief,
-    *,
-    source: str = "SersicSphere",
-    radius: float | None = None,
+    observation: Observation, prior: Belief, *, source: str = "SersicSphere", radius: float | None = None
 ) -> RouletteFit:
     """Fit a roulette and a source to the part of a picture about ξ₀.
 
-    picture: (N, N) grey levels, without background and lens light. deviation: (N, N), of its noise; infinite where a
-    pixel is bad. psf: full width at half maximum of a Gaussian, px, or a kernel (h, h), h odd, of sum 1.
+    observation: of one picture, without the lens's light.
     prior: of xiX, xiY, of all parameters of the source, and of amplitudes of two orders m ≥ 1 or more; amplitudes that
     are missing are 0. Others, such as alpha[0][1], learn from those that they are correlated with.
     radius: of the circle, px; left out: as large as what is left out allows, and smaller where the fit is not good.
@@ -237,54 +260,68 @@ def fit_roulette(
         raise ValueError(f"prior: found no {', '.join(missing)}, expected them")
     growth = Growth.of(prior)
     scenes = RouletteScenes.of(with_more_orders(prior, growth, MORE_ORDERS), source)
-    start = _start(picture, deviation, scenes)
+    start = _start(observation, scenes)
     found = None
     for _ in range(TRIALS):
         place = scenes.place(start)
-        largest = _radius(picture, deviation, scenes, start, growth, place)
-        if found and not found.good:
+        largest = _radius(observation, scenes, start, growth, place)
+        if found and found.positive and not found.good:
             largest = min(largest, max(NARROWEST, SMALLER * found.radius))
-        window = _window(picture, deviation, psf, scenes, place, radius or largest)
+        window = _window(observation, scenes, place, radius or largest)
         minimum = _minimum(*window, start)
         tried = _described(*window, minimum, place, radius or largest, growth, prior.columns)
         if found and found.good:
             return tried if tried.good else found
         found = tried
-        if found.good:
+        if not found.positive:
+            start = _upright(scenes, minimum.coordinates)
+        elif found.good:
             start = minimum.coordinates
             if np.hypot(*(scenes.place(start) - place)) < MOVED * found.radius:
                 return found
+        elif radius is not None:
+            return found
     return found
 
 
-def _start(picture: np.ndarray, deviation: np.ndarray, scenes: RouletteScenes) -> np.ndarray:
+def _upright(scenes: RouletteScenes, at: np.ndarray) -> np.ndarray:
+    """(1, P): the prior's mean if ξ₀ is known, and A is what it is here but for the signs of its eigenvalues."""
+    eigenvalues, axes = np.linalg.eigh(scenes.jacobian(at))
+    a = axes @ np.diag(np.maximum(abs(eigenvalues), LEAST_EIGENVALUE)) @ axes.T
+    first = (0.5 * (a[0, 0] + a[1, 1]) - 1, 0.5 * (a[0, 0] - a[1, 1]), a[0, 1])
+    known = dict(zip(("xiX", "xiY"), scenes.place(at), strict=True))
+    known |= {name: value for name, value in zip(FIRST_ORDER, first, strict=True) if name in scenes.columns}
+    return scenes.likeliest(known, KNOWN)
+
+
+def _start(observation: Observation, scenes: RouletteScenes) -> np.ndarray:
     """(1, P): the prior's mean if ξ₀ is where the picture is brightest, near where it is thought to be.
 
     A lens keeps the surface brightness: the middle of a source is the brightest place of each of its images.
     """
-    size = len(picture)
+    size = observation.size
     x, y = np.arange(size)[None] - size / 2, size / 2 - np.arange(size)[:, None]
     places = [scenes.columns.index(name) for name in ("xiX", "xiY")]
     roots, middle = scenes.roots[places], scenes.mean[places]
-    spread = roots @ roots.T + PEAK**2 * np.eye(2)
+    spread = roots @ roots.T + np.eye(2)
     away = np.stack(np.broadcast_arrays(x - middle[0], y - middle[1]))
     likely = np.exp(-0.5 * np.einsum("iab,ij,jab->ab", away, np.linalg.inv(spread), away))
-    light = ndimage.gaussian_filter(np.where(np.isfinite(deviation), picture, 0.0), SMOOTHED)
+    light = ndimage.gaussian_filter(np.where(observation.weights[0] > 0, observation.pictures[0], 0.0), SMOOTHED)
     at = np.unravel_index(np.argmax(light * likely), light.shape)
     brightest = ndimage.maximum_filter(light, 3)
     while light[at] < brightest[at]:  # uphill
         rows, columns = (slice(max(0, k - 1), k + 2) for k in at)
         step = np.unravel_index(np.argmax(light[rows, columns]), light[rows, columns].shape)
         at = rows.start + step[0], columns.start + step[1]
-    return (roots.T @ np.linalg.solve(spread, away[:, *at]))[None]
+    known = {"xiX": at[1] - size / 2, "xiY": size / 2 - at[0]}
+    return _upright(scenes, scenes.likeliest(known, KNOWN))
 
 
 def _radius(
-    picture: np.ndarray, deviation: np.ndarray, scenes: RouletteScenes, at: np.ndarray, growth: Growth,
-    place: np.ndarray,
-) -> float:  # fmt: skip
+    observation: Observation, scenes: RouletteScenes, at: np.ndarray, growth: Growth, place: np.ndarray
+) -> float:
     """Of the largest circle about the place in which what the series leaves out is tolerated, px."""
-    size = len(picture)
+    size = observation.size
     x, y = np.arange(size)[None] - size / 2, size / 2 - np.arange(size)[:, None]
     scene = scenes.scene(at)
     mapping, source = scene.mapping, scene.source
@@ -294,7 +331,7 @@ def _radius(
         slope_y = source.brightness(u, v + STEP) - source.brightness(u, v - STEP)
         slope = np.nan_to_num(np.hypot(slope_x, slope_y) / (2 * STEP))
     r = np.hypot(x - place[0], y - place[1])
-    missed = (slope * growth.beyond(scenes.nterms, r) / deviation).ravel() ** 2
+    missed = (slope * growth.beyond(scenes.nterms, r) * observation.weights[0]).ravel() ** 2
     order = np.argsort(r, axis=None)
     inside = np.searchsorted(missed[order].cumsum(), TOLERATED)
     reach = r.ravel()[order[min(inside, r.size - 1)]]
@@ -302,22 +339,20 @@ def _radius(
 
 
 def _window(
-    picture: np.ndarray, deviation: np.ndarray, psf: float | np.ndarray, scenes: RouletteScenes, place: np.ndarray,
-    radius: float,
-) -> tuple[Observation, RouletteScenes]:  # fmt: skip
+    observation: Observation, scenes: RouletteScenes, place: np.ndarray, radius: float
+) -> tuple[Observation, RouletteScenes]:
     """The pixels in a circle, in a window that is not much larger, and the scenes in its frame."""
-    size, half = len(picture), math.ceil(radius) + MARGIN
+    size, half = observation.size, math.ceil(radius) + MARGIN
     column, row = math.floor(place[0] + 0.5) + size // 2, size // 2 - math.floor(place[1] + 0.5)
     pad = half + max(0, half - column, half - row, column - size, row - size)
     inside = (slice(row - half + pad, row + half + pad), slice(column - half + pad, column + half + pad))
-    with np.errstate(divide="ignore"):
-        weights = np.pad(1 / deviation, pad)[inside]
+    weights = np.pad(observation.weights[0], pad)[inside]
     middle = column - size / 2, size / 2 - row
     x, y = np.arange(-half, half)[None] + middle[0], middle[1] - np.arange(-half, half)[:, None]
     weights = np.where(np.hypot(x - place[0], y - place[1]) < radius, weights, 0.0)
-    seen = np.where(weights > 0, np.pad(picture, pad)[inside], 0.0)
-    known = np.array([float(psf)]) if np.ndim(psf) == 0 else Kernel(psf)
-    return Observation(seen[None], weights[None], known), replace(scenes, x=middle[0], y=middle[1])
+    seen = np.where(weights > 0, np.pad(observation.pictures[0], pad)[inside], 0.0)
+    about = replace(observation, pictures=seen[None], weights=weights[None])
+    return about, replace(scenes, x=middle[0], y=middle[1])
 
 
 def _minimum(observation: Observation, scenes: RouletteScenes, start: np.ndarray) -> Minimum:
@@ -335,7 +370,8 @@ def _described(
 ) -> RouletteFit:  # fmt: skip
     left = observation.residuals(scenes, minimum.coordinates).reshape(observation.pictures.shape)[0]
     pixels = int(observation.pixels()[0])
-    determined = scenes.size - np.trace(covariance(minimum.normal)[0])  # of a unit prior: Σ 1 − posterior / prior
+    spread = covariance(minimum.normal)[0]
+    determined = scenes.size - np.trace(spread)  # Σ 1 − posterior / prior, which is of unit deviations
     freedom = max(1.0, pixels - determined)
     chi2 = float(minimum.chi2[0])
     few = len(left) // WIDE
@@ -345,8 +381,23 @@ def _described(
     known = (observation.weights[0, cut, cut] > 0).reshape(squares).sum(axis=(1, 3))
     number = max(1.0, (known > 0).sum() - determined)
     of_squares = float((sums**2 / np.maximum(known, 1)).sum())
-    chance = 2 * min(stats.chi2.sf(chi2, freedom), stats.chi2.sf(of_squares, number))
+    chance = stats.chi2.sf(chi2, freedom)
+    if not observation.alike:
+        chance = min(1.0, 2 * min(chance, stats.chi2.sf(of_squares, number)))
     return RouletteFit(
-        scenes.believed(minimum).among(columns), chi2, float(minimum.cost[0] - chi2), pixels, freedom,
-        float(min(1.0, chance)), bool(minimum.converged[0]), float(place[0]), float(place[1]), radius, growth.radius,
-    )  # fmt: skip
+        columns=columns,
+        scenes=scenes,
+        coordinates=minimum.coordinates[0],
+        covariance=spread,
+        chi2=chi2,
+        prior_chi2=float(minimum.cost[0] - chi2),
+        pixels=pixels,
+        freedom=freedom,
+        probability=float(chance),
+        converged=bool(minimum.converged[0]),
+        positive=bool((np.linalg.eigvalsh(scenes.jacobian(minimum.coordinates)) > 0).all()),
+        x=float(place[0]),
+        y=float(place[1]),
+        radius=radius,
+        convergence=growth.radius,
+    )
