@@ -27,7 +27,8 @@ from droulette.quantities import AMPLITUDE, Quantity
 class Family:
     """Scenes of these lens models, each at a place of its own, and of one source model.
 
-    Perturbations, a shear for example, have no place: theirs is that of the first lens.
+    Perturbations, a shear for example, have no place: theirs is that of the first lens that is none, whose Einstein
+    radius they share as well: a multipole's strength is a share of it.
     The parameters are named `lens1.einstein_radius`, `lens1.x`, …, `source.sigma`, …, `source.x`, `source.y`.
     """
 
@@ -47,10 +48,21 @@ class Family:
     def blocks(self) -> list[Block]:
         found: list[Block] = []
         for number, name in enumerate(self.lenses, start=1):
-            found += blocks_of(f"lens{number}.", LENSES[name].parameters)
-            if number == 1 or not LENSES[name].perturbation:
+            found += blocks_of(f"lens{number}.", self._own(number))
+            if number == self._host or not LENSES[name].perturbation:
                 found += of_place(f"lens{number}.")
         return [*found, *blocks_of("source.", SOURCES[self.source].parameters), *of_place("source.")]
+
+    @cached_property
+    def _host(self) -> int:
+        """The number of the first lens that is no perturbation; 1 where there is none."""
+        return next((k for k, name in enumerate(self.lenses, start=1) if not LENSES[name].perturbation), 1)
+
+    def _own(self, number: int) -> tuple[Quantity, ...]:
+        """The parameters of a lens that it does not share with the first one."""
+        model, host = LENSES[self.lenses[number - 1]], LENSES[self.lenses[self._host - 1]]
+        shared = "einstein_radius" if model.perturbation and not host.perturbation else ""
+        return tuple(quantity for quantity in model.parameters if quantity.name != shared)
 
     @cached_property
     def names(self) -> list[str]:
@@ -65,12 +77,9 @@ class Family:
     @cached_property
     def quantities(self) -> dict[str, Quantity]:
         """Each parameter of a model, by its name here; places are not among them."""
-        models = [(f"lens{k}.", LENSES[name]) for k, name in enumerate(self.lenses, start=1)]
-        return {
-            prefix + q.name: q
-            for prefix, model in [*models, ("source.", SOURCES[self.source])]
-            for q in model.parameters
-        }
+        of_lenses = {f"lens{k}.": self._own(k) for k in range(1, len(self.lenses) + 1)}
+        of_all = of_lenses | {"source.": SOURCES[self.source].parameters}
+        return {prefix + q.name: q for prefix, parameters in of_all.items() for q in parameters}
 
     def coordinates(self, values: Values) -> Array:
         """(B, P) of parameters, (B,) each."""
@@ -111,10 +120,12 @@ class Family:
 
     def _lens(self, values: Values) -> tuple[Cluster, Array, Array]:
         lenses, x, y = [], [], []
+        host = f"lens{self._host}."
         for number, name in enumerate(self.lenses, start=1):
-            prefix = f"lens{number}."
-            lenses.append(LENSES[name](**{q.name: values[prefix + q.name] for q in LENSES[name].parameters}))
-            place = prefix if f"{prefix}x" in values else "lens1."
+            of_host = {q.name: values.get(host + q.name) for q in LENSES[name].parameters}
+            own = {q.name: values[f"lens{number}.{q.name}"] for q in self._own(number)}
+            lenses.append(LENSES[name](**(of_host | own)))
+            place = f"lens{number}." if f"lens{number}.x" in values else host
             x.append(values[f"{place}x"])
             y.append(values[f"{place}y"])
         return Cluster(tuple(lenses), tuple(x), tuple(y)), values["source.x"], values["source.y"]
