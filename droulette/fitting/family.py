@@ -12,9 +12,10 @@ from functools import cached_property
 
 import numpy as np
 
-from droulette.fitting.coordinates import Block, Values, blocks_of, of_place
+from droulette.fitting.coordinates import Block, Scaled, Values, blocks_of, of_place
 from droulette.physics.amplitudes import amplitudes, orders
 from droulette.physics.arrays import Array, namespace
+from droulette.physics.instrument import LensLight
 from droulette.physics.lens_equation import apparent_position, solved
 from droulette.physics.lenses import LENSES, Cluster
 from droulette.physics.mappings import Raytrace
@@ -30,13 +31,17 @@ class Family:
     Perturbations, a shear for example, have no place: theirs is that of the first lens that is none, whose Einstein
     radius they share as well: a multipole's strength is a share of it.
     The parameters are named `lens1.einstein_radius`, `lens1.x`, …, `source.sigma`, …, `source.x`, `source.y`.
+
+    light: whether the lens's own light is fitted too: a Sérsic ellipsoid about the lens, `light.sigma`, …, and the
+    level of the background that is left in the picture, `sky`, which the wings of that light are easily taken for.
     """
 
     lenses: tuple[str, ...]
     source: str
+    light: bool = False
 
     def __str__(self) -> str:
-        return f"{'+'.join(self.lenses)}, {self.source}"
+        return f"{'+'.join(self.lenses)}, {self.source}" + (" and lens light" if self.light else "")
 
     @classmethod
     def of(cls, scene: Scene) -> Family:
@@ -51,7 +56,8 @@ class Family:
             found += blocks_of(f"lens{number}.", self._own(number))
             if number == self._host or not LENSES[name].perturbation:
                 found += of_place(f"lens{number}.")
-        return [*found, *blocks_of("source.", SOURCES[self.source].parameters), *of_place("source.")]
+        found += [*blocks_of("source.", SOURCES[self.source].parameters), *of_place("source.")]
+        return [*found, *blocks_of("light.", LensLight.parameters), Scaled(("sky",), 1.0)] if self.light else found
 
     @cached_property
     def _host(self) -> int:
@@ -79,6 +85,7 @@ class Family:
         """Each parameter of a model, by its name here; places are not among them."""
         of_lenses = {f"lens{k}.": self._own(k) for k in range(1, len(self.lenses) + 1)}
         of_all = of_lenses | {"source.": SOURCES[self.source].parameters}
+        of_all |= {"light.": LensLight.parameters} if self.light else {}
         return {prefix + q.name: q for prefix, parameters in of_all.items() for q in parameters}
 
     def coordinates(self, values: Values) -> Array:
@@ -106,16 +113,24 @@ class Family:
 
     def scene(self, coordinates: Array, pixel: float = 1.0) -> Scene:
         """The scenes to draw, unrounded. pixel: px that a pixel of the drawing is wide."""
-        values = self.values(coordinates)
-        if pixel != 1.0:
-            values = self._in_pixels_of(values, pixel)
+        values = self._in_pixels_of(self.values(coordinates), pixel)
         lens, eta_x, eta_y = self._lens(values)
         kind = SOURCES[self.source]
         source = kind(**{q.name: values[f"source.{q.name}"] for q in kind.parameters})
         return Scene(Raytrace(lens, eta_x, eta_y), source, coordinates[:, 0] * 0.0 + FAINT_LEVELS[0])
 
+    def lens_light(self, coordinates: Array, pixel: float = 1.0) -> tuple[LensLight, Array, Array, Array] | None:
+        """The lenses' own light, its place x and y, and the level of the background, (B,) each."""
+        if not self.light:
+            return None
+        values = self._in_pixels_of(self.values(coordinates), pixel)
+        light = LensLight(*(values[f"light.{q.name}"] for q in LensLight.parameters))
+        return light, values[f"lens{self._host}.x"], values[f"lens{self._host}.y"], values["sky"]
+
     def _in_pixels_of(self, values: Values, pixel: float) -> Values:
-        power = {name: quantity.length for name, quantity in self.quantities.items()}
+        if pixel == 1.0:
+            return values
+        power = {name: quantity.length for name, quantity in self.quantities.items()} | {"sky": 0}
         return {name: value * pixel ** -power.get(name, 1) for name, value in values.items()}
 
     def _lens(self, values: Values) -> tuple[Cluster, Array, Array]:
