@@ -119,9 +119,9 @@ def predict_pictures(
             )
     fits = None
     if fitting:
-        toml = None if isinstance(fit, bool) else fit
-        params, scenes = populations.distribution_to_fit(toml, family, model.distribution, model.input_size)
-        kinds = populations.populations(params, scenes, model.input_size)
+        toml, size = None if isinstance(fit, bool) else fit, model.input_size
+        params, scenes = populations.distribution_to_fit(toml, family, model.distribution, size, observed is not None)
+        kinds = populations.populations(params, scenes, size)
         fits = _fitted(kinds, seen, facts, observed, table, names, samples and samples[0], say, warn)
         table = fitted.merged(table, fits)
         if samples:

@@ -37,6 +37,7 @@ LEAST_LIGHT = 1e-2  # of the lens over that of the lensed source: fainter is non
 UNKNOWN_BRIGHTNESS = 3.0  # deviation of ln(luminosity), where an observation's unit of light is its own
 UNKNOWN_MIDDLE = 3.0  # px, deviation of the middle of an observation from where it should be
 UNKNOWN_SKY = 3.0  # grey levels
+FIXED = 1e-3  # of a coordinate, deviation of what does not vary
 ABSENT = -40.0  # ln(luminosity) of no light
 DOUBT = 0.3  # share of the light that is no evidence: bright cores are wrong first
 ROUNDS = 20  # of brightnesses, one after the other
@@ -58,16 +59,19 @@ class Population:
 
     def prior(self, brightness_known: bool) -> Prior:
         """What is known before a picture is seen. Of an observation less is: its unit of light, its middle, its sky."""
-        if brightness_known:
-            return Prior.of(self.coordinates)
         covariance = np.cov(self.coordinates.T)
+        if np.linalg.matrix_rank(covariance) < len(covariance):  # where the distribution leaves a parameter fixed
+            covariance += FIXED**2 * np.eye(len(covariance))
+        mean = self.coordinates.mean(axis=0)
+        if brightness_known:
+            return Prior(mean, np.linalg.inv(covariance))
         for axis in (".x", ".y"):  # all places move together
             places = np.array([name.endswith(axis) for name in self.family.names]) * UNKNOWN_MIDDLE / PIXELS
             covariance += np.outer(places, places)
         unknown = {name: UNKNOWN_BRIGHTNESS for name in BRIGHTNESSES} | {"sky": UNKNOWN_SKY}
         for place, name in enumerate(self.family.names):
             covariance[place, place] += unknown.get(name, 0.0) ** 2
-        return Prior(self.coordinates.mean(axis=0), np.linalg.inv(covariance))
+        return Prior(mean, np.linalg.inv(covariance))
 
     def starts(self, observation: Observation, count: int, brightness_known: bool) -> np.ndarray:
         """(B, count, P): where fits begin, the likeliest first."""
@@ -158,12 +162,13 @@ def with_light(family: Family, coordinates: np.ndarray, rows: pd.DataFrame) -> t
 
 
 def distribution_to_fit(
-    toml: str | Path | None, family: str | None, trained_on: Tables | None, size: int
+    toml: str | Path | None, family: str | None, trained_on: Tables | None, size: int, observed: bool
 ) -> tuple[Parameters, str]:
     """The distribution of which scenes are fitted, and its name for messages.
 
     toml: a file that describes it. family: `LENS` or `LENS,SOURCE`, SIE+Shear for example, in place of those of the
     distribution; or a TOML file. trained_on: the tables that a model was trained on. size: N of the pictures.
+    observed: whether a telescope took them.
 
     Raises:
         UserError: neither says what to fit, or what is wrong in it.
@@ -177,7 +182,7 @@ def distribution_to_fit(
         name, tables = "the model's distribution", trained_on
         params = parameters.parse(tables, name)
     elif family is not None:
-        name, tables, params = "--family", usual(size), None
+        name, tables, params = "--family", usual(size, observed), None
     else:
         raise UserError(
             "--fit: this model does not say what it was trained on, expected --family LENS,SOURCE or --fit TOML"
@@ -194,9 +199,12 @@ def distribution_to_fit(
     return parameters.parse(changed, f"--family {family}"), f"--family {family}"
 
 
-def usual(size: int) -> dict[str, dict[str, Any]]:
-    """A distribution for pictures of `size` pixels of which nothing is known but that they show a lensed galaxy."""
-    return {
+def usual(size: int, observed: bool) -> dict[str, dict[str, Any]]:
+    """A distribution for pictures of `size` pixels of which nothing is known but that they show a lensed galaxy.
+
+    observed: whether a telescope took them; then the lens may have light of its own.
+    """
+    tables: dict[str, dict[str, Any]] = {
         "simulator": {"imagesize": size + size // 2, "cropsize": size, "centred": True},
         "lens": {
             "mode": "SIE",
@@ -216,9 +224,9 @@ def usual(size: int) -> dict[str, dict[str, Any]]:
             "position": "relative",
         },
         "position": {"r-relativemax": 0.8},
-        "instrument": {"noise": 1.0},
-        "lens_light": {"flux-ratio-min": 0.0, "flux-ratio-max": 12.0},
     }
+    light = {"flux-ratio-min": 0.0, "flux-ratio-max": 12.0}
+    return tables | ({"instrument": {"noise": 1.0}, "lens_light": light} if observed else {})
 
 
 def families(rows: pd.DataFrame, roulette: pd.DataFrame, name: str) -> list[tuple[np.ndarray, Family, np.ndarray]]:
