@@ -37,6 +37,7 @@ class Tables(Table, defer_build=True):
     hyperparameters: learning.Hyperparameters = key(learning.Hyperparameters(), "")
     training: learning.Training = key(learning.Training(), "")
     evaluation: learning.Evaluation = key(learning.Evaluation(), "")
+    fit: learning.Fit = key(learning.Fit(), "")
     output: learning.Output = key(learning.Output(), "")
     extensions: Extensions = key(Extensions(), "")
 
