@@ -145,7 +145,7 @@ def fit_rows(
         light, facts = see_pictures(directory, filenames, eyes, table=name, size=model.input_size)
         facts = facts.copy()
         facts[:, 0] = 0.0  # light has no background any more
-        observations = sure = fitted.exposures(light, facts, _kernels(roulette, name))
+        observations = sure = fitted.exposures(light, facts, kernels(roulette, name))
         levels = facts[:, -1] / fitted.WHITE / roulette["brightness"].to_numpy()
     deviation = split.deviation[:count]
     network = prediction_table(model, filenames, split.predicted[:count], deviation)
@@ -163,7 +163,7 @@ def fit_rows(
     return FittedRows(fits.columns, places, least, network, fitted.merged(network, fits), speed)
 
 
-def _kernels(roulette: pd.DataFrame, name: str) -> list[np.ndarray | None]:
+def kernels(roulette: pd.DataFrame, name: str) -> list[np.ndarray | None]:
     """The point spread function of each row; None of a Gaussian one, whose width is known."""
     frame = normalise(roulette.assign(lens="SIS", einsteinradius=1.0, x=0.0, y=0.0), name)
     found: list[np.ndarray | None] = [None] * len(frame)
