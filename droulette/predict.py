@@ -81,7 +81,11 @@ def parser() -> argparse.ArgumentParser:
         metavar="TOML",
         help="fit scenes of the families that the model was trained on to each picture, or those of a distribution",
     )
-    add("--family", metavar="LENS[,SOURCE]", help="the same of another family, EPL+Shear,SersicEllipsoid for example")
+    add(
+        "--family",
+        metavar="LENS[,SOURCE]",
+        help="the same of another family, EPL+Shear,SersicEllipsoid for example; none: the roulette without a lens",
+    )
     add("--samples", type=int, metavar="N", help="write N draws of each fit to OUTPUT-samples.csv")
     add("--residuals", metavar="FOLDER", help="write each picture, its fit and what is left there, as PNG and FITS")
     add("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")

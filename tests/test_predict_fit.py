@@ -93,6 +93,25 @@ def test_another_family_is_fitted_by_its_name(data, tmp_path):
     assert (tmp_path / "left" / f"{picture.stem}-fit.png").is_file()
 
 
+def test_without_a_family_the_roulette_itself_is_fitted(data, tmp_path):
+    rows = files.read_csv(data / "testing.csv").head(3)
+    paths = [data / "images" / name for name in rows["filename"]]
+    assert run(data, *paths, "--output", tmp_path / "network.csv") == 0
+    options = ("--family", "none", "--residuals", tmp_path / "left", "--samples", 20, "--output", tmp_path / "f.csv")
+    assert run(data, *paths, *options) == 0
+    network, found = files.read_csv(tmp_path / "network.csv"), files.read_csv(tmp_path / "f.csv")
+    good = found["fit:good"].to_numpy()
+    assert good.any() and (found["fit:family"] == "none").all()
+    place = ["xiX", "xiY"]
+    error = abs(found[place].to_numpy() - rows[place].to_numpy())[good]
+    assert np.median(error) < 0.1 * np.median(abs(network[place].to_numpy() - rows[place].to_numpy())[good])
+    assert (found["fit:pixels"][good] < 48 * 48).all()
+    with fits.open(tmp_path / "left" / f"{Path(rows['filename'][0]).stem}-fit.fits") as cube:
+        _, _, left = cube[0].data
+        assert (left != 0).sum() <= found["fit:pixels"][0]
+    assert len(files.read_csv(tmp_path / "f-samples.csv")) == 20 * good.sum()
+
+
 def test_a_model_that_does_not_say_what_it_was_trained_on_asks_for_the_family(data, tmp_path, capsys):
     picture = data / "images" / files.read_csv(data / "testing.csv")["filename"].iloc[0]
     assert run(data, picture, "--fit", model="old.safetensors") == 2

@@ -18,7 +18,7 @@ from droulette.learning import model_file
 from droulette.learning.model_file import Model
 from droulette.learning.observed import FACTS
 from droulette.physics.sources import SOURCES
-from droulette.pipeline import fitted, observed_predictions, populations
+from droulette.pipeline import fitted, lens_free, observed_predictions, populations
 from droulette.pipeline.depth import shown
 from droulette.pipeline.evaluated import difference, prediction_table
 from droulette.pipeline.observed_predictions import Seen
@@ -63,8 +63,9 @@ def predict_pictures(
     the roulette simulation of what it predicts, NAME-roulette.png, of a `source` of this kind. say, warn: told what is
     done to each picture, and what speaks against a prediction. fit: whether scenes of the families that the model was
     trained on are fitted to each picture, see `fitted`; good fits take the predictions' place. A TOML file: those of
-    its distribution. family: `LENS` or `LENS,SOURCE`, or a TOML file, to be fitted in their place. residuals: a folder
-    for picture, fit and what is left, NAME-fit.png and NAME-fit.fits.
+    its distribution. family: `LENS` or `LENS,SOURCE`, or a TOML file, to be fitted in their place; or `none`, a
+    roulette without a lens, see `lens_free`. residuals: a folder for picture, fit and what is left, NAME-fit.png and
+    NAME-fit.fits.
     samples: how many draws of each fit are written to which CSV file. how: the fields of `own_pictures.Fit`:
     pixel_scale, crop, at, centre, black, white.
     With a model of pictures with noise, pictures are FITS files; noise, psf, mask: files that belong to them, see
@@ -120,9 +121,11 @@ def predict_pictures(
     fits = None
     if fitting:
         toml, size = None if isinstance(fit, bool) else fit, model.input_size
+        free = family == lens_free.NONE
+        family = None if free else family
         params, scenes = populations.distribution_to_fit(toml, family, model.distribution, size, observed is not None)
         kinds = populations.populations(params, scenes, size)
-        fits = _fitted(kinds, seen, facts, observed, table, names, samples and samples[0], say, warn)
+        fits = _fitted(kinds, free, seen, facts, observed, table, names, samples and samples[0], say, warn)
         table = fitted.merged(table, fits)
         if samples:
             files.write_csv(fitted.samples_table(names, fits), samples[1])
@@ -148,7 +151,7 @@ def predict_pictures(
 
 
 def _fitted(
-    kinds: list[Population], seen: np.ndarray, facts: np.ndarray | None, observed: list[Seen] | None,
+    kinds: list[Population], free: bool, seen: np.ndarray, facts: np.ndarray | None, observed: list[Seen] | None,
     table: pd.DataFrame, names: list[str], samples: int | None, say: Say, warn: Say,
 ) -> fitted.Fits:  # fmt: skip
     if observed is None:
@@ -159,7 +162,10 @@ def _fitted(
         observations = [_exposure(one, about, warn) for one, about in zip(observed, made, strict=True)]
     columns = [column for column in table if f"std:{column}" in table]
     options = {"brightness_known": observed is None, "count": samples or fitted.DRAWS}
-    fits = fitted.fit(observations, kinds, columns, table, **options)
+    if free:
+        fits = lens_free.fit_lens_free(observations, table, kinds, **options)
+    else:
+        fits = fitted.fit(observations, kinds, columns, table, **options)
     fits.tell(names, "the network's answer is kept", say, warn)
     return fits
 
