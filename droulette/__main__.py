@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("droulette.evaluate", "measure a trained network, as params.toml says"),
     "predict": ("droulette.predict", "amplitudes of your own pictures, by a trained model"),
     "report": ("droulette.report", "make a page that shows a dataset, a model and its errors"),
+    "explore": ("droulette.explore", "a page with sliders: a lens, its picture and its roulette simulation"),
     "metrics": ("droulette.metrics", "print what an evaluation found"),
     "convert": ("droulette.formats.__main__", "convert scenes from and to COOLEST files"),
     "doctor": ("droulette.doctor", "what is installed, what is missing, and what to type next"),

@@ -60,7 +60,7 @@ def exposure(found: Observed, size: int, column: int, row: int, psf: np.ndarray 
     """The size × size pixels of an observation about one of its own, with the noise that each has by the noise map.
 
     Nothing is known of bad pixels, and of those beyond the picture's edge. psf: in place of the observation's, a kernel
-    or a full width in px. The brightest pixels become about as bright as white.
+    or a full width in px.
     """
     noise = found.noise_map
     if noise is None:
@@ -70,10 +70,17 @@ def exposure(found: Observed, size: int, column: int, row: int, psf: np.ndarray 
     inside = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))
     cut = np.ix_(np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1))
     known = inside & ~found.bad[cut]
-    light = np.where(known, found.values[cut], 0.0)
+    return measured(found.values[cut], noise[cut], known, found.psf if psf is None else psf)
+
+
+def measured(light: np.ndarray, noise: np.ndarray, known: np.ndarray, psf: np.ndarray | float | None) -> Observation:
+    """A picture (N, N), with its noise and what is known of it, the brightest of it about as bright as white.
+
+    psf: a kernel, or a full width in px.
+    """
+    light = np.where(known, light, 0.0)
     level = max(float(np.quantile(light, BRIGHT)), 1e-300) / WHITE
-    weights = np.where(known, level / np.where(known, noise[cut], 1.0), 0.0)
-    psf = found.psf if psf is None else psf
+    weights = np.where(known, level / np.where(known, noise, 1.0), 0.0)
     about = Kernel(psf) if isinstance(psf, np.ndarray) else np.array([psf or 0.0])
     return Observation((light / level)[None], weights[None], about)
 
