@@ -183,11 +183,11 @@ def test_a_folder_without_files_is_refused(changed, words):
 
 
 def test_toml_without_the_files_or_with_a_cluster_is_refused():
-    with pytest.raises(UserError, match=r"lens\.map: found nothing beside mode"):
+    with pytest.raises(UserError, match=r"lens\.map: missing; mode"):
         parse({"lens": {"mode": "Map"}})
-    with pytest.raises(UserError, match=r"source\.galaxies: found nothing beside mode"):
+    with pytest.raises(UserError, match=r"source\.galaxies: missing; mode"):
         parse({"source": {"mode": "Galaxy"}})
-    with pytest.raises(UserError, match=r"lens\.mode: found Map beside"):
+    with pytest.raises(UserError, match=r"lens\.mode: found Map, which"):
         parse(tables() | {"cluster": {"count": 2}})
 
 

@@ -132,7 +132,10 @@ def test_predictions_of_other_rows_are_one_line(project, monkeypatch, capsys, tm
     files.write_csv(files.read_csv(path).iloc[::-1], path)
     assert report.main(["--model", "model.safetensors", "--output", str(tmp_path / "r.html")]) == 2
     path.write_bytes(before)
-    assert "predictions/testing.csv: found other rows than data/testing.csv's" in capsys.readouterr().err
+    assert (
+        "predictions/testing.csv: the rows differ from those of data/testing.csv; run `dvc repro evaluate`"
+        in capsys.readouterr().err
+    )
     assert not (tmp_path / "r.html").exists()
 
 

@@ -63,7 +63,7 @@ def check_solved(frame: pd.DataFrame, name: str, solved: np.ndarray) -> None:
     row = int(np.flatnonzero(~solved)[0])
     source = f"({frame['x'].iloc[row]:g}, {frame['y'].iloc[row]:g})"
     where = f"{name}: row {frame.index[row] + 1}"
-    raise UserError(f"{where}: found no solution of the lens equation for the source at {source}, expected one")
+    raise UserError(f"{where}: the lens equation has no solution for the source at {source}")
 
 
 def check_finite(frame: pd.DataFrame, name: str, alpha: np.ndarray, beta: np.ndarray, nterms: int) -> None:

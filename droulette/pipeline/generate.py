@@ -313,8 +313,8 @@ class _Chunk:
             light, middle = self._light(scene, part, spread, parts)
             instrument = instrument_batch(part, kind, self.name, light)
             if instrument.counts is not None and scene.source.flux() is None:
-                found = f"{self.name}: row {part.index[0] + 1}: found column counts beside {part['source'].iloc[0]}"
-                raise UserError(f"{found}, expected a source whose light in all is known")
+                why = f"column counts needs a source of known total light, not {part['source'].iloc[0]}"
+                raise UserError(f"{self.name}: row {part.index[0] + 1}: {why}")
             if "lightratio" in part:
                 ratio = column_of_numbers(part, "lightratio", self.name)
                 middle = middle / (1.0 + ratio * instrument.share)
