@@ -75,7 +75,9 @@ class Problem(Table):
     shuffle: bool = key(True, "shuffle the rows before they are split; false keeps file order")
     lenses: OptionalFileName = key(None, "CSV file of the lenses, from `generate`; needed by `hold-out`")
     hold_out: Columns = key(
-        (), "lens models, as in the column `lens`; all their rows become testing rows, and none is trained on"
+        (),
+        "lens models, as in the column `lens`, or galaxies, as in the column `galaxy` (`*` stands for any text); all "
+        "their rows become testing rows, and none is trained on",
     )
     dataset: OptionalFileName = key(None, "droulette 0.2.1's key: a TOML file whose keys this file overrides")
 

@@ -517,6 +517,9 @@ def check_together(simulator: Simulator, lens: Lens, cluster: Cluster, source: S
     if simulator.config and "mode" in lens.model_fields_set:
         _agree(simulator.config, 1, lens.mode, "lens.mode", "simulator.config")
     for name in lens.mode if not simulator.config else ():
+        most = LENSES[name].most_order
+        if most is not None and simulator.nterms > most:
+            raise mismatch(str(simulator.nterms), f"at most {most} with the lens {name}", "simulator.nterms")
         if cluster.count.high and LENSES[name].not_numbers:
             raise mismatch(f"{name}, which cannot be in a cluster", f"one of {', '.join(constituents())}", "lens.mode")
     r_min, r_max, einstein = position.r_min, position.r_max, lens.einstein

@@ -82,7 +82,7 @@ def generate(
     frame: pd.DataFrame, drawing: Drawing, directory: Path, *, name: str = "dataset.csv", device: str = "cpu", **options
 ) -> pd.DataFrame:
     """Draw every row's picture into `directory` and return the roulette table; see `generate_chunks`."""
-    check_rows([frame], name, drawing.imagesize)
+    check_rows([frame], name, drawing.imagesize, drawing.nterms)
     chunks = [frame.iloc[rows] for rows in slices(len(frame), chunk_rows(device, pictures=True))]
     writer = PngFolder(directory)
     return pd.concat(generate_chunks(chunks, drawing, writer, name=name, device=device, **options))
