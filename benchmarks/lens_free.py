@@ -95,10 +95,10 @@ def main() -> None:
         save(args.save, columns, good, fits, targets=targets, fitted=fitted, width=width, prior=mean,
              prior_width=deviation, bound=least)  # fmt: skip
     if args.family:
-        beside(args.family, observations, columns, targets, mean, deviation, least, good, fitted)
+        beside(args.family, observations, columns, targets, mean, deviation, least, good, fitted, width)
 
 
-def beside(toml, observations, columns, targets, mean, deviation, least, good_free, free) -> None:
+def beside(toml, observations, columns, targets, mean, deviation, least, good_free, free, free_width) -> None:
     """The same pictures fitted as another family."""
     params = parameters.load(toml)
     rows, table, _, _ = drawn(params, 0, KNOWN, toml, pictures=False)
@@ -122,7 +122,7 @@ def beside(toml, observations, columns, targets, mean, deviation, least, good_fr
         )
     if (~good & good_free).any():
         rest = ~good & good_free
-        report("lens-free where χ² tells", columns, targets, free, width, mean, deviation, least, rest)
+        report("lens-free where χ² tells", columns, targets, free, free_width, mean, deviation, least, rest)
 
 
 def report(name, columns, targets, fitted, width, mean, deviation, least, rows) -> None:
