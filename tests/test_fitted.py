@@ -11,7 +11,7 @@ import pytest
 
 from droulette import parameters
 from droulette.physics.convolution import gaussian_kernels
-from droulette.pipeline import fitted
+from droulette.pipeline import fitted, populations
 from droulette.pipeline.draw import draw_table
 from droulette.pipeline.generate import Drawing, draw_in_memory
 
@@ -58,7 +58,7 @@ def test_fits_of_pictures_with_noise_hold_the_truth(toml):
     rows = draw_table(params, 9000, 9000 + ROWS).reset_index(drop=True)
     with ThreadPoolExecutor(1) as helpers:
         pictures, facts, table = draw_in_memory(rows, Drawing.of(params.simulator), "rows", "cpu", helpers)
-    population = fitted.Population.drawn(toml, 64)
+    (population,) = populations.populations(params, "params.toml", 64)
     drawn = population.table[list(COLUMNS)]
     predictions = pd.DataFrame({c: np.full(ROWS, drawn[c].mean()) for c in COLUMNS})
     predictions = predictions.assign(**{f"std:{c}": drawn[c].std() for c in COLUMNS})
@@ -66,7 +66,7 @@ def test_fits_of_pictures_with_noise_hold_the_truth(toml):
     line = np.concatenate([weights[0, 1 : radii[0] + 1][::-1], weights[0, : radii[0] + 1]])
     kernels = [np.outer(line, line), *[None] * (ROWS - 1)]
     observations = fitted.exposures(np.asarray(pictures), facts, kernels)
-    fits = fitted.fit_predictions(observations, predictions, population, brightness_known=False)
+    fits = fitted.fit(observations, [population], COLUMNS, predictions, brightness_known=False)
     merged = fitted.merged(predictions, fits)
     assert merged["fit:good"].mean() > 0.8
     good = merged[merged["fit:good"]]

@@ -94,6 +94,9 @@ class Observation:
         zero = coordinates[:, 0] * 0.0
         psf = self.psf if isinstance(self.psf, Kernel) else self.psf.repeat(per, axis=0)
         instrument = Instrument(psf, zero, zero, Noise(zero, zero, zero, zero))
+        if lens := family.lens_light(coordinates, float(self.pixel)):
+            light, x, y, sky = lens
+            instrument = replace(instrument, pedestal=sky, light=light, share=zero + 1.0, light_x=x, light_y=y)
         # The upper left pixel's middle: wide ones begin where the first of those that they cover begins.
         off = zero + (0.5 - 0.5 / self.pixel)
         x, y = off, -off
