@@ -175,7 +175,7 @@ def fit(
     for population in populations:
         near = None if predictions is None else _predicted(population, predictions, columns)
         found.append(_of_family(observations, population, columns, near, brightness_known, count, progress))
-    return found[0] if len(found) == 1 else _best(found)
+    return found[0] if len(found) == 1 else best(found)
 
 
 def _predicted(population: Population, predictions: pd.DataFrame, columns: tuple[str, ...]) -> np.ndarray:
@@ -224,12 +224,12 @@ def _of_family(
     return Fits(table, columns, samples, pictures, np.concatenate(evidence))
 
 
-def _best(found: Sequence[Fits]) -> Fits:
+def best(found: Sequence[Fits]) -> Fits:
     """Of fits of the same pictures with several families, for each picture the best."""
     good = np.stack([one.good for one in found])
     evidence = np.stack([one.evidence for one in found])
-    best = np.where(good.any(axis=0), np.where(good, evidence, -np.inf).argmax(axis=0), evidence.argmax(axis=0))
-    rows = list(enumerate(best))
+    chosen = np.where(good.any(axis=0), np.where(good, evidence, -np.inf).argmax(axis=0), evidence.argmax(axis=0))
+    rows = list(enumerate(chosen))
     table = pd.concat([found[k].table.iloc[[row]] for row, k in rows])
     samples = np.stack([found[k].samples[row] for row, k in rows])
     pictures = [found[k].pictures[row] for row, k in rows]
