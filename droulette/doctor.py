@@ -308,7 +308,7 @@ def _box(state: State) -> Iterator[Finding]:
         state.box, mark, text = "missing", NOTE, f"{BOX}: missing; `dvc pull {BOX}` brings it"
     elif hashlib.md5(Path(BOX).read_bytes(), usedforsecurity=False).hexdigest() != md5:
         state.box, mark = "changed", NOTE
-        text = f"{BOX}: not as {record.name} says; docs/box.md tells how to share another, `dvc checkout {BOX}` undoes it"
+        text = f"{BOX}: not as {record.name} says; to share it: docs/box.md; to undo it: `dvc checkout {BOX}`"
     yield Finding(mark, "box", text)
 
 
