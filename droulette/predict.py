@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from droulette import commands
 from droulette.commands import LOG, speaking
+from droulette.default_model import BOX, PIPELINE
 from droulette.errors import UserError, cli, leave
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add = options.add_argument
     add("pictures", nargs="*", metavar="FILE", help="PNG, JPEG, TIFF, FITS or NPY; 8 or 16 bits or float; any size")
-    add("--model", metavar="FILE", default="models/model.safetensors", help="default: %(default)s")
+    add("--model", metavar="FILE", help=f"default: {PIPELINE} or else {BOX}")
     add("-o", "--output", metavar="FILE", help="CSV file to write; left out: standard output")
     add("--resimulate", metavar="FOLDER", help="draw there what the network saw, and the amplitudes it predicts")
     add("--source", default="SersicSphere", help="kind of galaxy that --resimulate draws (default: %(default)s)")

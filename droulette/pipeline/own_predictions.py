@@ -11,6 +11,7 @@ import pandas as pd
 from PIL import Image
 
 from droulette import files
+from droulette.default_model import default_model
 from droulette.devices import choose_device
 from droulette.errors import UserError
 from droulette.fitting.observation import Observation as Exposure
@@ -39,7 +40,7 @@ Say = Callable[[str], None]
 
 def predict_pictures(
     pictures: Sequence[str | Path | np.ndarray],
-    model: str | Path | Model = "models/model.safetensors",
+    model: str | Path | Model | None = None,
     *,
     resimulation: str | Path | None = None,
     source: str = SOURCE,
@@ -59,16 +60,15 @@ def predict_pictures(
     """Amplitudes with standard deviations of own pictures.
 
     pictures: PNG, JPEG, TIFF, FITS or NPY files, or arrays (H, W) or (H, W, 3). model: a file that training wrote, or
-    a model that was loaded. resimulation: a folder for what the network saw of each picture, NAME-seen.png, and for
-    the roulette simulation of what it predicts, NAME-roulette.png, of a `source` of this kind. say, warn: told what is
-    done to each picture, and what speaks against a prediction. fit: whether scenes of the families that the model was
-    trained on are fitted to each picture, see `fitted`; good fits take the predictions' place. A TOML file: those of
-    its distribution. family: `LENS` or `LENS,SOURCE`, or a TOML file, to be fitted in their place; or `none`, a
-    roulette without a lens, see `lens_free`. residuals: a folder for picture, fit and what is left, NAME-fit.png and
-    NAME-fit.fits.
-    samples: how many draws of each fit are written to which CSV file. how: the fields of `own_pictures.Fit`:
-    pixel_scale, crop, at, centre, black, white.
-    With a model of pictures with noise, pictures are FITS files; noise, psf, mask: files that belong to them, see
+    a model that was loaded; None: `default_model`. resimulation: a folder for what the network saw of each picture,
+    NAME-seen.png, and for the roulette simulation of what it predicts, NAME-roulette.png, of a `source` of this kind.
+    say, warn: told what is done to each picture, and what speaks against a prediction. fit: whether scenes of the
+    families that the model was trained on are fitted to each picture, see `fitted`; good fits take the predictions'
+    place. A TOML file: those of its distribution. family: `LENS` or `LENS,SOURCE`, or a TOML file, to be fitted in
+    their place; or `none`, a roulette without a lens, see `lens_free`. residuals: a folder for picture, fit and what is
+    left, NAME-fit.png and NAME-fit.fits. samples: how many draws of each fit are written to which CSV file. how: the
+    fields of `own_pictures.Fit`: pixel_scale, crop, at, centre, black, white.
+    With a model of pictures with noise, pictures are best FITS files; noise, psf, mask: files that belong to them, see
     `observing.observe`. unit: what one of the picture's units is in those of the training pictures.
 
     Returns:
@@ -94,7 +94,8 @@ def predict_pictures(
     if not len(pictures):
         raise UserError("pictures: found none, expected at least one")
     if not isinstance(model, Model):
-        model = model_file.load(model, choose_device(device))
+        path = default_model(say) if model is None else model
+        model = model_file.load(path, choose_device(device))
     files_given = {"noise": noise, "psf": psf, "mask": mask}
     observed_predictions.check_options(model, **files_given, unit=unit)
     names = [f"picture-{k}" if isinstance(one, np.ndarray) else str(one) for k, one in enumerate(pictures, start=1)]
@@ -104,7 +105,10 @@ def predict_pictures(
             [prepare(one, model.input_size, view, say, warn, name) for one, name in zip(pictures, names, strict=True)]
         )
     else:
-        observed = [_observe(one, model, view, files_given, unit, say, warn) for one in pictures]
+        observed = [
+            _observe(one, name, model, view, files_given, unit, say, warn)
+            for one, name in zip(pictures, names, strict=True)
+        ]
         seen = np.stack([one.picture for one in observed])
         facts = np.stack([one.facts for one in observed])
     views = look(model.network.eye, seen, str(model.device), facts)
@@ -183,16 +187,14 @@ def _exposure(seen: Seen, made: Exposure, warn: Say) -> Exposure:
     return fitted.exposure(found, size, int(seen.column), int(seen.row), width if found.psf is None else None)
 
 
-def _observe(picture, model: Model, fit: Fit, given: dict, unit: float, say: Say, warn: Say) -> Seen:
+def _observe(picture, name: str, model: Model, fit: Fit, given: dict, unit: float, say: Say, warn: Say) -> Seen:
     """An observation as the model is shown it. Raises UserError."""
-    if isinstance(picture, np.ndarray):
-        raise UserError("pictures: found an array, expected FITS files: this model is one of pictures with noise")
-    for name, default in (("crop", None), ("black", 0.0), ("white", None), ("centre", True)):
-        if getattr(fit, name) != default:
-            raise UserError(f"--{name}: this model takes a picture as it is, in units of its noise: expected none")
+    for option, default in (("crop", None), ("black", 0.0), ("white", None), ("centre", True)):
+        if getattr(fit, option) != default:
+            raise UserError(f"--{option}: this model takes a picture as it is, in units of its noise: expected none")
     scale = fit.pixel_scale if fit.pixel_scale != 1 else None
     return observed_predictions.see(
-        picture, model, **given, at=fit.at, pixel_scale=scale, unit=unit, say=say, warn=warn
+        picture, name, model, **given, at=fit.at, pixel_scale=scale, unit=unit, say=say, warn=warn
     )
 
 
