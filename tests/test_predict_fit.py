@@ -164,7 +164,7 @@ def test_a_picture_of_another_family_keeps_the_networks_answer(data, tmp_path, c
         (["--residuals", "folder"], "--residuals: found no --fit"),
         (["--fit", "none.toml"], "none.toml"),
         (["--family", "Nothing"], "--family Nothing: lens.mode: found 'Nothing'"),
-        (["--family", "SIE,Galaxy"], "galaxies: found nothing beside mode"),
+        (["--family", "SIE,Galaxy"], "--family SIE,Galaxy: source.galaxies: missing"),
         (["--fit", "large.toml"], "large.toml: found pictures of 96×96 pixels, expected 48×48"),
     ],
 )
