@@ -237,7 +237,7 @@ def find(column: str) -> Quantity | None:
 
 def in_part(part: str, quantity: Quantity) -> Quantity:
     """The quantity of one part of a sum of lenses, where another part has it too: `NFW.einsteinradius`."""
-    names = {name: f"{part}.{getattr(quantity, name)}" for name in ("name", "key", "column")}
+    names: dict[str, Any] = {name: f"{part}.{getattr(quantity, name)}" for name in ("name", "key", "column")}
     if quantity.partner:
         names["partner"] = f"{part}.{quantity.partner}"
     if quantity.symbol:

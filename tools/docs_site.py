@@ -64,7 +64,9 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
-    kept = [file for file in files if Path(file.src_uri).suffix not in (".py", ".ipynb") and file.src_uri != "README.md"]
+    kept = [
+        file for file in files if Path(file.src_uri).suffix not in (".py", ".ipynb") and file.src_uri != "README.md"
+    ]
     found = Files(kept)
     for path, uri in MOVED.items():
         found.append(File.generated(config, uri, abs_src_path=str(ROOT / path)))
