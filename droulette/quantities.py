@@ -110,7 +110,9 @@ LENS = (
         ge=-WIDEST, le=WIDEST,
     ),
 )  # fmt: skip
-CHI = Quantity("chi", "distance ratio; kept as a column, no effect: lengths are angles", "%", (50, 50), ge=0, le=100)
+CHI = Quantity(
+    "chi", "distance ratio; a column without effect, because lengths are angles", "%", (50, 50), ge=0, le=100
+)
 # The fields of sources that several models share, in the order of a constellation's text.
 SOURCE = (
     Quantity(
@@ -127,8 +129,8 @@ SOURCE = (
     ),
     Quantity(  # grows with the area that it lights
         "luminosity",
-        "luminosity of Sérsic profiles. `luminosity-lambda` λ (default 2) draws min + (max − min)·x with x "
-        "in [0, 1] of density λ e^(−λx) / (1 − e^(−λ)); 0 is uniform",
+        "luminosity of Sérsic profiles. With `luminosity-lambda` λ (default 2) it is min + (max − min)·x; x in [0, 1] "
+        "has the density λ e^(−λx) / (1 − e^(−λ)); 0 is uniform",
         "", (1, 20), rate=2, gt=0, le=10**12, symbol="L", tex="L", spin=0, length=2, smallest=1e-6, fitted=True,
     ),
 )  # fmt: skip
@@ -169,26 +171,28 @@ INSTRUMENT = (
              ge=-50, le=50, key="sky-brightness"),
     Quantity("noise", "standard deviation of normal noise in a pixel", "counts/s", ge=0, le=10**12),
     Quantity("exposure", "time of an exposure; left out: no Poisson noise", "s", gt=0, le=10**9),
-    Quantity("exposures", "number of exposures that are added up", "", gt=0, le=10**6),
-    Quantity("gain", "electrons of a count", "", gt=0, le=10**6),
+    Quantity("exposures", "number of exposures that are added", "", gt=0, le=10**6),
+    Quantity("gain", "electrons per count", "", gt=0, le=10**6),
     Quantity("read_noise", "read noise of an exposure", "electrons", ge=0, le=10**6, key="read-noise"),
-    Quantity("zero_point", "magnitude of one count a second", "mag", ge=-50, le=100, key="zero-point"),
-    Quantity("magnitude", "of the whole source, not lensed; needs zero-point. Left out: a grey level is a count", "mag",
-             ge=-50, le=100),
-    Quantity("signal_to_noise", "√Σ (lensed source / standard deviation of the background's noise)², to which the "
-             "source's brightness is brought", "", gt=0, le=10**9, key="signal-to-noise"),
-    Quantity("centring_error", "standard deviation by which the picture's middle misses the centre of light, along "
-             "each axis", "px", ge=0, le=1000, key="centring-error"),
+    Quantity("zero_point", "magnitude of one count per second", "mag", ge=-50, le=100, key="zero-point"),
+    Quantity("magnitude", "magnitude of the unlensed source; needs zero-point. Default: a grey level is a count",
+             "mag", ge=-50, le=100),
+    Quantity("signal_to_noise", "√Σ (lensed source / standard deviation of the background's noise)²; it sets the "
+             "source's brightness", "", gt=0, le=10**9, key="signal-to-noise"),
+    Quantity("centring_error", "standard deviation, along each axis, of the distance between the picture's middle "
+             "and the centre of light", "px", ge=0, le=1000, key="centring-error"),
 )  # fmt: skip
 LENS_LIGHT = (
-    Quantity("flux_ratio", "light of the lens over that of the lensed source", "", ge=0, le=10**6, key="flux-ratio"),
-    Quantity("radius", "half-light radius over the Einstein radius", "θ_E", gt=0, le=1000),
+    Quantity("flux_ratio", "light of the lens divided by that of the lensed source", "", ge=0, le=10**6,
+             key="flux-ratio"),
+    Quantity("radius", "half-light radius divided by the Einstein radius", "θ_E", gt=0, le=1000),
     Quantity("n_sersic", "Sérsic index", "", gt=0.17, le=100, key="n-sersic"),
-    Quantity("axis_ratio_scatter", "standard deviation of the light's axis ratio about the mass's", "", ge=0, le=1,
-             key="axis-ratio-scatter"),
-    Quantity("orientation_scatter", "standard deviation of the light's orientation about the mass's", "°", ge=0, le=90,
+    Quantity("axis_ratio_scatter", "standard deviation of the difference between the axis ratios of light and mass", "",
+             ge=0, le=1, key="axis-ratio-scatter"),
+    Quantity("orientation_scatter", "standard deviation of the angle between light and mass", "°", ge=0, le=90,
              key="orientation-scatter"),
-    Quantity("share", "of the light that is left in the picture; what is subtracted leaves its noise", "", ge=0, le=1),
+    Quantity("share", "share of the lens light that stays in the picture; the noise of subtracted light stays too", "",
+             ge=0, le=1),
 )  # fmt: skip
 # … and as a row of dataset.csv gives them.
 INSTRUMENT_COLUMNS = (
@@ -205,7 +209,7 @@ INSTRUMENT_COLUMNS = (
     Quantity("centringY", "from the centre of light to the middle of the picture, y", "px", ge=-10**5, le=10**5),
     Quantity("noiseseed", "seed of the noise", ge=0, le=2**32 - 1),
     Quantity("index", "row of the dataset, of which the noise is", ge=0, le=2**32 - 1),
-    Quantity("lightratio", "light of the lens over that of the lensed source", ge=0, le=10**6),
+    Quantity("lightratio", "light of the lens divided by that of the lensed source", ge=0, le=10**6),
     Quantity("lightflux", "light of the lens in all", "grey levels", ge=0, le=10**18),
     Quantity("lightradius", "half-light radius of the lens's light", "px", gt=0, le=LONGEST),
     Quantity("lightaxisratio", "axis ratio of the lens's light", gt=0, le=1),
@@ -237,7 +241,7 @@ def find(column: str) -> Quantity | None:
 
 def in_part(part: str, quantity: Quantity) -> Quantity:
     """The quantity of one part of a sum of lenses, where another part has it too: `NFW.einsteinradius`."""
-    names: dict[str, Any] = {name: f"{part}.{getattr(quantity, name)}" for name in ("name", "key", "column")}
+    names = {name: f"{part}.{getattr(quantity, name)}" for name in ("name", "key", "column")}
     if quantity.partner:
         names["partner"] = f"{part}.{quantity.partner}"
     if quantity.symbol:

@@ -23,14 +23,15 @@ SLOW = {
     ),
     "observing": ("observe", "psf"),
     "physics": (
-        "against_cosmosim", "amplitudes", "engines", "galaxies", "instrument", "lens_equation", "lens_models", "rendering",
+        "against_cosmosim", "amplitudes", "engines", "galaxies", "instrument", "lens_equation", "lens_models",
+        "rendering",
     ),
     "remotes": ("remotes",),
     "tests": (
-        "api", "command", "commands", "datagen", "depth", "docs", "draw", "dvc", "evaluation", "experiments", "explorer",
-        "fitted", "fresh", "generate", "instrument_tables", "lens_page", "maps_and_galaxies", "models", "noise_metrics",
-        "predict", "predict_fit", "processes", "report", "site", "split", "storage", "sums", "sweep", "talk", "telescope",
-        "tour", "training",
+        "api", "command", "commands", "datagen", "depth", "docs", "draw", "dvc", "evaluation", "experiments",
+        "explorer", "fitted", "fresh", "generate", "instrument_tables", "lens_page", "maps_and_galaxies", "models",
+        "noise_metrics", "predict", "predict_fit", "processes", "report", "site", "split", "storage", "sums", "sweep",
+        "talk", "telescope", "tour", "training",
     ),
 }  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -31,7 +32,7 @@ def anchors(page: Path) -> set[str]:
     """The names that GitHub gives to a page's headings, the second of a name with -1."""
     found: list[str] = []
     tokens = MarkdownIt().enable("table").parse(page.read_text())
-    for opening, heading in zip(tokens, tokens[1:], strict=False):
+    for opening, heading in pairwise(tokens):
         if opening.type == "heading_open":
             text = "".join(child.content for child in heading.children)
             found.append(re.sub(r"[^\w\- ]", "", text.lower()).strip().replace(" ", "-"))
