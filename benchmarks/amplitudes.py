@@ -96,11 +96,11 @@ def main() -> None:
                 f"{median(peer, 'peak_mib'):.0f}",
             ],
         ],
-        f"nterms {NTERMS}; both tables written, no pictures, on {cores()} cores. A row costs CosmoSim "
-        f"**{theirs / mine:,.0f}** times as much. droulette iterates to a residual of 1e-9 px, CosmoSim to 0.02 px.",
-        f"Limit: {operations():,.0f} floating-point operations a row for the amplitudes alone; at the speed of matrix "
-        f"products on all cores, {limit:,.0f} rows/s. Most of the rest goes into arrays between the operations and "
-        "into the digits of the tables.",
+        f"nterms {NTERMS}; both tables are written, without pictures, on {cores()} cores. A row takes CosmoSim "
+        f"**{theirs / mine:,.0f}** times as long. droulette iterates to a residual of 1e-9 px, CosmoSim to 0.02 px.",
+        f"Limit: the amplitudes of a row take {operations():,.0f} floating-point operations. At the speed of matrix "
+        f"products on all cores, that is {limit:,.0f} rows/s. Most of the time goes into intermediate arrays and into "
+        "writing numbers as text.",
     )
 
 

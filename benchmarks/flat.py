@@ -73,12 +73,12 @@ def main() -> None:
             speed = disk_speed(top, int(min(2e8, size * rows))) / size
             limits.append(f"{storage} {size:,.0f} bytes ({blocks:,.0f} of the disk's blocks), {1e6 / speed:.0f} µs")
     report(
-        "Flat in the number of rows",
-        ["storage", "of a picture", *(f"{rows:,} rows" for rows in args.rows), "spread"],
+        "Time and memory by number of rows",
+        ["storage", "per picture", *(f"{rows:,} rows" for rows in args.rows), "spread"],
         lines,
-        f"Canvas {2 * args.cropsize}, crop {args.cropsize}, both tables with it, in a process that has drawn before.",
-        f"Limit: bytes of a picture and its rows of the tables, and what they take to reach the disk in one "
-        f"file: {'; '.join(limits)}.",
+        f"Canvas {2 * args.cropsize}, crop {args.cropsize}, with both tables, in a process that is already warm.",
+        f"Limit: the bytes of a picture and its table rows, and the time to write them to the disk in one file: "
+        f"{'; '.join(limits)}.",
     )
 
 

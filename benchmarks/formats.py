@@ -22,7 +22,7 @@ sys.path[:0] = [str(ROOT / "tools"), str(ROOT / "tests" / "formats")]
 import format_fixtures as packages  # noqa: E402
 from helpers import SCALE, brightness, deflections, error, random_lens, random_source  # noqa: E402
 
-from droulette.formats import Part, Scene, coolest, lenstronomy, pyautolens  # noqa: E402
+from droulette.formats import Component, Description, coolest, lenstronomy, pyautolens  # noqa: E402
 from droulette.physics.sources import SOURCES  # noqa: E402
 
 POINTS = 20
@@ -31,10 +31,12 @@ LIGHTS = ("Spherical", "Ellipsoid", "SersicSphere", "SersicEllipsoid")
 FAINT = 1e-6  # of a scene's brightest point: below, numbers are all rounding
 Random = np.random.Generator
 Said = Callable[[np.ndarray, np.ndarray], Any]  # deflections or brightness at x and y, arcsec
-Case = tuple[str, str, Callable[[Random], tuple[Part, Said]]]  # profile, way, a random one with what the package says
+Case = tuple[
+    str, str, Callable[[Random], tuple[Component, Said]]
+]  # profile, way, a random one with what the package says
 
 
-def difference(part: Part, say: Said, rng: Random) -> float:
+def difference(part: Component, say: Said, rng: Random) -> float:
     if part.name not in SOURCES:
         x, y = packages.points(rng, POINTS)
         return error(deflections([part], x[None], y[None])[:, 0], np.stack(say(x, y)))
@@ -44,16 +46,16 @@ def difference(part: Part, say: Said, rng: Random) -> float:
     return float(np.max(np.abs(found - said)[bright] / said[bright]))
 
 
-def part_of(name: str, rng: Random) -> Part:
+def part_of(name: str, rng: Random) -> Component:
     """A random one; Shear is at the origin, where all packages can have it."""
     part = random_source(name, rng) if name in SOURCES else random_lens(name, rng)
-    return Part(name, 0.0, 0.0, part.parameters) if name in coolest.FIELDS else part
+    return Component(name, 0.0, 0.0, part.parameters) if name in coolest.FIELDS else part
 
 
 def theirs(draws: Mapping, convert: Callable, evaluate: Callable) -> Iterator[Case]:
-    """convert(name, arguments) -> Part; evaluate(name, arguments, x, y)."""
+    """convert(name, arguments) -> Component; evaluate(name, arguments, x, y)."""
 
-    def case(name: str, rng: Random) -> tuple[Part, Said]:
+    def case(name: str, rng: Random) -> tuple[Component, Said]:
         given = draws[name](rng)
         return convert(name, given), lambda x, y: evaluate(name, given, x, y)
 
@@ -64,7 +66,7 @@ def theirs(draws: Mapping, convert: Callable, evaluate: Callable) -> Iterator[Ca
 def ours(names: tuple[str, ...], convert: Callable, evaluate: Callable) -> Iterator[Case]:
     """convert(part) -> (name, arguments)."""
 
-    def case(name: str, rng: Random) -> tuple[Part, Said]:
+    def case(name: str, rng: Random) -> tuple[Component, Said]:
         part = part_of(name, rng)
         other, given = convert(part)
         return part, lambda x, y: evaluate(other, given, x, y)
@@ -103,13 +105,13 @@ def of_coolest() -> Iterator[Case]:
     """By files: `to` compares the scene that is written with what coolest reads, `from` the one that is read back."""
     from coolest.template.json import JSONSerializer
 
-    def case(name: str, way: str, rng: Random) -> tuple[Part, Said]:
+    def case(name: str, way: str, rng: Random) -> tuple[Component, Said]:
         part = part_of(name, rng)
         other = part_of("SIE" if name in SOURCES else "Spherical", rng)
         lenses, sources = ((other,), (part,)) if name in SOURCES else ((part,), (other,))
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "scene.json"
-            coolest.write(Scene(lenses, sources, SCALE, 64), file)
+            coolest.write(Description(lenses, sources, SCALE, 64), file)
             read = coolest.read(file)
             said = JSONSerializer(str(file.with_suffix("")), check_external_files=False).load(verbose=False)
         if way == "from":

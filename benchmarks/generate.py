@@ -62,10 +62,10 @@ def main() -> None:
             "peak memory, MiB: droulette, CosmoSim",
         ],
         lines,
-        "SIE and SersicSphere, canvas 512, crop 256, centred, PNG files, nterms 4. The first ratio leaves both "
-        "programs' imports out, the second leaves nothing out.",
-        f"Limit: the {written[-1] / 2**20:.1f} MiB of {args.rows[-1]:,} rows as one file, written and flushed, would "
-        f"reach this disk at {limit:,.0f} pictures/s. What takes the time is arithmetic, see *Pictures as arrays*.",
+        "SIE and SersicSphere, canvas 512, crop 256, centred, PNG files, nterms 4. The first ratio excludes the "
+        "imports of both programs. The second includes everything.",
+        f"Limit: the disk takes the {written[-1] / 2**20:.1f} MiB of {args.rows[-1]:,} rows, as one file, at "
+        f"{limit:,.0f} pictures/s. Arithmetic takes most of the time, see *Pictures as arrays*.",
     )
 
 

@@ -70,8 +70,8 @@ def main() -> None:
         "Where the time of a picture goes",
         ["step", "µs a picture, one core", "share"],
         lines,
-        f"{lit:.0%} of the pixels of these pictures hold light. The centre of light is of whole grey levels on the "
-        "canvas's own pixels, the picture lies a fraction of a pixel beside them: no ray serves both.",
+        f"{lit:.0%} of the pixels of these pictures have light. The canvas and the picture need separate rays: the "
+        "picture is shifted by a fraction of a pixel, to its centre of light.",
     )
 
 

@@ -57,8 +57,8 @@ def main() -> None:
         "PNG encoding",
         ["", "pictures/s, one core", "time, droulette = 1", "kB a picture", "share of the limit"],
         lines,
-        f"{len(pictures)} pictures of 256², 8-bit grey, as `generate` draws them; peak memory {peak:.0f} MiB.",
-        f"Limit: to copy the {pictures[0].nbytes:,} bytes of a picture once, {limit:,.0f} pictures/s on one core. "
+        f"{len(pictures)} pictures of 256², 8-bit grey, as `generate` renders them; peak memory {peak:.0f} MiB.",
+        f"Limit: one core copies the {pictures[0].nbytes:,} bytes of a picture {limit:,.0f} times a second. "
         "The encoder reads them four times: to filter, to check (Adler-32), to find runs, to code them.",
     )
 

@@ -72,9 +72,10 @@ def main() -> None:
         "Two processes",
         ["", "pictures/s", "whole command, s"],
         lines,
-        f"Two draw **{one / two:.2f}** times as fast as one. Their whole command starts PyTorch, by which they "
-        "speak with each other; one process does without. SIE and SersicSphere, canvas 512, crop 256, PNG files.",
-        "Limit: twice, where the two cores have nothing else to do.",
+        f"Two render **{one / two:.2f}** times as fast as one. Two processes communicate through PyTorch, and the "
+        "whole command includes its start; one process needs no PyTorch. SIE and SersicSphere, canvas 512, crop 256, "
+        "PNG files.",
+        "Limit: twice, on two idle cores.",
     )
 
 

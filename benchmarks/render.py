@@ -213,11 +213,11 @@ def main() -> None:
         ["", "pictures/s, one thread", "two", "largest difference from 16 × 16 rays a pixel, grey levels", "mean"],
         lines,
         f"droulette is **{ratios[0]:.1f}** times as fast as the faster peer on one thread, **{ratios[1]:.1f}** on two "
-        "(lenstronomy has no threads: two processes, whose pictures stay there). caustics computes in float32, the "
-        "others in float64; all are rounded to 8 bits before they are compared.",
-        f"Limit: {operations(frame):.0f} floating-point operations a lit pixel, {lit:,.0f} lit pixels a picture; at "
-        f"one core's speed in matrix products, {most / 1e9:.0f} GFLOP/s, {limit:,.0f} pictures/s. Divisions and square "
-        "roots, which cost a multiple of a product, and the search for lit pixels keep it from that.",
+        "(lenstronomy has no threads: it runs in two processes, which keep their pictures). caustics computes in "
+        "float32, the others in float64. All pictures are rounded to 8 bits before the comparison.",
+        f"Limit: a lit pixel takes {operations(frame):.0f} floating-point operations, and a picture has {lit:,.0f} lit "
+        f"pixels. One core does {most / 1e9:.0f} GFLOP/s in matrix products, which would give {limit:,.0f} pictures/s. "
+        "Divisions and square roots cost more than products, and the search for lit pixels takes time too.",
     )
 
 

@@ -97,8 +97,8 @@ def measure(args: argparse.Namespace, top: Path) -> None:
         lines,
         f"`--help` takes **{help_:.2f} s**; limit: Python itself, {python:.2f} s.",
         f"`dvc repro` with nothing to do takes **{repro - status:.2f} s** more than `dvc status` of an empty project, "
-        "which is the limit: DVC's own imports. The rest is DVC reading the dvc.yaml and dvc.lock of five pipelines "
-        "and asking each dependency's file whether it changed.",
+        "which is the limit. In that time DVC reads the dvc.yaml and dvc.lock of five pipelines, and checks the file "
+        "of each dependency.",
     )
 
 

@@ -121,7 +121,7 @@ def draw(project: Project, rows: int, storage: str, args: argparse.Namespace) ->
     toml = project.path / "dataset.toml"
     toml.write_text(TOML.format(rows=rows, storage=storage, shard=args.shard_size, **shape))
     command = "python -m droulette.datagen -C --toml dataset.toml --csvfile dataset.csv --directory images"
-    return project.cost(f"draw {rows:,}", *command.split())
+    return project.cost(f"generate {rows:,}", *command.split())
 
 
 def measure(folder: Path, storage: str, args: argparse.Namespace) -> tuple[list[Cost], dict[str, Size]]:
@@ -181,8 +181,8 @@ def main() -> None:
             costs[storage], sizes[storage] = measure(Path(folder), storage, args)
 
     print(
-        f"{args.pictures:,} pictures of {args.side}², `cache.type = {args.cache_type}`, a remote in a directory; "
-        "what it means for more: [scale.md](scale.md)."
+        f"{args.pictures:,} pictures of {args.side}², `cache.type = {args.cache_type}`, a remote in a directory. "
+        "For larger datasets see [scale.md](scale.md)."
     )
     print(f"\n| seconds, of the processor, peak MiB | {' | '.join(args.storage)} |\n|---{'|---' * len(args.storage)}|")
     for row in zip(*costs.values(), strict=True):

@@ -135,7 +135,7 @@ def main() -> None:
         lines,
         f"256², batch {BATCH}, {BATCH} × {args.steps - 1} pictures a run, on the processor. Precision: "
         f'{precision()} here (`settings.precision = "auto"`), float32 in droulette 0.2.1.',
-        f"Limit: forward and backward pass need {shares}; float32 matrix products reach "
+        f"Limit: the forward and backward passes take {shares}; float32 matrix products reach "
         f"{arithmetic_speed('float32') / 1e9:.0f} GFLOP/s on one core.",
     )
 

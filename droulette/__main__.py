@@ -11,12 +11,13 @@ from droulette.errors import UserError, cli, leave
 
 # Name: the module, whose `parser()` and `main(argv)` it is, and what it does.
 COMMANDS: dict[str, tuple[str, str]] = {
-    "generate": ("droulette.datagen", "draw pictures and their amplitudes from a distribution or a table"),
-    "split": ("droulette.split", "share a dataset out between training, validation and testing"),
+    "generate": ("droulette.datagen", "make pictures and their amplitudes, from a distribution or a table"),
+    "split": ("droulette.split", "split a dataset into training, validation and testing"),
     "train": ("droulette.train", "train a network, as params.toml says"),
     "evaluate": ("droulette.evaluate", "measure a trained network, as params.toml says"),
-    "predict": ("droulette.predict", "amplitudes of your own pictures, by a trained model"),
+    "predict": ("droulette.predict", "predict amplitudes of your own pictures, with a trained model"),
     "report": ("droulette.report", "make a page that shows a dataset, a model and its errors"),
+    "explore": ("droulette.explore", "a page with sliders: a lens, its picture and its roulette simulation"),
     "metrics": ("droulette.metrics", "print what an evaluation found"),
     "convert": ("droulette.formats.__main__", "convert scenes from and to COOLEST files"),
     "doctor": ("droulette.doctor", "what is installed, what is missing, and what to type next"),

@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
         "Options given here override the TOML file. Exit status 2 and one line for what is wrong in a file.",
     )
     add = options.add_argument
-    add("--toml", metavar="FILE", help="distribution to draw from; without it the rows of --csvfile are drawn")
+    add("--toml", metavar="FILE", help="distribution to sample; without it, the rows of --csvfile are rendered")
     add("-i", "--csvfile", metavar="FILE", help="lens table: written with --toml, read without")
     add("-o", "--outfile", metavar="FILE", help="table of reference points and amplitudes to write")
     add("-D", "--directory", default=".", metavar="FOLDER", help="where the pictures go (default: here)")
@@ -55,12 +55,12 @@ def parser() -> argparse.ArgumentParser:
     add("--sampling", choices=["exact", "nearest"], help="nearest is CosmoSim's, pixel for pixel")
     add("--supersampling", type=int, metavar="N", help="rays per pixel and axis")
     add("--storage", choices=["png", "parquet"], help="a file a picture (default), or packed into Parquet shards")
-    add("--size", type=int, metavar="N", help="number of rows to draw from --toml")
-    add("--seed", type=int, metavar="N", help="of the table drawn from --toml")
+    add("--size", type=int, metavar="N", help="number of rows to sample from --toml")
+    add("--seed", type=int, metavar="N", help="seed of the table sampled from --toml")
     add("--device", help="auto (default), cpu, cuda or cuda:N")
     add("--no-pictures", dest="pictures", action="store_false", help="tables only")
     add("--workers", type=int, metavar="N", help="threads; by default one a core")
-    add("--dry-run", action="store_true", help="draw a sample in memory, and say what all would take; write nothing")
+    add("--dry-run", action="store_true", help="make a few pictures in memory, say what all would take; write nothing")
     return options
 
 
@@ -68,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> None:
     args = parser().parse_args(argv)
     if args.toml is None and args.csvfile is None:
-        raise UserError("found neither --toml nor --csvfile, expected a distribution or a table to draw")
+        raise UserError("--toml and --csvfile are both missing; give a distribution or a table")
     for option, other in (("toml", "csv"), ("csv", "toml")):
         given = args.toml if option == "toml" else args.csvfile
         if given is not None and given.lower().endswith(f".{other}"):

@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> None:
         try:
             print(table(json.loads(path.read_text())))
         except FileNotFoundError as error:
-            raise UserError(f"{path}: no such file, expected what `dvc repro` writes") from error
+            raise UserError(f"{path}: no such file; `dvc repro` writes it") from error
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise UserError(f"{path}: not the JSON of an evaluation: {error!r}") from error
 

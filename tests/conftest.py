@@ -29,7 +29,7 @@ SLOW = {
     "remotes": ("remotes",),
     "tests": (
         "api", "command", "commands", "datagen", "depth", "docs", "draw", "dvc", "evaluation", "experiments",
-        "explorer", "fitted", "fresh", "generate", "instrument_tables", "lens_page", "maps_and_galaxies", "models",
+        "explore", "fitted", "fresh", "generate", "instrument_tables", "lens_page", "maps_and_galaxies", "models",
         "noise_metrics", "predict", "predict_fit", "processes", "report", "site", "split", "storage", "sums", "sweep",
         "talk", "telescope", "tour", "training",
     ),

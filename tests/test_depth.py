@@ -102,6 +102,20 @@ def test_png_gives_its_picture_to_half_a_step_and_what_is_known(name):
     assert len(data) < depth.longest(len(picture))
 
 
+@pytest.mark.parametrize("strategy", [zlib.Z_HUFFMAN_ONLY, zlib.Z_DEFAULT_STRATEGY])
+@pytest.mark.parametrize("name", PICTURES)
+def test_compressed_files_of_earlier_versions_are_read_to_equal_pixels(name, strategy):
+    picture, about = PICTURES[name]
+    data = encode_png(picture, about)
+    found = chunks_of(data)
+    packer = zlib.compressobj(1, zlib.DEFLATED, 15, 8, strategy)
+    packed = packer.compress(zlib.decompress(found[b"IDAT"])) + packer.flush()
+    assert len(packed) < len(found[b"IDAT"])
+    parts = [chunk(key, packed if key == b"IDAT" else body) for key, body in found.items()]
+    (new, known), (old, known_then) = read(data, len(picture)), read(png.SIGNATURE + b"".join(parts), len(picture))
+    assert (new == old).all() and known == known_then
+
+
 @pytest.mark.parametrize("name", PICTURES)
 def test_steps_are_as_fine_as_the_noise_or_16_bits_allow(name):
     picture, about = PICTURES[name]

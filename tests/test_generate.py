@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import warnings
 import weakref
 from pathlib import Path
 
@@ -382,6 +383,10 @@ def test_resimulation_from_the_csv_is_the_roulette_picture_in_the_centred_frame(
     roulette, _ = draw(frame, tmp_path / "images")
     files.write_csv(roulette, tmp_path / "roulette.csv")
     again = resimulate(files.read_csv(tmp_path / "roulette.csv"), 64)
+    wide = pd.concat([roulette, pd.DataFrame(0.0, roulette.index, [f"own{k}" for k in range(100)])], axis=1)
+    files.write_csv(wide, tmp_path / "wide.csv")
+    with warnings.catch_warnings(action="error"):  # pandas warns where a column is inserted into so many
+        assert (resimulate(files.read_csv(tmp_path / "wide.csv"), 64) == again).all()
     drawn = np.stack([levels(tmp_path / "images" / name) for name in frame["filename"]])
     # x + centre − ξ and x − (ξ − centre) may differ in the last digit.
     assert (again == drawn).mean() > 0.9999

@@ -142,30 +142,30 @@ def test_numbers_of_lens_light_out_of_range(key):
 
 
 WRONG = [
-    ({"psf-fwhm": 2}, "psf-fwhm: found beside psf = none, expected gaussian or moffat"),
-    ({"psf": "none", "psf-fwhm": 2}, "psf-fwhm: found beside psf = none, expected gaussian or moffat"),
-    ({"psf": "psf.fits", "psf-fwhm": 2}, "psf-fwhm: found beside psf = psf.fits, expected gaussian or moffat"),
-    ({"psf": "gaussian"}, "psf-fwhm: found no such key, expected the width of the gaussian profile"),
-    ({"psf": "moffat", "moffat-beta": 3}, "psf-fwhm: found no such key, expected the width of the moffat profile"),
-    ({"psf": "moffat", "psf-fwhm": 3}, "moffat-beta: found no such key, expected the exponent of the Moffat profile"),
-    ({"moffat-beta": 3}, "moffat-beta: found beside psf = none, expected moffat"),
-    (GAUSSIAN | {"moffat-beta": 3}, "moffat-beta: found beside psf = gaussian, expected moffat"),
-    (GAUSSIAN | {"psf-unit": "arcsec"}, "pixel-scale: found no pixel-scale, expected one beside psf-unit"),
+    ({"psf-fwhm": 2}, "psf-fwhm: needs psf = gaussian or moffat; psf is none"),
+    ({"psf": "none", "psf-fwhm": 2}, "psf-fwhm: needs psf = gaussian or moffat; psf is none"),
+    ({"psf": "psf.fits", "psf-fwhm": 2}, "psf-fwhm: needs psf = gaussian or moffat; psf is psf.fits"),
+    ({"psf": "gaussian"}, 'psf-fwhm: missing; psf = "gaussian" needs the width of the profile'),
+    ({"psf": "moffat", "moffat-beta": 3}, 'psf-fwhm: missing; psf = "moffat" needs the width of the profile'),
+    ({"psf": "moffat", "psf-fwhm": 3}, 'moffat-beta: missing; psf = "moffat" needs the exponent of the profile'),
+    ({"moffat-beta": 3}, "moffat-beta: needs psf = moffat; psf is none"),
+    (GAUSSIAN | {"moffat-beta": 3}, "moffat-beta: needs psf = moffat; psf is gaussian"),
+    (GAUSSIAN | {"psf-unit": "arcsec"}, "pixel-scale: missing; psf-unit needs it"),
     (GAUSSIAN | {"psf-unit": "mm"}, "psf-unit: found 'mm', expected one of px, arcsec"),
     ({"psf": 3}, "psf: found 3, expected a file name"),
-    ({"sky-brightness": 22}, "zero-point: found no zero-point, expected one beside sky-brightness"),
-    ({"sky-brightness": 22, "zero-point": 25}, "pixel-scale: found no pixel-scale, expected one beside sky-brightness"),
-    (SKY | {"background": 3}, "sky-brightness: found beside background, expected one or the other"),
-    ({"magnitude": 22}, "zero-point: found no zero-point, expected one beside magnitude"),
-    ({"read-noise": 4}, "exposure: found no exposure, expected one beside read-noise"),
-    ({"exposures": 4}, "exposure: found no exposure, expected one beside exposures"),
-    ({"gain": 4}, "exposure: found no exposure, expected one beside gain"),
-    ({"signal-to-noise": 4}, "signal-to-noise: found neither noise nor exposure, expected one of them"),
+    ({"sky-brightness": 22}, "zero-point: missing; sky-brightness needs it"),
+    ({"sky-brightness": 22, "zero-point": 25}, "pixel-scale: missing; sky-brightness needs it"),
+    (SKY | {"background": 3}, "sky-brightness: cannot be combined with background; remove one of them"),
+    ({"magnitude": 22}, "zero-point: missing; magnitude needs it"),
+    ({"read-noise": 4}, "exposure: missing; read-noise needs it"),
+    ({"exposures": 4}, "exposure: missing; exposures needs it"),
+    ({"gain": 4}, "exposure: missing; gain needs it"),
+    ({"signal-to-noise": 4}, "signal-to-noise: needs noise or exposure; both are missing"),
     (
         {"signal-to-noise": 4, "noise": 1, "magnitude": 20, "zero-point": 25},
-        "signal-to-noise: found beside magnitude, expected one or the other",
+        "signal-to-noise: cannot be combined with magnitude; remove one of them",
     ),
-    ({"noise": 1, "noise-min": 2}, "noise-min: found beside noise, expected one or the other"),
+    ({"noise": 1, "noise-min": 2}, "noise-min: cannot be combined with noise; remove one of them"),
     ({"noise-min": 3, "noise-max": 1}, "noise-min: found 3, expected at most 1, the maximum"),
     ({"noise": 1, "depth": "uint8"}, "depth: found 'uint8', expected one of uint16, float32"),
     ({"noise": 1, "depth": "float32"}, "depth: found 'float32', expected storage = \"parquet\" in [simulator]"),
@@ -181,14 +181,14 @@ def test_keys_that_do_not_fit_together(table, line):
 
 OTHERS = [
     ({"instrument": 3}, "instrument: found 3, expected a table"),
-    ({"lens_light": {"radius": 1}}, "lens_light: found without [instrument], expected both or neither"),
+    ({"lens_light": {"radius": 1}}, "lens_light: needs the table [instrument], which is missing"),
     (
         NOISE | {"lens_light": {"radius": 1}, "cluster": {"count": 2}},
-        "lens_light: found with a cluster, expected a single lens",
+        "lens_light: cannot be combined with a cluster; it needs a single lens",
     ),
     (
         NOISE | {"simulator": {"sampling": "nearest"}},
-        "simulator.sampling: found 'nearest', expected exact, with [instrument]",
+        "simulator.sampling: found 'nearest', expected exact, which [instrument] needs",
     ),
 ]
 
@@ -201,7 +201,7 @@ def test_tables_that_do_not_fit_together(tables, line):
 @pytest.mark.parametrize("source", [{"mode": "t"}, {"mode": "Image", "image": "a.png"}, {"mode": TRIANGLES}])
 def test_magnitude_needs_a_source_whose_light_is_known(source):
     line = refusal({"source": source, "instrument": {"magnitude": 22, "zero-point": 25}})
-    assert line.startswith("params.toml: instrument.magnitude: found beside source.mode = ")
+    assert line.startswith("params.toml: instrument.magnitude: cannot be combined with source.mode = ")
 
 
 def test_floats_go_with_parquet():
@@ -299,7 +299,7 @@ def test_missing_columns_are_named(here, capsys, column):
 def test_counts_beside_a_source_of_unknown_light_are_refused(here, capsys):
     files.write_csv(drawn(NOISE).assign(counts=5.0, source="Triangle"), "own.csv")
     line = refused(capsys, "--csvfile", "own.csv", "-Z", "48", "-n", "2")
-    assert "own.csv: row 1: found column counts beside Triangle" in line
+    assert "own.csv: row 1: column counts needs a source of known total light, not Triangle" in line
 
 
 # ---------------------------------------------------------------- what a row says

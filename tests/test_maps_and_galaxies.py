@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,11 @@ from PIL import Image
 from droulette import datagen
 from droulette.errors import UserError
 from droulette.parameters import parse
-from droulette.pipeline import galaxies
+from droulette.pipeline import galaxies, maps
 from droulette.pipeline.checks import check_rows
 from droulette.pipeline.draw import draw_table
 from droulette.pipeline.generate import Drawing, generate
+from droulette.pipeline.picture_files import Recent
 from droulette.pipeline.resimulate import resimulate
 
 GALAXIES = Path(__file__).resolve().parents[1] / "data" / "galaxies"
@@ -27,8 +29,10 @@ DRAWING = Drawing(imagesize=96, cropsize=64, centred=True, nterms=3)
 def folder(tmp_path, monkeypatch):
     """A working folder with two maps and three galaxies, in arrays of their own kind of file."""
     monkeypatch.chdir(tmp_path)
-    for cached in (galaxies._levels, galaxies._catalogue, galaxies._prepared, galaxies._opened):
+    for cached in (galaxies._levels, galaxies._catalogue, galaxies._opened):
         cached.cache_clear()
+    monkeypatch.setattr(galaxies, "_recent", Recent(1 << 28))
+    monkeypatch.setattr(maps, "_recent", Recent(1 << 28))
     step = np.arange(48) - 23.5
     x, y = step[None, :], step[:, None]
     Path("maps").mkdir()
@@ -111,6 +115,37 @@ def test_maps_are_the_same_in_fits_and_npy():
     assert_same(drawn(other, "other"), drawn(frame, "first"))
 
 
+def test_maps_and_galaxies_in_memory_are_bounded_in_bytes_and_pictures_are_the_same(monkeypatch):
+    frame = draw_table(parse(tables(size=12)))
+    first = drawn(frame, "first")
+    assert len(maps._recent.kept) == 2 and len(galaxies._recent.kept) == 3
+    (_, size), *_ = maps._recent.kept.values()
+    assert size > 96 * 96 * 8
+    most = maps._recent.bytes - 1, galaxies._recent.bytes // 2
+    monkeypatch.setattr(maps, "_recent", Recent(most[0]))
+    monkeypatch.setattr(galaxies, "_recent", Recent(most[1]))
+    assert_same(drawn(frame, "again"), first)
+    assert len(maps._recent.kept) == 1 and len(galaxies._recent.kept) < 3
+    assert maps._recent.bytes <= most[0] and galaxies._recent.bytes <= most[1]
+
+
+def test_the_least_recently_used_goes_first():
+    @dataclass
+    class Prepared:
+        numbers: np.ndarray
+
+    recent, made = Recent(2400), []
+
+    def get(key: str, count: int = 100) -> None:
+        assert len(recent.get(key, lambda: made.append(key) or Prepared(np.zeros(count))).numbers) == count
+
+    for key in "abcabdabcd":
+        get(key)
+    assert "".join(made) == "abcdcd"
+    get("large", 1000)
+    assert list(recent.kept) == ["large"]
+
+
 def test_a_map_of_the_potential_in_another_unit_is_the_same_lens():
     """ψ = 9 √(R² + 4) in px²; in units of which a pixel has 0.05, 0.0025 times that."""
     step = np.arange(64) - 31.5
@@ -183,11 +218,11 @@ def test_a_folder_without_files_is_refused(changed, words):
 
 
 def test_toml_without_the_files_or_with_a_cluster_is_refused():
-    with pytest.raises(UserError, match=r"lens\.map: found nothing beside mode"):
+    with pytest.raises(UserError, match=r"lens\.map: missing; mode"):
         parse({"lens": {"mode": "Map"}})
-    with pytest.raises(UserError, match=r"source\.galaxies: found nothing beside mode"):
+    with pytest.raises(UserError, match=r"source\.galaxies: missing; mode"):
         parse({"source": {"mode": "Galaxy"}})
-    with pytest.raises(UserError, match=r"lens\.mode: found Map beside"):
+    with pytest.raises(UserError, match=r"lens\.mode: found Map, which"):
         parse(tables() | {"cluster": {"count": 2}})
 
 
@@ -197,8 +232,14 @@ def test_a_cluster_has_no_place_for_a_map():
         check_rows([frame], "dataset.csv", 96)
 
 
-def test_more_orders_than_a_map_has_are_refused():
+def test_more_orders_than_a_map_has_are_refused_before_anything_is_drawn():
+    for mode in ("Map", "SIE+Map", ["SIS", "Map"]):
+        asked = tables(lens={"mode": mode}, simulator={"nterms": 6})
+        with pytest.raises(UserError, match=r"nterms: found 6, expected at most 5 with the lens (SIE\+)?Map"):
+            parse(asked)
     frame = draw_table(parse(tables(size=1)))
+    with pytest.raises(UserError, match="row 1: found nterms = 6 for a lens Map, expected at most 5"):
+        check_rows([frame], "dataset.csv", 96, 6)
     Path("images").mkdir()
     with pytest.raises(UserError, match="found nterms = 6 for a lens Map, expected at most 5"):
         generate(frame, Drawing(imagesize=96, nterms=6), Path("images"))

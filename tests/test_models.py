@@ -176,7 +176,7 @@ def test_a_model_is_described_in_its_class_alone(folder):
     assert raised.hoop[0] == 0.05  # a hundredth of the way from 0 to 5
 
     lines = reference().splitlines()
-    assert "| `kernel` | drawn number | 2 to 4 | a number in (0, 100] | px | core radius s |" in lines
+    assert "| `kernel` | sampled number | 2 to 4 | a number in (0, 100] | px | core radius s |" in lines
     assert any(line.startswith("| `mode`, `modes`") and ", CoreAndField" in line for line in lines)
 
 

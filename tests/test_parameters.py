@@ -165,7 +165,8 @@ def test_parameters_are_immutable():
 def test_both_spellings_mean_the_same_and_exclude_each_other(table, first, second, value):
     assert parse({table: {first: value}}) == parse({table: {second: value}})
     message = refusal({table: {first: value, second: value}})
-    assert message.startswith(f"params.toml: {table}.") and "one of the two" in message
+    assert message.startswith(f"params.toml: {table}.")
+    assert f"another spelling of {first.removesuffix('-min')}, which is given too" in message
 
 
 def test_short_names_are_the_long_ones():
@@ -276,7 +277,10 @@ REFUSED = [
         {"lens": {"einstein-min": 6, "einstein-max": 5}},
         "lens.einstein-min: found 6, expected at most 5, the maximum",
     ),
-    ({"lens": {"einstein": 5, "einstein-max": 6}}, "lens.einstein-max: found beside einstein"),
+    (
+        {"lens": {"einstein": 5, "einstein-max": 6}},
+        "lens.einstein-max: cannot be combined with einstein; remove one of them",
+    ),
     ({"lens": {"einsteinradius": 0}}, "lens.einsteinradius: found 0, expected a number in (0, "),
     ({"lens": {"einstein": []}}, "lens.einstein: found [], expected a number"),
     ({"lens": {"einstein": [1, "a"]}}, "lens.einstein: found 'a', expected a number"),
@@ -305,7 +309,7 @@ REFUSED = [
     ({"source": {"luminosity-lambda": -1}}, "source.luminosity-lambda: found -1, expected a number in [0, "),
     (
         {"source": {"mode": "Image"}},
-        'source.image: found nothing beside mode = "Image", expected the picture',
+        'source.image: missing; mode = "Image" needs the file name of the picture',
     ),
     ({"source": {"mode": "s/1/2/3"}}, "source.mode: found 's/1/2/3', expected one or a list of Spherical"),
     ({"source": {"position": "polr"}}, "source.position: found 'polr', expected one of cartesian, polar"),
@@ -331,8 +335,8 @@ REFUSED = [
         {"hyperparameters": {"weight-decay": float("inf")}},
         "hyperparameters.weight-decay: found inf, expected",
     ),
-    ({"problem": {"nterms": 3}}, "problem.filename: found nothing, expected a file name"),
-    ({"problem": {"filename": "x"}}, "problem.variables: found neither variables nor nterms"),
+    ({"problem": {"nterms": 3}}, "problem.filename: missing, expected a file name"),
+    ({"problem": {"filename": "x"}}, "problem.variables: variables and nterms are both missing"),
     (
         {"problem": {"filename": "x", "nterms": [3, 2]}},
         "problem.nterms: found [3, 2], expected a whole number",
@@ -369,11 +373,11 @@ def parts(**sizes):
         ),
         (
             {"training": 0.5, "validation": 0.5, "testing": None},
-            "dataset.testing.size: found nothing left for it",
+            "dataset.testing.size: no rows are left for this part",
         ),
         (
             {"training": 0.5, "validation": None, "testing": None},
-            "dataset.testing.size: found no size, expected one",
+            "dataset.testing.size: missing; only one part may leave it out",
         ),
         ({"training": 1.5}, "dataset.training.size: found 1.5, expected a share in (0, 1) or a count"),
         ({"training": 0}, "dataset.training.size: found 0, expected a share"),

@@ -132,6 +132,22 @@ def test_targets_that_are_all_constant_are_said(folder):
     assert broken(folder, sigma=1.0, xiX=2.0) == line
 
 
+def test_rows_of_held_out_lenses_and_galaxies_are_all_testing_rows(folder, capsys):
+    lenses = pd.DataFrame({"filename": [f"image-{k:06}.png" for k in range(1, 201)]})
+    lenses["lens"] = ["SIE", "SIE+Shear", "PointMass", "SIE"] * 50
+    lenses["galaxy"] = [f"sky/galaxy-{k % 10}.png" for k in range(200)]
+    files.write_csv(lenses, "lenses.csv")
+    held = 'lenses = "lenses.csv"\nhold-out = ["SIE+Shear", "sky/*-9.png"]\n'
+    Path("held.toml").write_text(PROBLEM.replace("nterms = 4\n", "nterms = 4\n" + held))
+    split.main(["held.toml"])
+    parts = {name: set(pd.read_csv(f"{name}.csv")["filename"]) for name in PARTS}
+    expected = {f"image-{k:06}.png" for k in range(1, 201) if k % 4 == 2 or k % 10 == 0}
+    assert expected < parts["testing"] and not expected & (parts["training"] | parts["validation"])
+    Path("held.toml").write_text(Path("held.toml").read_text().replace("*-9", "*-x"))
+    assert split.main(["held.toml"]) == 2
+    assert "hold-out: found 'sky/*-x.png', expected a lens or a galaxy of lenses.csv" in capsys.readouterr().err
+
+
 def test_the_command_says_it_in_one_line_with_status_2(folder, capsys):
     Path("problem.toml").write_text(PROBLEM.replace('"sigma"', '"sigmo"'))
     assert split.main(["problem.toml"]) == 2

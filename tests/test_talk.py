@@ -24,7 +24,7 @@ from stages import split as split_stage
 
 ROOT = Path(__file__).parents[1]
 COMMANDS = [f"droulette.{name}" for name in ("datagen", "split", "model", "predict", "metrics", "report", "doctor")]
-COMMANDS += [f"droulette.{name}" for name in ("train", "evaluate")]
+COMMANDS += [f"droulette.{name}" for name in ("train", "evaluate", "explore")]
 STAGES = [f"stages.{name}" for name in ("generate", "split", "train", "evaluate", "report")]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
 TOML = """

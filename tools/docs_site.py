@@ -1,6 +1,6 @@
 """What MkDocs needs to make a site of pages that are written for a reader of the repository; mkdocs.yml names it.
 
-- The reading order is that of the tables in docs/README.md.
+- The order of the pages is that of the tables in docs/README.md.
 - The front page is the repository's README.md. Pages may link to any file of the repository; those files come along.
 - Behind a fence's language may stand a file's name, or `no-test` and a reason: see tests/test_docs.py.
 - The notebook becomes a page: its text and its code.
@@ -56,10 +56,13 @@ def target(page: str, link: str) -> str | None:
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    guide, reference = (ROOT / "docs/README.md").read_text().split("To look up:")
-    listed = [[{title: place(f"docs/{path}")} for title, path in ENTRY.findall(part)] for part in (guide, reference)]
+    # Above each table stands a line that begins with the section's name: "Reference:", "For newcomers, in this order:".
+    sections = re.findall(r"^(\w[^,:\n]*).*:\n\n(\|(?:.+\n)+)", (ROOT / "docs/README.md").read_text(), re.MULTILINE)
+    config.nav = [{"droulette": "index.md"}]
+    for title, table in sections:
+        config.nav.append({title: [{name: place(f"docs/{path}")} for name, path in ENTRY.findall(table)]})
     about = [{"All pages": "contents.md"}, {"Experiments": "experiments.md"}, {"Contributing": "contributing.md"}]
-    config.nav = [{"droulette": "index.md"}, {"Guide": listed[0]}, {"To look up": listed[1]}, {"The project": about}]
+    config.nav.append({"The project": about})
     return config
 
 

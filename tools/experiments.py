@@ -12,6 +12,15 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 STAGES = ("generate", "split", "train", "evaluate")
+# What an experiment makes first, by a command in the root: command, the code it runs, its output.
+INPUTS = {
+    "galaxies": (
+        "python tools/make_galaxies.py experiments/galaxies/data/galaxies 10",
+        "tools/make_galaxies.py",
+        "experiments/galaxies/data/galaxies",
+    )
+}
+DRAWING = ("generate", "evaluate")  # the stages that read it
 HEAD = "# Written by tools/experiments.py after the root's dvc.yaml.\n"
 
 
@@ -20,7 +29,17 @@ def pipeline(name: str) -> dict:
     folder = f"experiments/{name}"
     root = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
     own = {path for stage in root.values() for path in outputs(stage)}
-    stages = {}
+    stages, made = {}, []
+    if name in INPUTS:
+        command, code, output = INPUTS[name]
+        made = [output]
+        stages["inputs"] = {
+            "desc": "Make the files that the pictures are drawn from",
+            "cmd": command,
+            "wdir": "../..",
+            "deps": [code],
+            "outs": [{output: {"cache": False}}],
+        }
     for label in STAGES:
         stage = root[label]
         stages[label] = {
@@ -29,6 +48,7 @@ def pipeline(name: str) -> dict:
             "wdir": "../..",
             "deps": [
                 *(f"{folder}/{path}" if path in own else path for path in stage["deps"]),
+                *(made if label in DRAWING else []),
                 f"{folder}/${{size}}.toml",
             ],
             "outs": [{f"{folder}/{path}": {"cache": False}} for path in outputs(stage)],

@@ -1,6 +1,6 @@
 """Write data/galaxies: 24 made-up galaxies, 96×96 px in 16-bit grey, with no noise.
 
-python tools/make_galaxies.py [FOLDER]
+python tools/make_galaxies.py [FOLDER [EACH]]
 
 Spirals, barred spirals, discs with a bulge, rings, mergers and irregulars, for tests and first steps; real ones are in
 GalSim's COSMOS catalogue. The light is a sum of Sérsic profiles and Gaussian clumps, seen at an inclination and blurred
@@ -19,7 +19,7 @@ from scipy import ndimage
 SIDE, FINE = 96, 3  # px, and points of a pixel along each axis
 STEPS = 4095  # grey levels above black; fewer bits pack better
 KINDS = ("spiral", "barred", "disc", "ring", "merger", "irregular")
-EACH = 4
+EACH = 4  # of a kind; more are others of the same kinds beside these
 
 
 class Canvas:
@@ -124,9 +124,10 @@ def picture(kind: str, number: int) -> np.ndarray:
 
 def main() -> None:
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "data/galaxies")
+    each = int(sys.argv[2]) if len(sys.argv) > 2 else EACH
     folder.mkdir(parents=True, exist_ok=True)
     for kind in KINDS:
-        for number in range(1, EACH + 1):
+        for number in range(1, each + 1):
             levels = np.rint(STEPS * picture(kind, number)).astype(np.uint16) * (65536 // (STEPS + 1))
             Image.fromarray(levels).save(folder / f"{kind}-{number}.png", optimize=True)
 

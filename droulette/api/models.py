@@ -14,7 +14,7 @@ import pandas as pd
 
 from droulette.errors import UserError
 from droulette.physics.amplitudes import convergence_and_shear
-from droulette.pipeline.scenes import Kind, lens_batch
+from droulette.pipeline.scenes import Kind, constituent_text, lens_batch
 from droulette.quantities import INSTRUMENT_COLUMNS, SOURCE, Quantity, find
 from droulette.registry import LENSES, SOURCES, Models
 
@@ -130,7 +130,7 @@ class Lens(_Sum):
         texts = []
         for part in self.parts:
             numbers = [part.x, part.y, *(part.parameters[q.name] for q in LENSES[part.name].parameters)]
-            texts.append("/".join([part.name, *map(repr, numbers)]))
+            texts.append(constituent_text(part.name, numbers))
         return {"cluster": ";".join(texts)}
 
 
@@ -151,7 +151,7 @@ class Source(_Sum):
         texts = []
         for part in self.parts:
             numbers = [part.x, part.y, *(part.parameters.get(name, 1.0) for name in CONSTELLATION)]
-            texts.append("/".join([part.name, *map(repr, numbers)]))
+            texts.append(constituent_text(part.name, numbers))
         return {"source": ";".join(texts)}
 
 

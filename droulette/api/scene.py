@@ -193,8 +193,7 @@ class Scene:
         eta = [np.array([float(value)]) for value in self.position]
         xi = apparent_position(self._physical, *eta)
         if not is_solved(self._physical, *xi, *eta).all():
-            found = f"found no solution of the lens equation for the source at {self.position}"
-            raise UserError(f"{NAME}: {found}, expected one")
+            raise UserError(f"{NAME}: the lens equation has no solution for the source at {self.position}")
         return float(xi[0][0]), float(xi[1][0])
 
     def amplitudes(self, nterms: int | None = None) -> Amplitudes:

@@ -5,6 +5,6 @@ None of these packages is needed: their parameters are plain data, and so is a s
 
 from __future__ import annotations
 
-from droulette.formats.scene import Part, Scene
+from droulette.formats.description import Component, Description
 
-__all__ = ["Part", "Scene"]
+__all__ = ["Component", "Description"]

@@ -16,9 +16,9 @@ from typing import Any
 from droulette import __version__, files
 from droulette.errors import UserError
 from droulette.formats import profiles
+from droulette.formats.description import Component, Description, check_pixel_scale, converted
 from droulette.formats.lenstronomy import sersic_b
 from droulette.formats.profiles import Light, mass
-from droulette.formats.scene import Part, Scene, check_pixel_scale, converted
 
 REDSHIFTS = (0.5, 2.0)  # of lens and source: files need them, and lengths here do not
 MOST_BYTES = 100_000_000
@@ -27,21 +27,21 @@ MOST_BYTES = 100_000_000
 
 
 def _sie(theta_E, q, phi, center_x, center_y):
-    return Part("SIE", center_x, center_y, {"einstein_radius": theta_E, **mass(_ratio(q), phi + 90)})
+    return Component("SIE", center_x, center_y, {"einstein_radius": theta_E, **mass(_ratio(q), phi + 90)})
 
 
 def _pemd(gamma, theta_E, q, phi, center_x, center_y):
     given = {"einstein_radius": theta_E, **mass(_ratio(q), phi + 90), "slope": gamma}
-    return Part("EPL", center_x, center_y, given)
+    return Component("EPL", center_x, center_y, given)
 
 
 def _external_shear(gamma_ext, phi_ext):
     angle = math.radians(2 * (phi_ext + 90))
-    return Part("Shear", 0.0, 0.0, {"gamma1": gamma_ext * math.cos(angle), "gamma2": gamma_ext * math.sin(angle)})
+    return Component("Shear", 0.0, 0.0, {"gamma1": gamma_ext * math.cos(angle), "gamma2": gamma_ext * math.sin(angle)})
 
 
 def _convergence_sheet(kappa_s):
-    return Part("Convergence", 0.0, 0.0, {"kappa_ext": kappa_s})
+    return Component("Convergence", 0.0, 0.0, {"kappa_ext": kappa_s})
 
 
 def _ratio(q: float) -> float:
@@ -53,7 +53,7 @@ def _ratio(q: float) -> float:
 MASS = {"SIE": _sie, "PEMD": _pemd, "ExternalShear": _external_shear, "ConvergenceSheet": _convergence_sheet}
 
 
-def _ellipse(part: Part) -> dict[str, float]:
+def _ellipse(part: Component) -> dict[str, float]:
     """Of an isothermal lens or a power law."""
     given = part.parameters
     q, phi = given.get("axis_ratio", 1.0), _phi(given.get("orientation", 0.0))
@@ -65,7 +65,7 @@ def _phi(angle: float) -> float:
     return 90 - (90 - angle) % 180
 
 
-def _of_shear(part: Part) -> dict[str, float]:
+def _of_shear(part: Component) -> dict[str, float]:
     first, second = part.parameters["gamma1"], part.parameters["gamma2"]
     angle = math.degrees(math.atan2(second, first)) / 2
     return {"gamma_ext": math.hypot(first, second), "phi_ext": _phi(angle - 90)}
@@ -91,7 +91,7 @@ def _sersic(s, grey, I_eff, theta_eff, n, q, phi, center_x, center_y):
 LIGHT = {"Sersic": _sersic}
 
 
-def _of_source(part: Part, s: float, grey: float) -> dict[str, float]:
+def _of_source(part: Component, s: float, grey: float) -> dict[str, float]:
     light = profiles.light(part)
     if not 0.5 <= light.n <= 10:
         raise ValueError(f"found a Sérsic index of {light.n:g}, expected 0.5 to 10")
@@ -104,7 +104,7 @@ def _of_source(part: Part, s: float, grey: float) -> dict[str, float]:
 # ---------------------------------------------------------------- reading
 
 
-def read(path: str | Path, grey: float = 1.0) -> Scene:
+def read(path: str | Path, grey: float = 1.0) -> Description:
     """The scene of a COOLEST file: its masses, the light of its source, its pixels, its PSF and noise.
 
     | COOLEST | here |
@@ -135,7 +135,7 @@ def read(path: str | Path, grey: float = 1.0) -> Scene:
 
 def parse(
     content: Mapping[str, Any], name: str = "COOLEST", grey: float = 1.0, folder: str | Path | None = None
-) -> Scene:
+) -> Description:
     """The scene of the content of a COOLEST file, as `read`. name: for errors. folder: where its FITS files are."""
     _check_brightness(grey)
     instrument = _get(content, "instrument", dict, name)
@@ -153,7 +153,7 @@ def parse(
         raise UserError(f"{name}: instrument or observation: found {str(error)[:80]!r}, {expected}") from error
     if folder is not None and keys.get("psf", "gaussian") != "gaussian":
         keys["psf"] = str(Path(folder) / keys["psf"])
-    return Scene(lenses, sources, s, size, keys, (*notes, *more))
+    return Description(lenses, sources, s, size, keys, (*notes, *more))
 
 
 def _check_brightness(grey: float) -> None:
@@ -176,11 +176,13 @@ def _number(table: Mapping, key: str, where: str) -> float:
     return float(value)
 
 
-def _entities(entities: list, s: float, grey: float, name: str) -> tuple[tuple[Part, ...], tuple[Part, ...], list[str]]:
+def _entities(
+    entities: list, s: float, grey: float, name: str
+) -> tuple[tuple[Component, ...], tuple[Component, ...], list[str]]:
     """Lenses, sources and notes. The source is what lies furthest; where no redshifts differ, galaxies without mass."""
     notes: list[str] = []
-    lenses: list[Part] = []
-    sources: list[Part] = []
+    lenses: list[Component] = []
+    sources: list[Component] = []
     redshifts = [_redshift(entity, f"{name}: lensing_entities {k}") for k, entity in enumerate(entities, 1)]
     known = [redshift for redshift in redshifts if redshift is not None]
     furthest = max(known) if len(set(known)) > 1 else None
@@ -319,14 +321,14 @@ def _pixel_size(grid: Mapping) -> float:
 # ---------------------------------------------------------------- writing
 
 
-def write(scene: Scene, path: str | Path, redshifts: tuple[float, float] = REDSHIFTS, grey: float = 1.0) -> None:
+def write(scene: Description, path: str | Path, redshifts: tuple[float, float] = REDSHIFTS, grey: float = 1.0) -> None:
     """Write a scene as a COOLEST file, which `coolest` reads without change. Raises as `document` does."""
     text = json.dumps(document(scene, redshifts, grey), indent=2, ensure_ascii=False)
     with files.atomic_write(path) as partial:
         partial.write_text(f"{text}\n", encoding="utf-8")
 
 
-def document(scene: Scene, redshifts: tuple[float, float] = REDSHIFTS, grey: float = 1.0) -> dict[str, Any]:
+def document(scene: Description, redshifts: tuple[float, float] = REDSHIFTS, grey: float = 1.0) -> dict[str, Any]:
     """The content of a COOLEST file: the table of `read`, read from right to left; an SIS is an SIE of q = 1.
 
     Gaussians, Spherical and Ellipsoid, become Sérsic profiles of n = ½. redshifts: of lens and source.
@@ -394,7 +396,7 @@ def _profile(place: str, kind: str, parameters: Mapping[str, float]) -> dict[str
     return {"id": f"{place}-{kind}", "parameters": found, "type": kind}
 
 
-def _psf(scene: Scene) -> dict[str, Any]:
+def _psf(scene: Description) -> dict[str, Any]:
     psf = scene.instrument.get("psf")
     if others := [key for key in scene.instrument if key not in ("psf", "psf-fwhm", "noise")]:
         raise UserError(f"instrument: found {others[0]}, which is not written, expected psf, psf-fwhm or noise")
@@ -405,7 +407,7 @@ def _psf(scene: Scene) -> dict[str, Any]:
     raise UserError(f"psf: found {psf}, which COOLEST has not or which needs its file, expected none or gaussian")
 
 
-def _noise(scene: Scene, grey: float) -> dict[str, Any]:
+def _noise(scene: Description, grey: float) -> dict[str, Any]:
     if "noise" in scene.instrument:
         return {"std_dev": scene.instrument["noise"] / grey, "type": "UniformGaussianNoise"}
     return {"type": None}

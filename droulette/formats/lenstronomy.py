@@ -14,8 +14,8 @@ from typing import Any
 
 from droulette.errors import UserError
 from droulette.formats import profiles
+from droulette.formats.description import Component, check_pixel_scale, converted
 from droulette.formats.profiles import Light, einstein_radius, ellipse, ellipticity, major_axis, mass
-from droulette.formats.scene import Part, check_pixel_scale, converted
 from droulette.physics.halos import alpha_at_scale_radius, hernquist_sigma0, pjaffe_sigma0
 
 Profiles = tuple[list[str], list[dict[str, Any]]]
@@ -23,7 +23,9 @@ Profiles = tuple[list[str], list[dict[str, Any]]]
 # ---------------------------------------------------------------- lenses
 
 
-def to_lens(lens_model_list: Iterable[str], kwargs_lens: Iterable[Mapping], pixel_scale: float) -> tuple[Part, ...]:
+def to_lens(
+    lens_model_list: Iterable[str], kwargs_lens: Iterable[Mapping], pixel_scale: float
+) -> tuple[Component, ...]:
     """The lenses here of lenstronomy's.
 
     | lenstronomy | here |
@@ -40,7 +42,7 @@ def to_lens(lens_model_list: Iterable[str], kwargs_lens: Iterable[Mapping], pixe
         UserError: a profile without counterpart, or of wrong arguments, or one that has no Einstein radius.
     """
     check_pixel_scale(pixel_scale)
-    found: list[Part] = []
+    found: list[Component] = []
     for number, (name, given) in enumerate(_paired(lens_model_list, kwargs_lens, "kwargs_lens"), 1):
         radii = [part.parameters["einstein_radius"] for part in found if "einstein_radius" in part.parameters]
         unit = radii[0] if radii else 1.0
@@ -56,20 +58,20 @@ def _paired(names: Iterable[str], arguments: Iterable[Mapping], what: str) -> li
 
 
 def _point_mass(unit, theta_E, center_x=0.0, center_y=0.0):
-    return Part("PointMass", center_x, center_y, {"einstein_radius": theta_E})
+    return Component("PointMass", center_x, center_y, {"einstein_radius": theta_E})
 
 
 def _sis(unit, theta_E, center_x=0.0, center_y=0.0):
-    return Part("SIS", center_x, center_y, {"einstein_radius": theta_E})
+    return Component("SIS", center_x, center_y, {"einstein_radius": theta_E})
 
 
 def _sie(unit, theta_E, e1, e2, center_x=0.0, center_y=0.0):
-    return Part("SIE", center_x, center_y, {"einstein_radius": theta_E, **mass(*ellipse(e1, e2))})
+    return Component("SIE", center_x, center_y, {"einstein_radius": theta_E, **mass(*ellipse(e1, e2))})
 
 
 def _epl(unit, theta_E, gamma, e1, e2, center_x=0.0, center_y=0.0):
     shape = mass(*ellipse(e1, e2))
-    return Part("EPL", center_x, center_y, {"einstein_radius": theta_E, **shape, "slope": gamma})
+    return Component("EPL", center_x, center_y, {"einstein_radius": theta_E, **shape, "slope": gamma})
 
 
 def _spp(unit, theta_E, gamma, center_x=0.0, center_y=0.0):
@@ -78,34 +80,34 @@ def _spp(unit, theta_E, gamma, center_x=0.0, center_y=0.0):
 
 def _nfw(unit, Rs, alpha_Rs, center_x=0.0, center_y=0.0):
     radius = einstein_radius(lambda r: alpha_Rs / Rs * profiles.nfw(r / Rs), Rs)
-    return Part("NFW", center_x, center_y, {"einstein_radius": radius, "scale_radius": Rs})
+    return Component("NFW", center_x, center_y, {"einstein_radius": radius, "scale_radius": Rs})
 
 
 def _elliptical_nfw(unit, Rs, alpha_Rs, e1, e2, center_x=0.0, center_y=0.0):
     round_one = _nfw(unit, Rs, alpha_Rs, center_x, center_y)
-    return Part("EllipticalNFW", center_x, center_y, {**round_one.parameters, **mass(*ellipse(e1, e2))})
+    return Component("EllipticalNFW", center_x, center_y, {**round_one.parameters, **mass(*ellipse(e1, e2))})
 
 
 def _hernquist(unit, sigma0, Rs, center_x=0.0, center_y=0.0):
     # The deflection at R_s is 2/3 σ₀ R_s.
     radius = einstein_radius(lambda r: 2 / 3 * sigma0 * profiles.hernquist(r / Rs), Rs)
-    return Part("Hernquist", center_x, center_y, {"einstein_radius": radius, "scale_radius": Rs})
+    return Component("Hernquist", center_x, center_y, {"einstein_radius": radius, "scale_radius": Rs})
 
 
 def _pjaffe(unit, sigma0, Ra, Rs, center_x=0.0, center_y=0.0):
     core, cut = sorted((Ra, Rs))
     radius = einstein_radius(lambda r: 2 * sigma0 * core * profiles.pjaffe(r, core, cut), cut)
     given = {"einstein_radius": radius, "core_radius": core, "cut_radius": cut}
-    return Part("PJAFFE", center_x, center_y, given)
+    return Component("PJAFFE", center_x, center_y, given)
 
 
 def _elliptical_pjaffe(unit, sigma0, Ra, Rs, e1, e2, center_x=0.0, center_y=0.0):
     round_one = _pjaffe(unit, sigma0, Ra, Rs, center_x, center_y)
-    return Part("EllipticalPJAFFE", center_x, center_y, {**round_one.parameters, **mass(*ellipse(e1, e2))})
+    return Component("EllipticalPJAFFE", center_x, center_y, {**round_one.parameters, **mass(*ellipse(e1, e2))})
 
 
 def _shear(unit, gamma1, gamma2, ra_0=0.0, dec_0=0.0):
-    return Part("Shear", ra_0, dec_0, {"gamma1": gamma1, "gamma2": gamma2})
+    return Component("Shear", ra_0, dec_0, {"gamma1": gamma1, "gamma2": gamma2})
 
 
 def _shear_by_angle(unit, gamma_ext, psi_ext, ra_0=0.0, dec_0=0.0):
@@ -113,14 +115,14 @@ def _shear_by_angle(unit, gamma_ext, psi_ext, ra_0=0.0, dec_0=0.0):
 
 
 def _convergence(unit, kappa, ra_0=0.0, dec_0=0.0):
-    return Part("Convergence", ra_0, dec_0, {"kappa_ext": kappa})
+    return Component("Convergence", ra_0, dec_0, {"kappa_ext": kappa})
 
 
 def _multipole(unit, m, a_m, phi_m, center_x=0.0, center_y=0.0, r_E=1.0):
     if m not in (3, 4):
         raise ValueError(f"found m = {m:g}, expected 3 or 4")
     a, b = a_m / unit * math.cos(m * phi_m), a_m / unit * math.sin(m * phi_m)
-    return Part(f"Multipole{m:.0f}", center_x, center_y, {"einstein_radius": unit, f"a{m:.0f}": a, f"b{m:.0f}": b})
+    return Component(f"Multipole{m:.0f}", center_x, center_y, {"einstein_radius": unit, f"a{m:.0f}": a, f"b{m:.0f}": b})
 
 
 LENSES = {
@@ -142,7 +144,7 @@ LENSES = {
 }
 
 
-def from_lens(lenses: Iterable[Part], pixel_scale: float) -> Profiles:
+def from_lens(lenses: Iterable[Component], pixel_scale: float) -> Profiles:
     """(lens_model_list, kwargs_lens) of lenses here: the table of `to_lens`, read from right to left.
 
     alpha_Rs and σ₀ are what `droulette.physics.halos` says: `alpha_at_scale_radius`, `hernquist_sigma0` and
@@ -221,7 +223,7 @@ def sersic_b(n: float) -> float:
 
 def to_sources(
     source_light_model_list: Iterable[str], kwargs_source: Iterable[Mapping], pixel_scale: float, grey: float = 1.0
-) -> tuple[Part, ...]:
+) -> tuple[Component, ...]:
     """The sources here of lenstronomy's SERSIC, SERSIC_ELLIPSE, GAUSSIAN and GAUSSIAN_ELLIPSE.
 
     With b lenstronomy's and b′ ours, σσ₂ = R² (b′/b)^2n, R = R_sersic / pixel_scale; axes R √q and R / √q, the longer
@@ -263,7 +265,7 @@ SOURCES = {
 }
 
 
-def from_sources(sources: Iterable[Part], pixel_scale: float, grey: float = 1.0) -> Profiles:
+def from_sources(sources: Iterable[Component], pixel_scale: float, grey: float = 1.0) -> Profiles:
     """(source_light_model_list, kwargs_source) of sources here.
 
     Spherical and Ellipsoid become GAUSSIAN and GAUSSIAN_ELLIPSE, Sérsic profiles SERSIC and SERSIC_ELLIPSE.

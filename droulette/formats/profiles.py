@@ -10,7 +10,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import gammaln
 
-from droulette.formats.scene import Part
+from droulette.formats.description import Component
 from droulette.physics.halos import NFW, Hernquist
 
 # ---------------------------------------------------------------- ellipses
@@ -137,7 +137,7 @@ LOWEST_INDEX = 0.17  # of Sérsic profiles here: below, their b = 1.992 n − 0.
 GAUSSIAN_LEVEL = 255.0  # of Spherical and Ellipsoid
 
 
-def source(light: Light) -> Part:
+def source(light: Light) -> Component:
     """The source of a light in px and grey levels: its luminosity is its flux / 1000, whatever b.
 
     Raises:
@@ -150,12 +150,12 @@ def source(light: Light) -> Part:
     radius, _ = light.half_light(1.992 * light.n - 0.3271)
     both = {"n_sersic": light.n, "luminosity": light.flux / 1000}
     if light.q == 1:
-        return Part("SersicSphere", light.x, light.y, {"sigma": radius, **both})
+        return Component("SersicSphere", light.x, light.y, {"sigma": radius, **both})
     axes = {"sigma": radius * math.sqrt(light.q), "sigma2": radius / math.sqrt(light.q)}
-    return Part("SersicEllipsoid", light.x, light.y, {**axes, "theta": light.angle, **both})
+    return Component("SersicEllipsoid", light.x, light.y, {**axes, "theta": light.angle, **both})
 
 
-def light(part: Part) -> Light:
+def light(part: Component) -> Light:
     """The inverse of `source`, also of the Gaussians Spherical and Ellipsoid.
 
     Raises:

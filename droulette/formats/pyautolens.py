@@ -14,8 +14,8 @@ from typing import Any
 
 from droulette.errors import UserError
 from droulette.formats import profiles
+from droulette.formats.description import Component, check_pixel_scale, converted
 from droulette.formats.profiles import Light, einstein_radius, ellipse, ellipticity, major_axis, mass
-from droulette.formats.scene import Part, check_pixel_scale, converted
 
 Profile = tuple[str, dict[str, Any]]  # the class's name, and the arguments that make it
 
@@ -43,7 +43,7 @@ def plain(profile: Any) -> Profile:
 # ---------------------------------------------------------------- lenses
 
 
-def to_lens(mass_profiles: Iterable[Any], pixel_scale: float) -> tuple[Part, ...]:
+def to_lens(mass_profiles: Iterable[Any], pixel_scale: float) -> tuple[Component, ...]:
     """The lenses here of PyAutoLens's mass profiles.
 
     | PyAutoLens | here |
@@ -82,16 +82,18 @@ def _shape(ell_comps: tuple[float, float]) -> tuple[float, float]:
 
 
 def _point_mass(_, centre=(0.0, 0.0), einstein_radius=1.0):
-    return Part("PointMass", centre[1], centre[0], {"einstein_radius": einstein_radius})
+    return Component("PointMass", centre[1], centre[0], {"einstein_radius": einstein_radius})
 
 
 def _isothermal_sph(_, centre=(0.0, 0.0), einstein_radius=1.0):
-    return Part("SIS", centre[1], centre[0], {"einstein_radius": einstein_radius})
+    return Component("SIS", centre[1], centre[0], {"einstein_radius": einstein_radius})
 
 
 def _isothermal(_, centre=(0.0, 0.0), ell_comps=(0.0, 0.0), einstein_radius=1.0):
     q, angle = _shape(ell_comps)
-    return Part("SIE", centre[1], centre[0], {"einstein_radius": _factor(q, 2.0) * einstein_radius, **mass(q, angle)})
+    return Component(
+        "SIE", centre[1], centre[0], {"einstein_radius": _factor(q, 2.0) * einstein_radius, **mass(q, angle)}
+    )
 
 
 def _power_law(_, centre=(0.0, 0.0), ell_comps=(0.0, 0.0), einstein_radius=1.0, slope=2.0):
@@ -101,7 +103,7 @@ def _power_law(_, centre=(0.0, 0.0), ell_comps=(0.0, 0.0), einstein_radius=1.0, 
 
 def _power_law_intermediate(_, centre=(0.0, 0.0), ell_comps=(0.0, 0.0), einstein_radius=1.0, slope=2.0):
     given = {"einstein_radius": einstein_radius, **mass(*_shape(ell_comps)), "slope": slope}
-    return Part("EPL", centre[1], centre[0], given)
+    return Component("EPL", centre[1], centre[0], given)
 
 
 def _power_law_sph(_, centre=(0.0, 0.0), einstein_radius=1.0, slope=2.0):
@@ -111,7 +113,7 @@ def _power_law_sph(_, centre=(0.0, 0.0), einstein_radius=1.0, slope=2.0):
 def _nfw_sph(_, centre=(0.0, 0.0), kappa_s=0.05, scale_radius=1.0):
     strength = 4 * kappa_s * (1 - math.log(2))
     radius = einstein_radius(lambda r: strength * profiles.nfw(r / scale_radius), scale_radius)
-    return Part("NFW", centre[1], centre[0], {"einstein_radius": radius, "scale_radius": scale_radius})
+    return Component("NFW", centre[1], centre[0], {"einstein_radius": radius, "scale_radius": scale_radius})
 
 
 def _nfw(_, centre=(0.0, 0.0), ell_comps=(0.0, 0.0), kappa_s=0.05, scale_radius=1.0):
@@ -125,7 +127,9 @@ def _nfw(_, centre=(0.0, 0.0), ell_comps=(0.0, 0.0), kappa_s=0.05, scale_radius=
 def _dpie_sph(_, centre=(0.0, 0.0), ra=0.1, rs=2.0, b0=1.0):
     core, cut = sorted((ra, rs))
     radius = einstein_radius(lambda r: b0 * rs / cut * profiles.pjaffe(r, core, cut), cut)
-    return Part("PJAFFE", centre[1], centre[0], {"einstein_radius": radius, "core_radius": core, "cut_radius": cut})
+    return Component(
+        "PJAFFE", centre[1], centre[0], {"einstein_radius": radius, "core_radius": core, "cut_radius": cut}
+    )
 
 
 def _dpie_potential(_, centre=(0.0, 0.0), ell_comps=(0.0, 0.0), ra=0.1, rs=2.0, b0=1.0):
@@ -135,18 +139,18 @@ def _dpie_potential(_, centre=(0.0, 0.0), ell_comps=(0.0, 0.0), ra=0.1, rs=2.0, 
 
 
 def _external_shear(_, gamma_1=0.0, gamma_2=0.0):
-    return Part("Shear", 0.0, 0.0, {"gamma1": gamma_1, "gamma2": gamma_2})
+    return Component("Shear", 0.0, 0.0, {"gamma1": gamma_1, "gamma2": gamma_2})
 
 
 def _mass_sheet(_, centre=(0.0, 0.0), kappa=0.0):
-    return Part("Convergence", centre[1], centre[0], {"kappa_ext": kappa})
+    return Component("Convergence", centre[1], centre[0], {"kappa_ext": kappa})
 
 
 def _multipole(_, m=4, centre=(0.0, 0.0), einstein_radius=1.0, slope=2.0, multipole_comps=(0.0, 0.0)):
     if m not in (3, 4) or slope != 2:
         raise ValueError(f"found m = {m:g} and slope = {slope:g}, expected m = 3 or 4 and slope = 2")
     given = {"einstein_radius": einstein_radius, f"a{m:.0f}": multipole_comps[1], f"b{m:.0f}": multipole_comps[0]}
-    return Part(f"Multipole{m:.0f}", centre[1], centre[0], given)
+    return Component(f"Multipole{m:.0f}", centre[1], centre[0], given)
 
 
 LENSES = {
@@ -167,7 +171,7 @@ LENSES = {
 }
 
 
-def from_lens(lenses: Iterable[Part], pixel_scale: float) -> list[Profile]:
+def from_lens(lenses: Iterable[Component], pixel_scale: float) -> list[Profile]:
     """PyAutoLens's (class name, arguments) of lenses here: the table of `to_lens`, read from right to left.
 
     κ_s = 1 / (4 g(x) / x²), x = θ_E / R_s; b₀ = θ_E / α₁, α₁ the deflection at θ_E for b₀ = 1.
@@ -242,7 +246,7 @@ def sersic_b(n: float) -> float:
     return 2 * n - 1 / 3 + sum(terms)
 
 
-def to_sources(light_profiles: Iterable[Any], pixel_scale: float, grey: float = 1.0) -> tuple[Part, ...]:
+def to_sources(light_profiles: Iterable[Any], pixel_scale: float, grey: float = 1.0) -> tuple[Component, ...]:
     """The sources here of PyAutoLens's Sersic, Exponential, DevVaucouleurs and Gaussian, and of each with …Sph.
 
     With b PyAutoLens's and b′ ours, σσ₂ = R² (b′/b)^2n, R = effective_radius / pixel_scale; axes R √q and R / √q, the
@@ -307,7 +311,7 @@ SOURCES = {
 }
 
 
-def from_sources(sources: Iterable[Part], pixel_scale: float, grey: float = 1.0) -> list[Profile]:
+def from_sources(sources: Iterable[Component], pixel_scale: float, grey: float = 1.0) -> list[Profile]:
     """PyAutoLens's (class name, arguments) of sources here.
 
     Spherical and Ellipsoid become GaussianSph and Gaussian, Sérsic profiles SersicSph and Sersic.

@@ -27,7 +27,7 @@ def _paths(value: Any) -> tuple[str, ...]:
 
 
 class Extensions(Table):
-    """Your own code."""
+    """Code of yours."""
 
     modules: Annotated[
         tuple[str, ...], Checked(_paths, "list of strings", "a list of .py files below the working folder")

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import model_validator
 
-from droulette.parameters.reading import Checked, FileName, OptionalFileName, Table, found, key, mismatch
+from droulette.parameters.reading import Checked, FileName, OptionalFileName, Table, conflict, found, key, mismatch
 
 MAX_NTERMS = 20
 MAX_SEED = 2**32 - 1
@@ -64,46 +64,50 @@ Device = Annotated[str, Checked(_device, "string", "auto, cpu, cuda, or cuda:0, 
 
 
 class Problem(Table):
-    """What is to be learnt."""
+    """What the network learns."""
 
     filename: FileName = key(..., "CSV file of all rows, as `generate` wrote it")
     variables: Columns = key((), "columns to learn, before the amplitudes")
-    nterms: Orders = key(None, "amplitudes to learn: orders up to this, or from min to max; left out: none")
+    nterms: Orders = key(
+        None, "orders of the amplitudes to learn: up to this, or from min to max; default: no amplitudes"
+    )
     seed: int = key(0, "seed of the shuffling", ge=0, le=MAX_SEED)
     shuffle: bool = key(True, "shuffle the rows before they are split; false keeps file order")
-    lenses: OptionalFileName = key(None, "CSV file of the lenses, `generate`'s; needed by `hold-out`")
+    lenses: OptionalFileName = key(None, "CSV file of the lenses, from `generate`; needed by `hold-out`")
     hold_out: Columns = key(
-        (), "lens models, as the column `lens` names them, whose rows are all testing rows: none is trained on"
+        (),
+        "lens models, as in the column `lens`, or galaxies, as in the column `galaxy` (`*` stands for any text); all "
+        "their rows become testing rows, and none is trained on",
     )
-    dataset: OptionalFileName = key(None, "droulette 0.2.1's: a TOML file laid under this one")
+    dataset: OptionalFileName = key(None, "droulette 0.2.1's key: a TOML file whose keys this file overrides")
 
     @model_validator(mode="after")
     def _something(self) -> Problem:
         if not self.variables and self.nterms is None:
-            raise mismatch("neither variables nor nterms", "a column to learn", key="variables")
+            raise conflict("variables and nterms are both missing; name at least one column to learn", "variables")
         if self.hold_out and self.lenses is None:
-            raise mismatch("nothing beside hold-out", "the CSV file of the lenses", key="lenses")
+            raise conflict("missing; hold-out needs the CSV file of the lenses", "lenses")
         return self
 
 
 class SplitFile(Table):
-    """A part of the rows: to learn from, to decide when to stop, for the final metrics."""
+    """A part of the rows: for training, for the decision when to stop, for the final metrics."""
 
     filename: FileName = key(..., "CSV file of the part")
-    size: Size = key(None, "share of the rows, or their number; one part may leave it out and takes the rest")
+    size: Size = key(None, "share of the rows, or their number; one part without a size takes the rest")
     predictionfile: OptionalFileName = key(
         None, "CSV file of the predictions, in `output.directory`; left out: named for the part"
     )
 
 
 class Dataset(Table):
-    """The pictures, and the parts that their rows are split into."""
+    """The pictures, and the parts into which the rows are split."""
 
     directory: OptionalFileName = key(None, "folder of the pictures")
     training: SplitFile | None = key(None, "")
     validation: SplitFile | None = key(None, "")
     testing: SplitFile | None = key(None, "")
-    roulette: OptionalFileName = key(None, "droulette 0.2.1's folder of resimulations; no effect: none are stored")
+    roulette: OptionalFileName = key(None, "droulette 0.2.1's folder of resimulations; no effect, none are stored")
 
     @property
     def parts(self) -> dict[str, SplitFile]:
@@ -121,63 +125,67 @@ class Dataset(Table):
             names[part.filename] = name
         rest = [name for name, part in parts.items() if part.size is None]
         if len(rest) > 1 and len(rest) < len(parts):
-            raise mismatch("no size", f"one, since {rest[0]}'s is left out too", f"{rest[-1]}.size")
+            raise conflict(f"missing; only one part may leave it out, and {rest[0]} does too", f"{rest[-1]}.size")
         shares = {name: part.size for name, part in parts.items() if isinstance(part.size, float)}
         total = sum(shares.values())
         if total > 1 + 1e-9:
             raise mismatch(f"shares that sum to {total:g}", "at most 1", f"{list(shares)[-1]}.size")
         if shares and rest and total > 1 - 1e-9:
-            raise mismatch("nothing left for it", "shares of the others below 1", f"{rest[0]}.size")
+            raise conflict("no rows are left for this part; make the shares of the others smaller", f"{rest[0]}.size")
         return self
 
 
 class Settings(Table):
-    """What runs, and where."""
+    """Network and device."""
 
-    device: Device = key("auto", "`auto` is CUDA where there is one")
+    device: Device = key(
+        "auto", "where the network runs; `auto` is the first CUDA device, or the processor if there is none"
+    )
     model: str = key("polar", "`polar`, or the name of a torchvision classification model", min_length=1)
     weights: str = key("", "initial weights: none, `pretrained` for torchvision's own, or a file")
     seed: int = key(0, "seed of initial weights, batches and augmentation", ge=0, le=MAX_SEED)
     precision: Literal["auto", "32-true", "bf16-mixed"] = key(
-        "auto", "arithmetic of the network; `auto` is `bf16-mixed` where the device computes in bfloat16"
+        "auto", "arithmetic of the network; `auto` is `bf16-mixed` if the device computes in bfloat16"
     )
-    problem: OptionalFileName = key(None, "droulette 0.2.1's: a TOML file laid under this one")
+    problem: OptionalFileName = key(None, "droulette 0.2.1's key: a TOML file whose keys this file overrides")
 
 
 class Hyperparameters(Table):
-    """Of the optimiser."""
+    """The optimiser."""
 
     learning_rate: float = key(1e-3, "learning rate; its maximum with `onecycle`", gt=0, le=1000)
-    batch_size: int = key(64, "pictures a step", ge=1, le=MAX_COUNT)
+    batch_size: int = key(64, "pictures per step", ge=1, le=MAX_COUNT)
     weight_decay: float = key(1e-4, "weight decay", ge=0, le=1000)
 
 
 class Training(Table):
-    """Of the training loop."""
+    """The training loop."""
 
-    num_epochs: int = key(12, "most epochs", ge=1, le=MAX_COUNT)
+    num_epochs: int = key(12, "largest number of epochs", ge=1, le=MAX_COUNT)
     patience: int = key(10, "stop after this many epochs without a better validation loss", ge=1, le=MAX_COUNT)
     out_parameters: int | None = key(None, "number of outputs, checked against the columns", ge=1, le=MAX_COUNT)
-    schedule: Literal["constant", "onecycle"] = key("constant", "course of the learning rate")
+    schedule: Literal["constant", "onecycle"] = key("constant", "how the learning rate changes")
     loss: Literal["mse", "huber"] = key("mse", "loss on the scaled targets")
     scaling: Literal["radial", "quantile", "standard"] = key(
         "radial",
-        "targets are mapped to a normal distribution by their quantiles, with `radial` vectors by those of their "
-        "length; or `standard`, by mean and deviation",
+        "`quantile` maps each target to a normal distribution by its quantiles; `radial` does the same, but maps "
+        "vectors by the quantiles of their length; `standard` uses mean and deviation",
     )
     fresh_pictures: bool = key(
         False,
-        "draw the training pictures as they are needed, by [simulator] and its tables, from rows beyond the dataset's; "
-        "an epoch has as many as the training file",
+        "render new training pictures when they are needed, from rows after the dataset's last; an epoch has as many "
+        "as the training file",
     )
     augmentation: bool = key(True, "turn and mirror pictures and amplitudes: exact symmetries of the scene")
-    symmetries: int = key(4, "predictions are means over so many turns and mirrors of the picture", ge=1, le=256)
+    symmetries: int = key(4, "predictions are means over this many turned and mirrored pictures", ge=1, le=256)
 
 
 class Evaluation(Table):
-    """Of the final evaluation."""
+    """The final evaluation."""
 
-    lenses: OptionalFileName = key(None, "CSV file of the lenses, `generate`'s: metrics by bands of Einstein radius")
+    lenses: OptionalFileName = key(
+        None, "CSV file of the lenses, from `generate`; for metrics by bands of Einstein radius"
+    )
     resimulations: int = key(500, "pictures resimulated in each part", ge=0, le=10_000_000)
     examples: int = key(6, "pictures shown beside their resimulations", ge=0, le=1000)
 

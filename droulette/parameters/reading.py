@@ -61,6 +61,11 @@ def mismatch(found: str, expected: str, key: str = "", suffix: str = "") -> Pyda
     return PydanticCustomError("mismatch", "{found}, {expected}", context)
 
 
+def conflict(says: str, key: str = "") -> PydanticCustomError:
+    """The error of keys that do not go together, or of one that is missing: what is wrong, and what to do."""
+    return PydanticCustomError("mismatch", "{says}", {"says": says, "key": key})
+
+
 def number(value: Any) -> float:
     """A finite number as TOML has them; `true` is none. Raises ValueError."""
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -104,7 +109,7 @@ class Drawn(Kind):
 
     def __init__(self, gt=None, ge=None, le=None, whole: bool = False, rate: bool = False):
         self.gt, self.ge, self.le, self.whole = gt, ge, le, whole
-        self.type = "drawn whole number" if whole else "drawn number"
+        self.type = "sampled whole number" if whole else "sampled number"
         self.expected = interval("a whole number" if whole else "a number", gt, ge, None, le)
         self.suffixes = ("", "-min", "-max", "-lambda") if rate else ("", "-min", "-max")
 
@@ -257,13 +262,13 @@ class Table(BaseModel):
             suffixes = kind.suffixes if kind else ("",)
             used = [s for s in spellings(alias, field) if any(s + suffix in data for suffix in suffixes)]
             if len(used) > 1:
-                raise mismatch(f"beside {used[0]}", "one of the two spellings", key=used[1])
+                raise conflict(f"another spelling of {used[0]}, which is given too; remove one of them", used[1])
             if not used:
                 continue
             values = {suffix: data.pop(used[0] + suffix) for suffix in suffixes if used[0] + suffix in data}
             for suffix in ("-min", "-max"):
                 if "" in values and suffix in values:
-                    raise mismatch(f"beside {used[0]}", "one or the other", key=used[0] + suffix)
+                    raise conflict(f"cannot be combined with {used[0]}; remove one of them", used[0] + suffix)
             data[alias] = Given(values, field.default) if isinstance(kind, Drawn) else values[""]
         return data
 
@@ -419,7 +424,7 @@ def translate(
             if not isinstance(place, dict):
                 continue  # validation says what is wrong with it
             if target_name in place:
-                raise UserError(f"{source}: {old}: found beside {new}, expected one of the two")
+                raise UserError(f"{source}: {old}: another spelling of {new}, which is given too; remove one of them")
             place[target_name] = table.pop(name)
     for dotted, (value, why) in neutral.items():
         table, name = _holder(tables, dotted)
@@ -509,8 +514,12 @@ def _line(model: type[Table], layers: Layers, tables: dict, detail: Mapping[str,
         if owner is None:
             break
     dotted = ".".join(map(readable, path))
-    what = context.get("found") or ("nothing" if detail["type"] == "missing" else found(detail["input"]))
+    if "says" in context:
+        return f"{_source(layers, path)}: {dotted}: {context['says']}"
     expected = context.get("expected") or (words(field)[1] if field else "tables")
+    if detail["type"] == "missing":
+        return f"{_source(layers, path)}: {dotted}: missing, expected {expected}"
+    what = context.get("found") or found(detail["input"])
     return f"{_source(layers, path)}: {dotted + ': ' if path else ''}found {what}, expected {expected}"
 
 

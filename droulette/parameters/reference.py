@@ -18,10 +18,13 @@ HEAD = """\
 
 <!-- Made by `python -m droulette.parameters.reference > docs/toml.md`; edit droulette/parameters instead. -->
 
-Every key may be left out unless its default is *required*. A *drawn number* `k` is given as `k`, as `k-min`
-and `k-max` (uniform; where only one of them is given, the other is the default's), or as a list, of which one
-is drawn for each row. Of a list of strings, likewise, one is drawn. An unknown key, a wrong type or a value
-out of range is an error that names the nearest key or what was expected.
+You may leave out every key whose default is not *required*. There are three ways to give a *sampled number* `k`:
+
+* `k`: one value for all rows.
+* `k-min` and `k-max`: uniform between the two. If you give only one, the other has its default.
+* `k` as a list: each row samples one of the values. The same holds for a list of strings.
+
+An unknown key, a wrong type or a value out of range is an error. It names the nearest key, or what was expected.
 """
 LAMBDA = interval("a number", ge=0, le=1000)  # as `Drawn` checks it
 
@@ -80,7 +83,7 @@ def _configs() -> Iterator[str]:
 
 def _older() -> Iterator[str]:
     yield "\n## Keys of CosmoSim 3.x and droulette 0.2.1\n"
-    yield "Accepted as they stand, besides the second spellings above:\n"
+    yield "Accepted unchanged, like the second spellings above:\n"
     yield "| key | here |\n|---|---|"
     yield from (f"| `{old}` | `{new}` |" for old, new in MOVED.items())
     yield from (f"| `{key} = {found(value)}` | {why} |" for key, (value, why) in NEUTRAL.items() if value is not None)

@@ -15,6 +15,7 @@ from droulette.parameters.reading import (
     Names,
     OptionalFileName,
     Table,
+    conflict,
     key,
     mismatch,
     number,
@@ -44,7 +45,7 @@ MAX_SEED = 2**32 - 1
 
 # Keys of CosmoSim 3.x that have another place here, and those that may only ask for what is done anyway.
 MOVED = {"management.mask": "simulator.mask", "r-relativemax": "position.r-relativemax"}
-_PLAIN = "pictures carry no annotation"
+_PLAIN = "pictures have no annotation"
 _ONE = "each row gives one picture"
 NEUTRAL: dict[str, tuple[Any, str]] = {
     "simulator.xireference": (True, "the amplitudes are those at the apparent position"),
@@ -172,28 +173,28 @@ class Simulator(Table):
     """How many pictures, and how each is made."""
 
     size: int = key(
-        10_000, "number of rows and pictures; left out where all rows would be the same: 1", ge=1, le=10_000_000
+        10_000, "number of rows and pictures; the default is 1 if all rows would be the same", ge=1, le=10_000_000
     )
-    seed: int = key(0, "the same seed draws the same table", ge=0, le=MAX_SEED)
+    seed: int = key(0, "seed of the table; the same seed gives the same table", ge=0, le=MAX_SEED)
     nterms: int = key(5, "highest order m of the amplitudes", ge=0, le=MAX_NTERMS)
     imagesize: int = key(512, "side of the canvas", "px", ge=1, le=16_384)
     cropsize: int | None = key(None, "side of the picture; left out: imagesize", "px", ge=1, le=16_384)
     centred: bool = key(False, "shift the picture's centre of light to the middle before cropping")
     sampling: Literal["exact", "nearest"] = key(
         "exact",
-        "`exact` evaluates the source where the ray meets it, `nearest` takes CosmoSim's nearest pixel of it",
+        "`exact` evaluates the source where the ray meets it; `nearest` takes the nearest pixel, like CosmoSim",
     )
     supersampling: int = key(1, "each pixel is the mean of this many rays squared; with `exact`", ge=1, le=16)
     model: Annotated[tuple[str, ...], Names(MODELS)] = key(("Raytrace",), "simulation model", also=["models"])
     config: Annotated[tuple[str, ...] | None, Names({name: name for name in CONFIGS})] = key(
         None,
-        "names simulation model and lens together, in place of `model` and `lens.mode`",
+        "names simulation model and lens together, instead of `model` and `lens.mode`",
         also=["configs"],
     )
     sampled: bool = key(False, "take the lens potential from its values on the pixel grid")
     storage: Literal["png", "parquet"] = key("png", "pictures as one PNG file each, or packed into Parquet shards")
     shard_size: int = key(1000, "pictures in a shard; with `parquet`", ge=1, le=1_000_000)
-    mask: bool = key(False, "blank what lies outside the circle of convergence; with `Roulette`")
+    mask: bool = key(False, "make pixels outside the circle of convergence black; with `Roulette`")
 
     @model_validator(mode="after")
     def _possible(self) -> Simulator:
@@ -213,12 +214,12 @@ class Lens(Table):
         tuple[str, ...], Names(lambda: names_of(LENSES), lens_sum, ", or a sum of them, SIE+Shear for example")
     ] = key(("SIS",), "lens model, or the sum of several", also=["modes"])
     map: OptionalFileName = key(
-        None, "where `mode` is `Map`: a square map of the lens, FITS or NPY, or a folder of such, of which one is drawn"
+        None, "for `mode` `Map`: a square map of the lens (FITS or NPY), or a folder of maps; each row samples one"
     )
-    map_quantity: Literal["convergence", "potential"] = key("convergence", "what `map` is a map of: κ or ψ")
+    map_quantity: Literal["convergence", "potential"] = key("convergence", "quantity of `map`: κ or ψ")
     map_pixel: float = key(
         1.0,
-        "side of a map's pixel in the unit whose square ψ has; for a map of κ it plays no part",
+        "side of a map's pixel; ψ is in the square of this unit. No effect for a map of κ",
         gt=0,
         le=LONGEST,
     )
@@ -233,7 +234,7 @@ class Lens(Table):
     @model_validator(mode="after")
     def _has_map(self) -> Lens:
         if any("Map" in mode.split("+") for mode in self.mode) and self.map is None:
-            raise mismatch('nothing beside mode = "Map"', "the file or folder of the map", key="map")
+            raise conflict('missing; mode = "Map" needs the file or folder of the map', "map")
         return self
 
 
@@ -244,7 +245,7 @@ class Cluster(Table):
         Distribution(0, 0, whole=True), "number of constituents; 0: a single lens at the origin"
     )
     maxrelativelocation: float = key(
-        1.2, "each constituent lies at most this many of its θ_E from the origin", "θ_E", ge=0, le=1000
+        1.2, "largest distance of each constituent from the origin, in units of its θ_E", "θ_E", ge=0, le=1000
     )
 
     @model_validator(mode="after")
@@ -255,15 +256,17 @@ class Cluster(Table):
 
 
 class Subhaloes(Table):
-    """Small lenses that are added to each lens; they are known by the column `subhaloes`. Left out: there are none."""
+    """Small lenses that are added to each lens, in the column `subhaloes`. Without this table there are none."""
 
     mode: Annotated[tuple[str, ...], Names(lambda: {name: LENSES[name].names[0] for name in constituents()})] = key(
         ("SIS",), "model of a subhalo"
     )
-    count: Annotated[Distribution, Drawn(ge=0, le=100)] = key(Distribution(10, 10), "their number, or its mean")
-    poisson: bool = key(True, "the number is drawn from a Poisson distribution of mean `count`; else it is `count`")
-    mass_min: float = key(1e-3, "least mass within a subhalo's own Einstein radius, over that within the lens's", gt=0)
-    mass_max: float = key(1e-1, "greatest mass, likewise", gt=0, le=1)
+    count: Annotated[Distribution, Drawn(ge=0, le=100)] = key(Distribution(10, 10), "number of subhaloes, or its mean")
+    poisson: bool = key(True, "sample the number from a Poisson distribution of mean `count`; false: it is `count`")
+    mass_min: float = key(
+        1e-3, "least mass within a subhalo's Einstein radius, divided by that within the lens's", gt=0
+    )
+    mass_max: float = key(1e-1, "greatest mass, in the same unit", gt=0, le=1)
     mass_slope: float = key(1.9, "β of the mass function dN/dm ∝ m^−β", ge=-10, le=10)
     radius: float = key(2.0, 'they lie within this many "einsteinR" of the origin, uniformly', gt=0, le=1000)
 
@@ -292,13 +295,13 @@ class Source(Table):
         tuple[str, ...], Names(lambda: names_of(SOURCES), constellation, ", or mode/x/y/σ/σ₂/theta/n/L;…")
     ] = key(("Ellipsoid",), "light profile, or a constellation of several", also=["modes"])
     lightprofile: Literal["Gaussian", "Sersic"] | None = key(
-        None, "CosmoSim's: turns the spheres and ellipsoids of `mode` into Gaussian or Sérsic ones"
+        None, "CosmoSim's key: makes the spheres and ellipsoids of `mode` Gaussian or Sérsic"
     )
-    image: OptionalFileName = key(None, "picture file of the source where `mode` is `Image`")
+    image: OptionalFileName = key(None, "for `mode` `Image`: picture file of the source")
     galaxies: OptionalFileName = key(
         None,
-        "where `mode` is `Galaxy`: a folder of pictures, PNG, TIFF, FITS or NPY, a FITS cube, or a COSMOS catalogue of "
-        "GalSim, of which one galaxy is drawn",
+        "for `mode` `Galaxy`: a folder of pictures (PNG, TIFF, FITS or NPY), a FITS cube, or a COSMOS catalogue of "
+        "GalSim; each row samples one galaxy",
     )
     position: Literal["cartesian", "polar", "relative", "critical"] = key(
         "cartesian", "how [position] places the source"
@@ -307,9 +310,9 @@ class Source(Table):
     @model_validator(mode="after")
     def _has_image(self) -> Source:
         if "Image" in self.mode and self.image is None:
-            raise mismatch('nothing beside mode = "Image"', "the picture's file name", key="image")
+            raise conflict('missing; mode = "Image" needs the file name of the picture', "image")
         if "Galaxy" in self.mode and self.galaxies is None:
-            raise mismatch('nothing beside mode = "Galaxy"', "the folder or file of the galaxies", key="galaxies")
+            raise conflict('missing; mode = "Galaxy" needs the folder or file of the galaxies', "galaxies")
         return self
 
     @property
@@ -323,19 +326,21 @@ class Source(Table):
 
 
 class Position(Table):
-    """Where the source is, by `source.position`."""
+    """Position of the source; `source.position` says which keys count."""
 
     x: Coordinate = key(Distribution(-100, 100), "`cartesian`: to the right", "px")
     y: Coordinate = key(Distribution(-100, 100), "`cartesian`: up", "px")
-    phi: Direction = key(Distribution(0, 360), "the others: direction from the origin, counter-clockwise from x", "°")
-    r: Radii = key(None, "fixed distance from the origin, in place of `r-min` and `r-max`", "px")
+    phi: Direction = key(
+        Distribution(0, 360), "not `cartesian`: direction from the origin, counter-clockwise from x", "°"
+    )
+    r: Radii = key(None, "fixed distance from the origin, instead of `r-min` and `r-max`", "px")
     r_min: Radius = key(
         None,
-        'least distance; left out: "einsteinR" for `polar`, 1 for `relative` and `critical`. Lowered to the '
-        'greatest where that is smaller. "einsteinR" is θ_E; of a cluster, the largest of |c_k| + θ_k',
+        'least distance; default: "einsteinR" for `polar`, 1 for `relative` and `critical`. It is lowered to the '
+        'greatest if that is smaller. "einsteinR" is θ_E; for a cluster, the largest of |c_k| + θ_k',
         "px",
     )
-    r_max: Radius = key(None, "greatest distance, `polar`; left out: 2.5 × the least", "px")
+    r_max: Radius = key(None, "`polar`: greatest distance; default: 2.5 × the least", "px")
     r_relativemax: float = key(
         1.2,
         '`relative`: largest distance over "einsteinR"; `critical`: over the critical radius at phi',
@@ -347,7 +352,7 @@ class Position(Table):
     def _possible(self) -> Position:
         for name, bound in (("r-min", self.r_min), ("r-max", self.r_max)):
             if self.r is not None and bound is not None:
-                raise mismatch("beside r", "one or the other", key=name)
+                raise conflict("cannot be combined with r; remove one of them", name)
         if isinstance(self.r_min, float) and isinstance(self.r_max, float) and self.r_min > self.r_max:
             raise mismatch(f"{self.r_min:g}", f"at most r-max = {self.r_max:g}", key="r-min")
         return self
@@ -363,16 +368,17 @@ def _drawn_if_given(quantity: Quantity) -> tuple[Any, Any]:
 
 
 class _Instrument(Table):
-    """What takes the pictures: point spread function, background, noise. Left out: a drawing in 8-bit grey."""
+    """Point spread function, background and noise. Without this table, pictures are 8-bit grey and noiseless."""
 
-    preset: str | None = key(None, "name of a telescope's instrument, docs/instruments.md, for all keys left out here")
+    preset: str | None = key(None, "name from docs/instruments.md; it sets all keys that are left out here")
     psf: OptionalFileName = key(
-        None, "point spread function: none, gaussian, moffat, or a FITS file or a folder of such, of which one is drawn"
+        None,
+        "point spread function: none, gaussian, moffat, a FITS file, or a folder of FITS files; each row samples one",
     )
     psf_unit: Literal["px", "arcsec"] = key("px", "unit of `psf-fwhm`; `arcsec` needs `pixel-scale`")
-    subtract_background: bool = key(True, "the picture is what is left when the background is subtracted")
+    subtract_background: bool = key(True, "subtract the background from the picture")
     depth: Literal["uint16", "float32"] = key(
-        "uint16", "numbers of a picture: 16 bits with a scale of its own, or 32-bit floats; the latter with `parquet`"
+        "uint16", "pixel values: 16 bits with one scale per picture, or 32-bit floats; `float32` needs `parquet`"
     )
 
     @property
@@ -402,20 +408,20 @@ class _Instrument(Table):
         for name, used, others in needs:
             for other in others:
                 if used and getattr(self, other.replace("-", "_")) is None:
-                    raise mismatch(f"no {other}", f"one beside {name}", key=other)
+                    raise conflict(f"missing; {name} needs it", other)
         if self.psf in ("gaussian", "moffat") and self.psf_fwhm is None:
-            raise mismatch("no such key", f"the width of the {self.psf} profile", key="psf-fwhm")
+            raise conflict(f'missing; psf = "{self.psf}" needs the width of the profile', "psf-fwhm")
         if self.psf == "moffat" and self.moffat_beta is None:
-            raise mismatch("no such key", "the exponent of the Moffat profile", key="moffat-beta")
+            raise conflict('missing; psf = "moffat" needs the exponent of the profile', "moffat-beta")
         if self.psf not in ("gaussian", "moffat") and self.psf_fwhm is not None:
-            raise mismatch(f"beside psf = {self.psf or 'none'}", "gaussian or moffat", key="psf-fwhm")
+            raise conflict(f"needs psf = gaussian or moffat; psf is {self.psf or 'none'}", "psf-fwhm")
         if self.psf != "moffat" and self.moffat_beta is not None:
-            raise mismatch(f"beside psf = {self.psf or 'none'}", "moffat", key="moffat-beta")
+            raise conflict(f"needs psf = moffat; psf is {self.psf or 'none'}", "moffat-beta")
         for one, other in (("background", "sky_brightness"), ("magnitude", "signal_to_noise")):
             if getattr(self, one) is not None and getattr(self, other) is not None:
-                raise mismatch(f"beside {one}", "one or the other", key=other.replace("_", "-"))
+                raise conflict(f"cannot be combined with {one}; remove one of them", other.replace("_", "-"))
         if self.signal_to_noise is not None and self.noise is None and self.exposure is None:
-            raise mismatch("neither noise nor exposure", "one of them", key="signal-to-noise")
+            raise conflict("needs noise or exposure; both are missing", "signal-to-noise")
         return self
 
 
@@ -443,7 +449,7 @@ def _drawn_by_default(quantity: Quantity) -> tuple[Any, Any]:
 
 
 class _LensLight(Table):
-    """Light of the lens galaxy, a Sérsic ellipsoid; with [instrument] and a single lens. Left out: it has none."""
+    """Light of the lens galaxy, a Sérsic ellipsoid; with [instrument] and a single lens. Default: no light."""
 
     @property
     def given(self) -> bool:
@@ -483,21 +489,21 @@ def check_observed(
 ) -> None:
     """What an instrument needs of the other tables. Raises `mismatch` with the dotted key."""
     if light.given and not instrument.given:
-        raise mismatch("without [instrument]", "both or neither", "lens_light")
+        raise conflict("needs the table [instrument], which is missing", "lens_light")
     if light.given and cluster.count.high:
-        raise mismatch("with a cluster", "a single lens", "lens_light")
+        raise conflict("cannot be combined with a cluster; it needs a single lens", "lens_light")
     if not instrument.given:
         return
     if simulator.sampling != "exact":
-        raise mismatch(f"{simulator.sampling!r}", "exact, with [instrument]", "simulator.sampling")
+        raise mismatch(f"{simulator.sampling!r}", "exact, which [instrument] needs", "simulator.sampling")
     if instrument.depth == "float32" and simulator.storage != "parquet":
         raise mismatch("'float32'", 'storage = "parquet" in [simulator]', "instrument.depth")
     if instrument.magnitude is not None:
         parts = [part.split("/", 1)[0].strip() for profile in source.profiles for part in profile.split(";")]
         without = [name for name in parts if not _has_flux(name)]
         if without:
-            expected = "signal-to-noise, since no formula gives the whole light of that source"
-            raise mismatch(f"beside source.mode = {without[0]}", expected, "instrument.magnitude")
+            why = f"cannot be combined with source.mode = {without[0]}, whose light is unknown; use signal-to-noise"
+            raise conflict(why, "instrument.magnitude")
 
 
 def _has_flux(name: str) -> bool:
@@ -511,8 +517,11 @@ def check_together(simulator: Simulator, lens: Lens, cluster: Cluster, source: S
     if simulator.config and "mode" in lens.model_fields_set:
         _agree(simulator.config, 1, lens.mode, "lens.mode", "simulator.config")
     for name in lens.mode if not simulator.config else ():
+        most = LENSES[name].most_order
+        if most is not None and simulator.nterms > most:
+            raise mismatch(str(simulator.nterms), f"at most {most} with the lens {name}", "simulator.nterms")
         if cluster.count.high and LENSES[name].not_numbers:
-            raise mismatch(f"{name} beside [cluster] count", f"one of {', '.join(constituents())}", "lens.mode")
+            raise mismatch(f"{name}, which cannot be in a cluster", f"one of {', '.join(constituents())}", "lens.mode")
     r_min, r_max, einstein = position.r_min, position.r_max, lens.einstein
     if source.position == "polar":
         if isinstance(r_max, float) and r_min in (None, "einsteinR") and r_max < einstein.high and not position.r:

@@ -173,10 +173,10 @@ def take(
         light = wide * _seen(instrument.lens_light(scene.faintest), about.psf, *where_to)
         picture = picture + light
         hidden = (1.0 - about.share)[:, None, None] * light
-    picture = picture + about.background[:, None, None]
+    picture += about.background[:, None, None]
     if noisy:
         picture = _noisy(picture, instrument, about, rows)
-    picture = picture - (about.background - about.pedestal)[:, None, None]
+    picture -= (about.background - about.pedestal)[:, None, None]
     return (picture if hidden is None else picture - hidden), factor
 
 

@@ -27,6 +27,8 @@ class Sum:
         self.__name__ = "+".join(model.__name__ for model in models)
         self.perturbation = all(model.perturbation for model in models)
         self.not_numbers = tuple(dict.fromkeys(name for model in models for name in model.not_numbers))
+        orders = [model.most_order for model in models if model.most_order is not None]
+        self.most_order = min(orders, default=None)
         known: dict[str, Quantity] = {}
         owners: dict[str, type[Lens]] = {}
         self.names_of_parts: list[list[str]] = []  # of each part's parameters, as `parameters` calls them

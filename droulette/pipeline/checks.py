@@ -15,8 +15,9 @@ from droulette.pipeline.scenes import groups, lens_batch, normalise, source_batc
 from droulette.quantities import amplitude_columns
 
 
-def check_rows(chunks: Iterable[pd.DataFrame], name: str, imagesize: int) -> int:
-    """Raise `UserError` for the first row that cannot be drawn, or whose file name is not a plain one of its own.
+def check_rows(chunks: Iterable[pd.DataFrame], name: str, imagesize: int, nterms: int = 0) -> int:
+    """Raise `UserError` for the first row that cannot be drawn, that has no amplitudes up to order m = nterms, or whose
+    file name is not a plain one of its own.
 
     Returns: the number of rows.
     """
@@ -26,7 +27,8 @@ def check_rows(chunks: Iterable[pd.DataFrame], name: str, imagesize: int) -> int
         check_filenames(frame, name, seen)
         for kind, rows in groups(frame, name):
             part = frame.iloc[rows]
-            lens_batch(part, replace(kind, sampled=False), name, imagesize)
+            lens = lens_batch(part, replace(kind, sampled=False), name, imagesize)
+            check_order(part, name, lens, nterms)
             source_batch(part, kind, name)
     return len(seen)
 
@@ -63,7 +65,7 @@ def check_solved(frame: pd.DataFrame, name: str, solved: np.ndarray) -> None:
     row = int(np.flatnonzero(~solved)[0])
     source = f"({frame['x'].iloc[row]:g}, {frame['y'].iloc[row]:g})"
     where = f"{name}: row {frame.index[row] + 1}"
-    raise UserError(f"{where}: found no solution of the lens equation for the source at {source}, expected one")
+    raise UserError(f"{where}: the lens equation has no solution for the source at {source}")
 
 
 def check_finite(frame: pd.DataFrame, name: str, alpha: np.ndarray, beta: np.ndarray, nterms: int) -> None:

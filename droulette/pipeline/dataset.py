@@ -79,7 +79,7 @@ def generate_dataset(
 
 def count_rows(params: Parameters, table: str, drawing: Drawing, team: Team) -> int:
     """The rows of a table. Raises `UserError` for the first that cannot be drawn."""
-    rows = check_rows(read_chunks(params, table), table, drawing.imagesize) if team.first else 0
+    rows = check_rows(read_chunks(params, table), table, drawing.imagesize, drawing.nterms) if team.first else 0
     return team.tell(rows)
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from droulette import quantities
 from droulette.errors import UserError, one_line
-from droulette.formats.scene import Part, Scene
+from droulette.formats.description import Component, Description
 from droulette.parameters import parse
 from droulette.parameters.simulation import constellation_sources
 from droulette.physics.lenses import LENSES
@@ -18,7 +18,7 @@ from droulette.physics.sources import SOURCES
 from droulette.pipeline import scenes
 
 
-def scene_of(frame: pd.DataFrame, row: int, name: str, pixel_scale: float | None = None) -> Scene:
+def scene_of(frame: pd.DataFrame, row: int, name: str, pixel_scale: float | None = None) -> Description:
     """The scene of a row of a table of lenses, counted from 1.
 
     pixel_scale: arcsec; left out: the row's column `pixelscale`.
@@ -43,13 +43,13 @@ def scene_of(frame: pd.DataFrame, row: int, name: str, pixel_scale: float | None
     sources = tuple(_part(*part, place) for part in source.parts())
     keys: dict[str, Any] = {}
     notes = [f"row {row}: {said}" for said in _not_said(kind, given, keys)]
-    return Scene(lenses, sources, pixel_scale, None, keys, tuple(notes))
+    return Description(lenses, sources, pixel_scale, None, keys, tuple(notes))
 
 
-def _part(model: Any, x: Any, y: Any, origin: tuple[float, float]) -> Part:
+def _part(model: Any, x: Any, y: Any, origin: tuple[float, float]) -> Component:
     values = {quantity.name: getattr(model, quantity.name).item() for quantity in model.parameters}
     x, y = np.asarray(x, np.float64).item(), np.asarray(y, np.float64).item()
-    return Part(type(model).names[0], origin[0] + x, origin[1] + y, values)
+    return Component(type(model).names[0], origin[0] + x, origin[1] + y, values)
 
 
 def _number(row: pd.Series, column: str) -> float:
@@ -86,7 +86,7 @@ def _not_said(kind: scenes.Kind, row: pd.Series, keys: dict[str, Any]) -> list[s
 # ---------------------------------------------------------------- tables
 
 
-def table_of(scene: Scene) -> pd.DataFrame:
+def table_of(scene: Description) -> pd.DataFrame:
     """A table of one row, which `droulette.datagen` draws. Its pictures have no instrument.
 
     Raises:
@@ -108,7 +108,7 @@ def table_of(scene: Scene) -> pd.DataFrame:
     return frame
 
 
-def _check(scene: Scene) -> None:
+def _check(scene: Description) -> None:
     if not scene.lenses or not scene.sources:
         found = f"{len(scene.lenses)} lenses and {len(scene.sources)} sources"
         raise UserError(f"scene: found {found}, expected at least one of each")
@@ -120,21 +120,21 @@ def _check(scene: Scene) -> None:
                 raise UserError(f"scene: found {part.name}, whose file a scene does not hold, expected another model")
 
 
-def _at_origin(part: Part) -> bool:
+def _at_origin(part: Component) -> bool:
     return (part.x, part.y) == (0.0, 0.0)
 
 
-def _columns(part: Part, models: Any) -> dict[str, float]:
+def _columns(part: Component, models: Any) -> dict[str, float]:
     return {quantity.column: float(part.parameters[quantity.name]) for quantity in models[part.name].parameters}
 
 
-def _text(part: Part, fields: tuple[quantities.Quantity, ...]) -> str:
+def _text(part: Component, fields: tuple[quantities.Quantity, ...]) -> str:
     """`SIE/x/y/θ_E/f/orientation`; a field that the part has not is 1."""
     numbers = (part.x, part.y, *(part.parameters.get(quantity.name, 1.0) for quantity in fields))
-    return "/".join([part.name, *(repr(float(number)) for number in numbers)])
+    return scenes.constituent_text(part.name, map(float, numbers))
 
 
-def _constellation(scene: Scene) -> str:
+def _constellation(scene: Description) -> str:
     for part in scene.sources:
         if part.name not in constellation_sources():
             expected = ", ".join(constellation_sources())
@@ -145,7 +145,7 @@ def _constellation(scene: Scene) -> str:
 # ---------------------------------------------------------------- TOML
 
 
-def toml_of(scene: Scene) -> str:
+def toml_of(scene: Description) -> str:
     """A TOML file whose distribution is this scene, for `droulette.datagen --toml`; with its instrument.
 
     Its lens is the sum of the scene's, at the origin.
@@ -182,7 +182,7 @@ def toml_of(scene: Scene) -> str:
     return f"{notes}# A pixel is {scene.pixel_scale!r} arcsec.\n\n" + "\n\n".join(blocks) + "\n"
 
 
-def _lens_tables(parts: tuple[Part, ...]) -> dict[str, dict[str, Any]]:
+def _lens_tables(parts: tuple[Component, ...]) -> dict[str, dict[str, Any]]:
     """[lens], and a table for each part of a sum whose quantities an earlier one has too."""
     if len(parts) == 1:
         keys = {q.key: float(parts[0].parameters[q.name]) for q in LENSES[parts[0].name].parameters}

@@ -15,7 +15,7 @@ from droulette.physics.sources import SOURCES
 from droulette.pipeline.draw_instrument import observed_columns
 from droulette.pipeline.galaxies import galaxies_of
 from droulette.pipeline.maps import maps_of
-from droulette.pipeline.scenes import critical_radii, parameters_of
+from droulette.pipeline.scenes import constituent_text, critical_radii, parameters_of
 from droulette.pipeline.streams import Streams
 from droulette.quantities import CHI, LENS, SOURCE
 
@@ -148,12 +148,12 @@ def _add_constituents(
 ) -> None:
     """Add `name/x/y/…` with the columns that the model has to the text of each row in which it is there."""
     names = _lookup(mode, {name: LENSES[name].__name__ for name in set(mode)})
-    numbers = {name: list(map(repr, column.tolist())) for name, column in columns.items()}
-    of_model = {name: [numbers[q.column] for q in parameters_of(LENSES[name])] for name in set(names)}
-    rows = zip(names, map(repr, x.tolist()), map(repr, y.tolist()), strict=True)
-    for row, fields in enumerate(rows):
+    numbers = {name: column.tolist() for name, column in columns.items()}
+    place = [x.tolist(), y.tolist()]
+    of_model = {name: [*place, *(numbers[q.column] for q in parameters_of(LENSES[name]))] for name in set(names)}
+    for row, name in enumerate(names):
         if there[row]:
-            texts[row].append("/".join((*fields, *(column[row] for column in of_model[fields[0]]))))
+            texts[row].append(constituent_text(name, [column[row] for column in of_model[name]]))
 
 
 def _clusters(

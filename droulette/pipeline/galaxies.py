@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,14 +12,14 @@ import pandas as pd
 
 from droulette.errors import UserError
 from droulette.physics.galaxies import LARGEST, SMALLEST, GalaxyRows, NoLight, Portrait
-from droulette.pipeline.picture_files import FITS, NUMPY, files_of, path_below, read_levels
+from droulette.pipeline.picture_files import FITS, NUMPY, Recent, files_of, path_below, read_levels
 
 if TYPE_CHECKING:
     from astropy.io import fits
 
 PICTURES = (".png", ".tif", ".tiff")
 FILENAME, HDU = "GAL_FILENAME", "GAL_HDU"  # columns of GalSim's catalogues
-KEPT = 1024  # galaxies in memory, of 43 kB each where they have 96² pixels
+_recent = Recent(1 << 28)  # bytes: a galaxy of 96² pixels takes 43 kB
 _lock = threading.Lock()  # files are read by one thread at a time
 
 
@@ -44,7 +44,7 @@ def galaxy_rows(frame: pd.DataFrame, name: str) -> GalaxyRows:
     names = tuple(sorted(set(rows)))
     place = {text: k for k, text in enumerate(names)}
     with _lock:
-        galaxies = [_prepared(text, f"{name}: column galaxy") for text in names]
+        galaxies = [_recent.get(text, partial(_prepared, text, f"{name}: column galaxy")) for text in names]
     return GalaxyRows.of(galaxies, np.array([place[row] for row in rows]))
 
 
@@ -57,7 +57,6 @@ def _count(path: Path) -> int | None:
     return len(levels) if levels.ndim == 3 else None
 
 
-@lru_cache(maxsize=KEPT)
 def _prepared(text: str, where: str) -> Portrait:
     path_text, _, number = text.rpartition("#")
     chosen = number.isdecimal()  # or else "#" is part of a file's name

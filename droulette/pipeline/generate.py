@@ -82,7 +82,7 @@ def generate(
     frame: pd.DataFrame, drawing: Drawing, directory: Path, *, name: str = "dataset.csv", device: str = "cpu", **options
 ) -> pd.DataFrame:
     """Draw every row's picture into `directory` and return the roulette table; see `generate_chunks`."""
-    check_rows([frame], name, drawing.imagesize)
+    check_rows([frame], name, drawing.imagesize, drawing.nterms)
     chunks = [frame.iloc[rows] for rows in slices(len(frame), chunk_rows(device, pictures=True))]
     writer = PngFolder(directory)
     return pd.concat(generate_chunks(chunks, drawing, writer, name=name, device=device, **options))
@@ -313,8 +313,8 @@ class _Chunk:
             light, middle = self._light(scene, part, spread, parts)
             instrument = instrument_batch(part, kind, self.name, light)
             if instrument.counts is not None and scene.source.flux() is None:
-                found = f"{self.name}: row {part.index[0] + 1}: found column counts beside {part['source'].iloc[0]}"
-                raise UserError(f"{found}, expected a source whose light in all is known")
+                why = f"column counts needs a source of known total light, not {part['source'].iloc[0]}"
+                raise UserError(f"{self.name}: row {part.index[0] + 1}: {why}")
             if "lightratio" in part:
                 ratio = column_of_numbers(part, "lightratio", self.name)
                 middle = middle / (1.0 + ratio * instrument.share)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from functools import lru_cache
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -11,10 +11,10 @@ import pandas as pd
 from droulette import files
 from droulette.errors import UserError
 from droulette.physics.maps import LARGEST, SMALLEST, MappedPotential, MapRows, NoEinsteinRadius
-from droulette.pipeline.picture_files import FITS, NUMPY, files_of, path_below, read_levels
+from droulette.pipeline.picture_files import FITS, NUMPY, Recent, files_of, path_below, read_levels
 
 CONVERGENCE, POTENTIAL = "convergence", "potential"
-KEPT = 256  # maps, of 2.8 MB each where they have 256² pixels
+_recent = Recent(1 << 30)  # bytes: a map of 256² pixels takes 2.8 MB, of 1024² 45 MB
 _lock = threading.Lock()  # each map is prepared once
 
 
@@ -36,12 +36,11 @@ def map_rows(frame: pd.DataFrame, name: str) -> MapRows:
             found = f"found mapquantity {quantity[:80]!r} and mappixel {side:g} for {path[:80]}"
             raise UserError(f"{name}: {found}, expected convergence or potential, and a number above 0")
     with _lock:
-        maps = [_prepared(*kind, f"{name}: column map") for kind in kinds]
+        maps = [_recent.get(kind, partial(_prepared, *kind, f"{name}: column map")) for kind in kinds]
     place = {kind: k for k, kind in enumerate(kinds)}
     return MapRows.of(maps, np.array([place[row] for row in rows]))
 
 
-@lru_cache(maxsize=KEPT)
 def _prepared(text: str, quantity: str, pixel: float, where: str) -> MappedPotential:
     path = path_below(text, where)
     values = read_levels(path)

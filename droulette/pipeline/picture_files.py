@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +19,30 @@ FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP")  # of a source's picture
 FITS = (".fits", ".fits.gz", ".fit", ".fits.fz")
 NUMPY = (".npy",)
 DEEP = ("I;16", "I;16B", "I", "F")  # Pillow's names of grey of more than 8 bits
+
+
+class Recent:
+    """What was prepared of files, by key. Beyond `most` bytes in arrays, what was not asked for the longest goes.
+
+    The last one always stays. Not for several threads at once.
+    """
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.bytes = 0
+        self.kept: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+
+    def get(self, key: Hashable, prepare: Callable[[], Any]) -> Any:
+        """The object of that key, a dataclass, as `prepare` gave it."""
+        if key not in self.kept:
+            value = prepare()
+            size = sum(v.nbytes for v in vars(value).values() if isinstance(v, np.ndarray))
+            self.kept[key], self.bytes = (value, size), self.bytes + size
+        self.kept.move_to_end(key)
+        while len(self.kept) > 1 and self.bytes > self.most:
+            _, (_, size) = self.kept.popitem(last=False)
+            self.bytes -= size
+        return self.kept[key][0]
 
 
 def is_below_working_folder(path: Path) -> bool:

@@ -58,7 +58,9 @@ def resimulate(
         (n, imagesize, imagesize) uint8; with `counts` float32, in the unit of the pictures.
     """
     nterms = largest_order(table.columns)
-    frame = table.reset_index(drop=True).assign(model="Roulette", sampled=False, lens="SIS")
+    same = {"model": "Roulette", "sampled": False, "lens": "SIS"}
+    kept = table.reset_index(drop=True).drop(columns=list(same), errors="ignore")
+    frame = pd.concat([kept, pd.DataFrame(same, kept.index)], axis=1)  # into many columns pandas is slow to insert
     pictures = np.zeros((len(frame), imagesize, imagesize), np.float32 if counts else np.uint8)
 
     def draw(kind: Kind, rows: np.ndarray) -> None:

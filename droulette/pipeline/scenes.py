@@ -56,6 +56,11 @@ def source_columns(names: Iterable[str]) -> list[str]:
     return ["source", "image", "galaxy", "x", "y", *(quantity.column for quantity in described)]
 
 
+def constituent_text(name: str, numbers: Iterable[float]) -> str:
+    """`name/x/y/…`, of which the texts of clusters and constellations consist. numbers: x, y, then the parameters'."""
+    return "/".join([name, *map(repr, numbers)])
+
+
 def normalise(
     frame: pd.DataFrame, name: str, default_model: str = "Raytrace", default_lens: str | None = None
 ) -> pd.DataFrame:

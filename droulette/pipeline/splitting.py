@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
@@ -61,14 +62,22 @@ def split_file(
         say(f"{output}: {len(rows[name])} rows, {rows[name].shape[1] - 1} columns")
 
 
-def held_out(path: str | Path, lenses: Collection[str]) -> set[str]:
-    """File names of the rows with one of these lens models. Raises UserError: no row has one of them."""
+def held_out(path: str | Path, names: Collection[str]) -> set[str]:
+    """File names of the rows with one of these lens models or galaxies. Raises UserError: no row has one of them.
+
+    names: as the columns `lens` and `galaxy` have them; * stands for any text.
+    """
     table = files.read_csv(path, required=["filename", "lens"])
-    for name in lenses:
-        if name not in set(table["lens"]):
-            known = ", ".join(sorted(map(str, set(table["lens"]))))
-            raise UserError(f"problem.hold-out: found {name!r}, expected a lens of {path}: {known}")
-    return set(table["filename"][table["lens"].isin(lenses)])
+    columns = [table[column].astype(str) for column in ("lens", "galaxy") if column in table]
+    held = np.zeros(len(table), bool)
+    for name in names:
+        found = [text for text in set().union(*columns) if fnmatchcase(text, name)]
+        if not found:
+            known = ", ".join(sorted(set(columns[0])))
+            raise UserError(f"problem.hold-out: found {name!r}, expected a lens or a galaxy of {path}: {known}")
+        for column in columns:
+            held |= column.isin(found).to_numpy()
+    return set(table["filename"][held])
 
 
 def split(

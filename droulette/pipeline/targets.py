@@ -40,7 +40,7 @@ def read_targets(path: str | Path, columns: Sequence[str] = ()) -> pd.DataFrame:
     if (bad := bad | names.duplicated().to_numpy()).any():
         row = int(bad.argmax())
         found = repr(names.iloc[row])
-        raise UserError(f"{path}: row {row + 1}, column filename: found {found}, expected a name of its own")
+        raise UserError(f"{path}: row {row + 1}, column filename: found {found}, expected a name that no other row has")
     found = {"filename": names}
     for column in columns:
         values = files.numbers(table[column])

@@ -178,7 +178,7 @@ def _check(tables: list[pd.DataFrame], paths: list[str], out_parameters: int | N
     constant = (targets == targets[0]).all(axis=0)
     if constant.any():
         column = columns[int(np.argmax(constant))]
-        raise UserError(f"{paths[0]}: column {column}: found one value in all rows, expected it to vary")
+        raise UserError(f"{paths[0]}: column {column}: all rows have the same value; a target must vary")
     return columns
 
 

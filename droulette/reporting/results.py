@@ -92,7 +92,7 @@ def read(where: Files, pictures: int, simulator: Simulator) -> Results:
     spreads = [f"std:{column}" for column in model.columns]
     found = read_targets(path, [*model.columns, *spreads])
     if list(found["filename"]) != names:
-        raise UserError(f"{path}: found other rows than {where.testing}'s, expected `dvc repro evaluate` to be done")
+        raise UserError(f"{path}: the rows differ from those of {where.testing}; run `dvc repro evaluate`")
     roulette = rows_of(names, files.read_csv(where.roulette, ["filename"]), where.roulette)
     lenses = rows_of(names, files.read_csv(where.lenses, ["filename"]), where.lenses)
 
@@ -175,7 +175,7 @@ def read_json(path: Path) -> dict:
     try:
         return json.loads(path.read_text())
     except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file, expected what `dvc repro` writes") from error
+        raise UserError(f"{path}: no such file; `dvc repro` writes it") from error
     except ValueError as error:
         raise UserError(f"{path}: not the JSON of an evaluation: {error}") from error
 

@@ -13,13 +13,13 @@ from helpers import deflections as of_part
 from PIL import Image
 
 from droulette.errors import UserError
-from droulette.formats import Part, Scene, coolest, lenstronomy
+from droulette.formats import Component, Description, coolest, lenstronomy
 from droulette.formats.__main__ import main
 
 NAMES = sorted(packages.FILES)
 
 
-def deflections(scene: Scene, x, y):
+def deflections(scene: Description, x, y):
     """(2, n) arcsec, of all lenses of a scene, whatever its pixel scale."""
     factor = scene.pixel_scale / SCALE
     return sum(of_part([part.scaled(factor)], x[None], y[None])[:, 0] for part in scene.lenses)
@@ -187,7 +187,7 @@ def test_lenses_of_two_planes_are_refused():
 def test_a_brightness_is_positive(grey):
     for convert in (
         lambda: coolest.parse(content(), "file", grey),
-        lambda: coolest.document(Scene((), (), 1), grey=grey),
+        lambda: coolest.document(Description((), (), 1), grey=grey),
     ):
         with pytest.raises(UserError, match=r"brightness: found .*, expected a positive number"):
             convert()
@@ -203,11 +203,11 @@ def test_what_is_no_coolest_file_is_refused(text, tmp_path):
 # ---------------------------------------------------------------- writing
 
 
-def random_scene(rng: np.random.Generator) -> Scene:
+def random_scene(rng: np.random.Generator) -> Description:
     lenses = [random_lens(name, rng) for name in ("SIE", "EPL", "SIS")]
-    lenses += [Part(name, 0.0, 0.0, random_lens(name, rng).parameters) for name in ("Shear", "Convergence")]
+    lenses += [Component(name, 0.0, 0.0, random_lens(name, rng).parameters) for name in ("Shear", "Convergence")]
     sources = [random_source(name, rng) for name in ("SersicEllipsoid", "SersicSphere", "Ellipsoid", "Spherical")]
-    return Scene(tuple(lenses), tuple(sources), SCALE, 64, {"psf": "gaussian", "psf-fwhm": 2.0, "noise": 3.0})
+    return Description(tuple(lenses), tuple(sources), SCALE, 64, {"psf": "gaussian", "psf-fwhm": 2.0, "noise": 3.0})
 
 
 def test_coolest_reads_what_is_written_and_lenses_the_same(tmp_path):
@@ -237,7 +237,7 @@ def test_what_is_written_comes_back(tmp_path):
         assert (found.size, found.pixel_scale, found.instrument) == (scene.size, SCALE, scene.instrument)
         assert found.notes == ()
         lenses = list(scene.lenses)
-        lenses[2] = Part(
+        lenses[2] = Component(
             "SIE", lenses[2].x, lenses[2].y, lenses[2].parameters | {"axis_ratio": 1.0, "orientation": 0.0}
         )
         assert all(same(*both) for both in zip(found.lenses, lenses, strict=True))
@@ -247,16 +247,22 @@ def test_what_is_written_comes_back(tmp_path):
 @pytest.mark.parametrize(
     ("scene", "message"),
     [
-        (Scene((Part("NFW", 0, 0, {}),), (), 0.1), "lens 1: found NFW, which COOLEST has not, expected one of SIS"),
-        (Scene((Part("Shear", 1, 0, {}),), (), 0.1), r"lens 1: found Shear at \(1, 0\), expected it at the origin"),
-        (Scene((), (Part("Triangle", 0, 0, {}),), 0.1), "source 1: found source Triangle"),
         (
-            Scene((), (Part("SersicSphere", 0, 0, {"sigma": 3, "n_sersic": 0.4, "luminosity": 1}),), 0.1),
+            Description((Component("NFW", 0, 0, {}),), (), 0.1),
+            "lens 1: found NFW, which COOLEST has not, expected one of SIS",
+        ),
+        (
+            Description((Component("Shear", 1, 0, {}),), (), 0.1),
+            r"lens 1: found Shear at \(1, 0\), expected it at the origin",
+        ),
+        (Description((), (Component("Triangle", 0, 0, {}),), 0.1), "source 1: found source Triangle"),
+        (
+            Description((), (Component("SersicSphere", 0, 0, {"sigma": 3, "n_sersic": 0.4, "luminosity": 1}),), 0.1),
             "Sérsic index of 0.4, expected 0.5 to 10",
         ),
-        (Scene((), (), 0.1, instrument={"psf": "p.fits"}), "psf: found p.fits, which"),
-        (Scene((), (), 0.1, instrument={"exposure": 9.0}), "instrument: found exposure, which is not written"),
-        (Scene((), (), -0.1), "pixel scale: found -0.1"),
+        (Description((), (), 0.1, instrument={"psf": "p.fits"}), "psf: found p.fits, which"),
+        (Description((), (), 0.1, instrument={"exposure": 9.0}), "instrument: found exposure, which is not written"),
+        (Description((), (), -0.1), "pixel scale: found -0.1"),
     ],
 )
 def test_what_coolest_has_not_is_refused(scene, message):
@@ -284,7 +290,9 @@ def test_a_picture_is_that_which_lenstronomy_drew(tmp_path):
     said = fixture("lenstronomy")["picture"]
     expected = np.array(said["counts"])
     scale = said["pixel_scale"]
-    scene = Scene(lenstronomy.to_lens(*said["lens"], scale), lenstronomy.to_sources(*said["source"], scale), scale)
+    scene = Description(
+        lenstronomy.to_lens(*said["lens"], scale), lenstronomy.to_sources(*said["source"], scale), scale
+    )
     files.write_csv(table_of(scene), tmp_path / "lens.csv")
     picture = drawn(tmp_path / "lens.csv", tmp_path / "pictures", len(expected))
     assert expected.max() > 100 and np.max(np.abs(picture - np.minimum(expected, 255))) <= 0.51

@@ -14,14 +14,14 @@ from PIL import Image
 from droulette import files
 from droulette.datagen import main as datagen
 from droulette.errors import UserError
-from droulette.formats import Part, Scene
+from droulette.formats import Component, Description
 from droulette.formats.__main__ import main
 from droulette.pipeline.descriptions import scene_of, table_of, toml_of
 
-SIE = Part("SIE", 0.0, 0.0, {"einstein_radius": 20.0, "axis_ratio": 0.7, "orientation": 30.0})
-NFW = Part("NFW", 0.0, 0.0, {"einstein_radius": 8.0, "scale_radius": 60.0})
-SHEAR = Part("Shear", 0.0, 0.0, {"gamma1": 0.05, "gamma2": -0.02})
-LIGHT = Part(
+SIE = Component("SIE", 0.0, 0.0, {"einstein_radius": 20.0, "axis_ratio": 0.7, "orientation": 30.0})
+NFW = Component("NFW", 0.0, 0.0, {"einstein_radius": 8.0, "scale_radius": 60.0})
+SHEAR = Component("Shear", 0.0, 0.0, {"gamma1": 0.05, "gamma2": -0.02})
+LIGHT = Component(
     "SersicEllipsoid",
     5.0,
     -3.0,
@@ -29,8 +29,8 @@ LIGHT = Part(
 )
 
 
-def moved(part: Part, x: float, y: float) -> Part:
-    return Part(part.name, x, y, part.parameters)
+def moved(part: Component, x: float, y: float) -> Component:
+    return Component(part.name, x, y, part.parameters)
 
 
 def picture(folder, *options) -> np.ndarray:
@@ -45,11 +45,11 @@ def picture(folder, *options) -> np.ndarray:
         ((SIE,), (LIGHT,)),
         ((SIE, SHEAR), (LIGHT,)),
         ((SIE, NFW, SHEAR), (LIGHT, moved(LIGHT, -9.0, 2.0))),
-        ((NFW,), (Part("Spherical", 1.0, 2.0, {"sigma": 8.0}),)),
+        ((NFW,), (Component("Spherical", 1.0, 2.0, {"sigma": 8.0}),)),
     ],
 )
 def test_a_table_and_a_toml_file_of_a_scene_draw_the_same_picture(lenses, sources, tmp_path):
-    scene = Scene(lenses, sources, 0.1, 96)
+    scene = Description(lenses, sources, 0.1, 96)
     files.write_csv(table_of(scene), tmp_path / "lens.csv")
     (tmp_path / "scene.toml").write_text(toml_of(scene))
     first = picture(tmp_path / "a", "--csvfile", str(tmp_path / "lens.csv"))
@@ -62,25 +62,25 @@ def test_a_table_and_a_toml_file_of_a_scene_draw_the_same_picture(lenses, source
 
 
 def test_parts_of_a_table_may_lie_anywhere_and_those_of_a_toml_file_at_the_origin():
-    scene = Scene((SIE, moved(NFW, 30.0, -20.0)), (LIGHT,), 0.1)
+    scene = Description((SIE, moved(NFW, 30.0, -20.0)), (LIGHT,), 0.1)
     assert scene_of(table_of(scene), 1, "lens.csv", 0.1).lenses == scene.lenses
     with pytest.raises(UserError, match=r"lens 2: found NFW at \(30, -20\) px, expected it at the origin"):
         toml_of(scene)
 
 
 def test_a_multipole_of_another_einstein_radius_is_no_sum():
-    multipole = Part("Multipole4", 0.0, 0.0, {"einstein_radius": 10.0, "a4": 0.02, "b4": 0.01})
+    multipole = Component("Multipole4", 0.0, 0.0, {"einstein_radius": 10.0, "a4": 0.02, "b4": 0.01})
     with pytest.raises(UserError, match="Multipole4 of einstein_radius = 10, 20 before, expected the same"):
-        toml_of(Scene((SIE, multipole), (LIGHT,), 0.1))
+        toml_of(Description((SIE, multipole), (LIGHT,), 0.1))
 
 
 @pytest.mark.parametrize(
     ("scene", "message"),
     [
-        (Scene((), (LIGHT,), 0.1), "found 0 lenses and 1 sources, expected at least one of each"),
-        (Scene((moved(SIE, 2e6, 0.0),), (LIGHT,), 0.1), "found x 2e.06"),
-        (Scene((Part("Blob", 0, 0, {}),), (LIGHT,), 0.1), "found Blob, expected one of PM, "),
-        (Scene((SIE,), (Part("Image", 0, 0, {}),), 0.1), "found Image, whose file a scene does not hold"),
+        (Description((), (LIGHT,), 0.1), "found 0 lenses and 1 sources, expected at least one of each"),
+        (Description((moved(SIE, 2e6, 0.0),), (LIGHT,), 0.1), "found x 2e.06"),
+        (Description((Component("Blob", 0, 0, {}),), (LIGHT,), 0.1), "found Blob, expected one of PM, "),
+        (Description((SIE,), (Component("Image", 0, 0, {}),), 0.1), "found Image, whose file a scene does not hold"),
     ],
 )
 def test_a_scene_that_cannot_be_drawn_is_no_table(scene, message):
@@ -114,7 +114,9 @@ def test_a_toml_file_has_the_instrument_and_the_notes(tmp_path, capsys):
 
 
 def test_a_row_becomes_a_coolest_file(tmp_path, capsys):
-    frame = pd.concat([table_of(Scene((SIE,), (LIGHT,), 0.1)), table_of(Scene((SIE, SHEAR), (LIGHT,), 0.1))])
+    frame = pd.concat(
+        [table_of(Description((SIE,), (LIGHT,), 0.1)), table_of(Description((SIE, SHEAR), (LIGHT,), 0.1))]
+    )
     frame["pixelscale"] = [0.2, 0.3]
     frame["psf"], frame["psffwhm"], frame["electrons"] = "gaussian", 2.5, 100.0
     frame["pedestal"], frame["counts"] = 3.0, 50.0
@@ -154,7 +156,7 @@ def test_a_row_becomes_a_coolest_file(tmp_path, capsys):
 )
 def test_what_is_wrong_is_said_in_one_line(arguments, message, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    files.write_csv(table_of(Scene((SIE,), (LIGHT,), 0.1)), "lens.csv")
+    files.write_csv(table_of(Description((SIE,), (LIGHT,), 0.1)), "lens.csv")
     assert main(arguments) == 2
     said = capsys.readouterr().err
     assert message in said and said.count("\n") == 1

@@ -10,7 +10,7 @@ import pytest
 from helpers import SCALE, brightness, deflections, error, fixture, random_lens, random_source, same
 
 from droulette.errors import UserError
-from droulette.formats import Part, lenstronomy, profiles, pyautolens
+from droulette.formats import Component, lenstronomy, profiles, pyautolens
 
 SCENES = 1000
 POINTS = 20
@@ -102,7 +102,7 @@ def test_our_lenses_in_pyautolens(name):
     rng = np.random.default_rng(4)
     parts = [random_lens(name, rng) for _ in range(SCENES)]
     if name == "Shear":
-        parts = [Part(name, 0.0, 0.0, part.parameters) for part in parts]
+        parts = [Component(name, 0.0, 0.0, part.parameters) for part in parts]
     x, y = packages.points(rng, (SCENES, POINTS))
     made = [pyautolens.from_lens([part], SCALE)[0] for part in parts]
     said = [packages.pyautolens_deflection(*m, *at) for m, at in zip(made, zip(x, y, strict=True), strict=True)]
@@ -169,10 +169,10 @@ def test_lenses_come_back(name):
     rng = np.random.default_rng(7)
     for _ in range(100):
         part = random_lens(name, rng)
-        first = Part("SIS", 0.0, 0.0, {"einstein_radius": part.parameters.get("einstein_radius", 1.0)})
+        first = Component("SIS", 0.0, 0.0, {"einstein_radius": part.parameters.get("einstein_radius", 1.0)})
         assert same(lenstronomy.to_lens(*lenstronomy.from_lens([first, part], SCALE), SCALE)[1], part)
         if name in pyautolens.OURS:
-            part = Part(name, 0.0, 0.0, part.parameters) if name == "Shear" else part
+            part = Component(name, 0.0, 0.0, part.parameters) if name == "Shear" else part
             assert same(pyautolens.to_lens(pyautolens.from_lens([part], SCALE), SCALE)[0], part)
 
 
@@ -216,7 +216,9 @@ def test_sources_come_back(name):
         swapped = part
         if name == "SersicEllipsoid" and part.parameters["sigma"] > part.parameters["sigma2"]:  # the longer one is σ₂
             axes = {"sigma": part.parameters["sigma2"], "sigma2": part.parameters["sigma"]}
-            swapped = Part(name, part.x, part.y, {**part.parameters, **axes, "theta": part.parameters["theta"] + 90})
+            swapped = Component(
+                name, part.x, part.y, {**part.parameters, **axes, "theta": part.parameters["theta"] + 90}
+            )
         grey = rng.uniform(0.1, 10)
         assert same(lenstronomy.to_sources(*lenstronomy.from_sources([part], SCALE, grey), SCALE, grey)[0], swapped)
         assert same(pyautolens.to_sources(pyautolens.from_sources([part], SCALE, grey), SCALE, grey)[0], swapped)
@@ -304,7 +306,7 @@ def test_what_pyautolens_has_and_we_have_not_is_refused(profile, message):
 )
 def test_what_we_have_and_a_package_has_not_is_refused(convert, part, message):
     with pytest.raises(UserError, match=message):
-        convert([Part(part[0], 1.0, 0.0, part[1])], SCALE)
+        convert([Component(part[0], 1.0, 0.0, part[1])], SCALE)
 
 
 @pytest.mark.parametrize("scale", [0.0, -1.0, math.inf, math.nan])

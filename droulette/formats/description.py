@@ -15,7 +15,7 @@ LENGTHS = ("einstein_radius", "scale_radius", "core_radius", "cut_radius", "sigm
 
 
 @dataclass(frozen=True)
-class Part:
+class Component:
     """A lens or a source.
 
     name: of the model, as in the columns `lens` and `source`. x, y: its place, px. parameters: by the names of the
@@ -27,28 +27,28 @@ class Part:
     y: float
     parameters: Mapping[str, float]
 
-    def scaled(self, factor: float) -> Part:
+    def scaled(self, factor: float) -> Component:
         """The same with each length multiplied."""
         longer = {name: value * factor for name, value in self.parameters.items() if name in LENGTHS}
-        return Part(self.name, self.x * factor, self.y * factor, {**self.parameters, **longer})
+        return Component(self.name, self.x * factor, self.y * factor, {**self.parameters, **longer})
 
 
 @dataclass(frozen=True)
-class Scene:
+class Description:
     """Lenses and sources on a picture whose pixels have sides of `pixel_scale` arcsec.
 
     size: of the picture, px; None where it is not known. instrument: keys of the TOML table [instrument].
     notes: what a file said that has no place here, one line each.
     """
 
-    lenses: tuple[Part, ...]
-    sources: tuple[Part, ...]
+    lenses: tuple[Component, ...]
+    sources: tuple[Component, ...]
     pixel_scale: float
     size: int | None = None
     instrument: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
-    def noting(self, *lines: str) -> Scene:
+    def noting(self, *lines: str) -> Description:
         """The same with more notes."""
         return replace(self, notes=(*self.notes, *lines))
 
@@ -60,8 +60,12 @@ def check_pixel_scale(pixel_scale: float) -> None:
 
 
 def converted(
-    converters: Mapping[str, Callable[..., Part]], name: str, arguments: Mapping[str, Any], where: str, *others: Any
-) -> Part:
+    converters: Mapping[str, Callable[..., Component]],
+    name: str,
+    arguments: Mapping[str, Any],
+    where: str,
+    *others: Any,
+) -> Component:
     """Call the converter of a profile's name with `others` and the profile's arguments.
 
     Raises:
