@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FETCHED = re.compile(r"""<(?:script|img|iframe|link)\b[^>]*?\b(?:src|href)=["']?(https?:[^"'\s>]+)""")
-LOCAL = re.compile(r"""<a\b[^>]*?\bhref=["']?([^"'\s>#:]+)""")
+LOCAL = re.compile(r"""<a\b[^>]*?\bhref=["']?(?![a-z]+:)([^"'\s>#]+)""")
 
 
 @pytest.fixture(scope="module")
