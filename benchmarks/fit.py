@@ -1,10 +1,14 @@
 """Fits of test pictures: how far from the bound they end, whether their intervals hold, and how long they take.
 
-    python benchmarks/fit.py experiments/sie/cpu.toml [--rows 200] [--noise 3] [--fwhm 3.53] [--as-drawn]
+    python benchmarks/fit.py experiments/sie/cpu.toml [--rows 200] [--first 1000000] [--noise 3] [--as-drawn]
+    python benchmarks/fit.py experiments/cluster2/cpu.toml --family SIE [--rows 100] [--fwhm 1.5]
 
 The distribution's rows are drawn with normal noise and a Gaussian point spread function, or as 8-bit pictures. Each is
 fitted from the most similar of 5,000 other rows; no network takes part. Errors are in units of the Cramér-Rao bound,
 with derivatives taken at the true scene; `bound` itself stands for truths with errors drawn from it.
+
+With `--family` the pictures are fitted as scenes of another family than theirs: how often χ² finds that out, and how
+far off the amplitudes are of those fits that pass for good ones.
 """
 
 from __future__ import annotations
@@ -20,20 +24,20 @@ from scipy import stats
 from sklearn.preprocessing import QuantileTransformer
 
 from droulette import parameters
+from droulette.devices import cores
 from droulette.fitting import posterior
 from droulette.fitting.bound import bound
 from droulette.fitting.observation import Observation
 from droulette.fitting.optimise import Prior
-from droulette.fitting.search import find
+from droulette.fitting.search import Found, find
 from droulette.fitting.starts import Library
 from droulette.learning.metrics import r2
 from droulette.pipeline.draw import draw_table
 from droulette.pipeline.generate import Drawing, draw_in_memory
-from droulette.pipeline.populations import family_and_coordinates
+from droulette.pipeline.populations import distribution_to_fit, family_and_coordinates
 
-FIRST = 1_000_000  # row, from which the pictures to fit are drawn
 LIBRARY = 5000
-STARTS = 15
+STARTS = 40
 AT_ONCE = 40
 DRAWS = 1000
 SKY = 12.0  # counts/s
@@ -46,18 +50,24 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("toml")
     options.add_argument("--rows", type=int, default=200)
+    options.add_argument("--first", type=int, default=1_000_000, help="row of the distribution")
     options.add_argument("--noise", type=float, default=3.0, help="grey levels")
     options.add_argument("--fwhm", type=float, default=3.53, help="px")
+    options.add_argument("--family", help="LENS, LENS,SOURCE or a TOML file: fitted in place of the true one")
     options.add_argument("--as-drawn", action="store_true", help="8-bit pictures, without noise and PSF")
-    options.add_argument("--threads", type=int, default=1)
-    options.add_argument("--weighted", type=int, default=0, help="draws of importance sampling; 0: none")
+    options.add_argument("--threads", type=int, default=cores())
+    options.add_argument("--normal", action="store_true", help="no importance sampling")
     options.add_argument("--save", help="NPZ file for what was found")
     args = options.parse_args()
     params = parameters.load(args.toml)
-    library_rows, library_table, _ = drawn(params, 0, LIBRARY, args)
-    rows, table, pictures = drawn(params, FIRST, FIRST + args.rows, args)
+    of_library = params
+    if args.family:
+        tables, size = parameters.distribution(params), Drawing.of(params.simulator).size
+        of_library, _ = distribution_to_fit(None, args.family, tables, size, observed=False)
+    library_rows, library_table, _ = drawn(of_library, 0, LIBRARY, args)
+    rows, table, pictures = drawn(params, args.first, args.first + args.rows, args)
     family, known = family_and_coordinates(library_rows, library_table, args.toml)
-    _, true = family_and_coordinates(rows, table, args.toml)
+    true_family, true = family_and_coordinates(rows, table, args.toml)
     columns = tuple(c for c in params.problem.variables if c in table)
     columns += tuple(c for c in table if c.startswith(("alpha", "beta")) and table[c].any())
     observation = observed(pictures, args)
@@ -72,26 +82,34 @@ def main() -> None:
         some = observation[part]
         return find(some, family, library.nearest(some, STARTS), prior)
 
+    busy = time.process_time()
     with ThreadPoolExecutor(args.threads) as threads:
         found = list(threads.map(fit, parts))
-    fitted = time.perf_counter()
-    if args.weighted:
-        drawings = [
-            posterior.weighted(observation[part], family, one, prior, args.weighted)
-            for part, one in zip(parts, found, strict=True)
-        ]
-    else:
-        drawings = [posterior.draws(one, DRAWS) for one in found]
-    values = [one.targets(family, columns) for one in drawings]
+    fitted, busy_fits = time.perf_counter(), time.process_time() - busy
+
+    def sample(part: slice, one: Found):
+        if args.normal:
+            return posterior.draws(one, DRAWS)
+        return posterior.sampled(observation[part], family, one, prior, DRAWS)
+
+    with ThreadPoolExecutor(args.threads) as threads:
+        drawings = list(threads.map(sample, parts, found))
+    sampled, busy_samples = time.perf_counter(), time.process_time() - busy - busy_fits
+    with ThreadPoolExecutor(args.threads) as threads:
+        values = list(threads.map(lambda one: one.targets(family, columns), drawings))
     shares = (0.5, HALF[0], 1 - HALF[0], HALF[1], 1 - HALF[1])
     middle, low, high, lowest, highest = np.concatenate(
         [posterior.quantiles(value, one.weights, shares) for value, one in zip(values, drawings, strict=True)], axis=1
     )
     done = time.perf_counter()
 
-    targets = family.targets(true, columns)
+    targets = true_family.targets(true, columns)
+    costs = observation.squares_at(true_family, true[:, None])[:, 0]
+    if not args.family:
+        costs = costs + prior.costs(true[:, None])[:, 0]
+    above = np.concatenate([one.minimum.cost for one in found]) - costs
     sure = replace(observation, weights=observation.weights * (LARGEST_ROUNDING / ROUNDING if args.as_drawn else 1))
-    least = np.sqrt(np.einsum("bcc->bc", bound(sure, family, true, columns)))
+    least = np.sqrt(np.einsum("bcc->bc", bound(sure, true_family, true, columns)))
     scale = QuantileTransformer(n_quantiles=1000, output_distribution="normal", subsample=None)
     scale.fit(library_table[list(columns)].to_numpy())
     good = np.concatenate([one.good for one in found])
@@ -100,10 +118,17 @@ def main() -> None:
     deviations = abs(middle - targets) / np.maximum(0.5 * (high - low), 1e-300)
     ratio = np.median(abs(middle - targets) / least, axis=0) / stats.norm.ppf(0.75)
     drawn_errors = targets + least * np.random.default_rng(0).standard_normal(least.shape)
-    print(f"{args.toml}: {args.rows} rows, {family}, " + kind_of_picture(args))
+    of_family = f"{true_family} fitted as {family}" if args.family else f"{family}"
+    print(f"{args.toml}: {args.rows} rows, {of_family}, " + kind_of_picture(args))
     print(f"library of {LIBRARY}: {ready - begin:.1f} s")
     effective = np.concatenate([one.effective for one in drawings])
-    lines = {
+    errors = abs(middle - targets) / np.maximum(targets.std(axis=0), 1e-300)
+    found_out = {
+        "found out by χ²": f"{1 - good.mean():.1%}",
+        "median error, deviations of the true values: of good fits": f"{np.median(errors[good]):.3f}",
+        "the same of the others": f"{np.median(errors[~good]):.3f}",
+    }
+    lines = (found_out if args.family else {}) | {
         "good fits": f"{good.mean():.1%}",
         "χ² a pixel, median, 95 %, most": " ".join(f"{x:.4f}" for x in np.quantile(chi2 / pixels, (0.5, 0.95, 1))),
         "error / bound, median over columns": f"{np.median(ratio):.3f} ({ratio.min():.2f} to {ratio.max():.2f})",
@@ -116,17 +141,23 @@ def main() -> None:
         f"{((lowest < targets) & (targets < highest)).mean():.1%}",
         "beyond six deviations: rows; columns with more than 1 %": f"{(deviations > 6).any(axis=1).mean():.1%}; "
         f"{((deviations > 6).mean(axis=0) > 0.01).sum()} of {len(columns)}",
+        "rows that end above the true scene's χ²: all; good fits": f"{(above > 0).mean():.1%}; "
+        f"{((above > 0) & good).mean():.1%}",
         "rows with several solutions": f"{np.mean(np.concatenate([one.solutions for one in drawings]) > 1):.1%}",
         "effective draws, median, least": f"{np.median(effective):.0f}, {effective.min():.0f}",
         f"fits a second, {args.threads} threads": f"{args.rows / (fitted - ready):.1f}",
-        "draws and amplitudes, ms a picture": f"{(done - fitted) / args.rows * 1e3:.1f}",
+        "the processor's time of fits, of draws, ms a picture": f"{busy_fits / args.rows * 1e3:.0f}, "
+        f"{busy_samples / args.rows * 1e3:.0f}",
+        "draws, and their amplitudes, ms a picture": f"{(sampled - fitted) / args.rows * 1e3:.1f}, "
+        f"{(done - sampled) / args.rows * 1e3:.1f}",
     }
     for name, value in lines.items():
         print(f"  {name:58} {value}")
     if args.save:
         np.savez(
             args.save, true=true, targets=targets, middle=middle, low=low, high=high, least=least, good=good, chi2=chi2,
-            coordinates=np.concatenate([one.minimum.coordinates for one in found]), library=known,
+            coordinates=np.concatenate([one.minimum.coordinates for one in found]), library=known, above=above,
+            lowest=lowest, highest=highest, effective=effective,
         )  # fmt: skip
 
 

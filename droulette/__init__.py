@@ -8,6 +8,7 @@ _LATE = {
     "Scene": "droulette.api.scene",
     "UserError": "droulette.errors",
     "draw": "droulette.api.datasets",
+    "fit": "droulette.api.fits",
     "instrument": "droulette.api.models",
     "lens": "droulette.api.models",
     "lens_light": "droulette.api.models",

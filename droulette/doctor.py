@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import configparser
 import contextlib
+import hashlib
 import importlib.metadata
 import json
 import shutil
@@ -17,6 +18,8 @@ from typing import Any
 
 from droulette import commands
 from droulette.commands import speaking
+from droulette.default_model import BOX
+from droulette.default_model import PIPELINE as MODEL
 from droulette.errors import cli, leave, one_line, styled
 
 EXAMPLES = """
@@ -27,7 +30,6 @@ NOTES = "Exit status 0: usable; 1: something is broken, marked with an x."
 FINE, NOTE, BROKEN = "ok", "!", "x"
 COLOURS = {FINE: "32", NOTE: "33", BROKEN: "1;31"}
 FOLDERS = ("data", "models", "metrics")
-MODEL = "models/model.safetensors"
 OWN_MODELS = "droulette/physics/own/"
 COMPILED = ("draw", "settle")  # the loops that every drawing needs
 PATIENCE = 120  # seconds for a command of git or DVC
@@ -53,6 +55,7 @@ class State:
     stages: list[str] = field(default_factory=list)  # whose code, parameters or data changed
     remote: Path | None = None  # the remote's folder, where it is one
     in_remote: set[str] | None = None  # outs that are missing here and that the remote has, once it was asked
+    box: str | None = None  # of the repository's own model: there, missing, or changed; None: it has none
 
 
 def parser() -> argparse.ArgumentParser:
@@ -88,6 +91,7 @@ def findings(state: State, ask_remote: bool) -> Iterator[Finding]:
         yield _git()
         yield _pipeline(state)
         yield from _folders(state)
+        yield from _box(state)
         yield _remote(state, ask_remote)
 
 
@@ -102,7 +106,9 @@ def next_step(found: list[Finding], state: State) -> str:
     if here == "deleted":
         return f"dvc checkout {MODEL}"
     if here in ("not in cache", "missing"):
-        return f"dvc pull {MODEL}" if _is_in_remote(state, MODEL) else "dvc repro"
+        if _is_in_remote(state, MODEL):
+            return f"dvc pull {MODEL}"
+        return {"missing": f"dvc pull {BOX}", "there": "droulette predict PICTURE"}.get(state.box, "dvc repro")
     if state.stages:
         return "dvc repro"
     return "droulette predict PICTURE"
@@ -282,6 +288,28 @@ def _folders(state: State) -> Iterator[Finding]:
         parts += [f"not as dvc.lock says: {', '.join(other)}"] if other else []
         text = "; ".join(parts) or "there, as dvc.lock says"
         yield Finding(NOTE if parts else FINE, f"{folder}/", text)
+
+
+def _box(state: State) -> Iterator[Finding]:
+    """The model that the repository brings: whether it is here, and the one that git knows."""
+    from ruamel.yaml import YAML, YAMLError
+
+    record = Path(f"{BOX}.dvc")
+    if not record.is_file():
+        return
+    try:
+        md5 = YAML(typ="safe").load(record.read_text(encoding="utf-8"))["outs"][0]["md5"]
+    except (YAMLError, OSError, ValueError, TypeError, KeyError, IndexError) as error:
+        text = f"{record} cannot be read: {type(error).__name__} {str(error).splitlines()[-1].strip()}"
+        yield Finding(BROKEN, "box", text, f"git checkout {record}")
+        return
+    state.box, mark, text = "there", FINE, f"{BOX}: there, as {record.name} says"
+    if not Path(BOX).is_file():
+        state.box, mark, text = "missing", NOTE, f"{BOX}: missing; `dvc pull {BOX}` brings it"
+    elif hashlib.md5(Path(BOX).read_bytes(), usedforsecurity=False).hexdigest() != md5:
+        state.box, mark = "changed", NOTE
+        text = f"{BOX}: not as {record.name} says; to share it: docs/box.md; to undo it: `dvc checkout {BOX}`"
+    yield Finding(mark, "box", text)
 
 
 def _remote(state: State, ask: bool) -> Finding:

@@ -31,6 +31,7 @@ def evaluate_by(params: Parameters, source: str) -> None:
         model_path="models/model.safetensors",
         output="metrics",
         roulette=params.problem and params.problem.filename,
+        fit=params.fit,
         progress=bar,
     )
     print(table(measured))

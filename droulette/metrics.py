@@ -45,6 +45,8 @@ def table(parts: dict) -> str:
     rows = list(parts.items())
     name, last = rows[-1]
     rows += [(label, last[key]) for key, label in (("linear", "  linear model"), ("baseline", "  means"))]
+    if fit := last.get("fit"):
+        rows += [(f"  fits of {fit['rows']}", fit), ("  network there", fit["network"])]
     for name, values in rows:
         lines.append(f"{name:16}" + "".join(f"{_number(values, key):>15}" for key in names))
     lines[0] = " " * 16 + lines[0]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from droulette import commands
 from droulette.commands import LOG, speaking
+from droulette.default_model import BOX, PIPELINE
 from droulette.errors import UserError, cli, leave
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ EXAMPLES = """
 python -m droulette.predict picture.png
 python -m droulette.predict *.fits --pixel-scale 0.5 --white 1200 --output predictions.csv
 python -m droulette.predict data.fits --noise noise_map.fits --psf psf.fits
-python -m droulette.predict *.png --fit params.toml --output predictions.csv --samples 1000
+python -m droulette.predict *.png --fit --output predictions.csv --samples 1000 --residuals fits
+python -m droulette.predict data.fits --noise noise_map.fits --psf psf.fits --family EPL+Shear
 python -m droulette.predict survey.tif --crop 300 --at 812,440 --resimulate resimulated
 """
 NOTES = (
@@ -35,8 +37,8 @@ def parser() -> argparse.ArgumentParser:
         "predict", "Roulette amplitudes of your own pictures, by a trained model.", EXAMPLES, NOTES
     )
     add = options.add_argument
-    add("pictures", nargs="+", metavar="FILE", help="PNG, JPEG, TIFF, FITS or NPY; 8 or 16 bits or float; any size")
-    add("--model", metavar="FILE", default="models/model.safetensors", help="default: %(default)s")
+    add("pictures", nargs="*", metavar="FILE", help="PNG, JPEG, TIFF, FITS or NPY; 8 or 16 bits or float; any size")
+    add("--model", metavar="FILE", help=f"default: {PIPELINE} or else {BOX}")
     add("-o", "--output", metavar="FILE", help="CSV file to write; left out: standard output")
     add("--resimulate", metavar="FOLDER", help="draw there what the network saw, and the amplitudes it predicts")
     add("--source", default="SersicSphere", help="kind of galaxy that --resimulate draws (default: %(default)s)")
@@ -73,8 +75,20 @@ def parser() -> argparse.ArgumentParser:
         default=1.0,
         help="what one of the picture's units is in those of the training pictures, counts/s (default: 1)",
     )
-    add("--fit", metavar="TOML", help="fit scenes of this distribution, that of the training pictures, to each picture")
+    add(
+        "--fit",
+        nargs="?",
+        const=True,
+        metavar="TOML",
+        help="fit scenes of the families that the model was trained on to each picture, or those of a distribution",
+    )
+    add(
+        "--family",
+        metavar="LENS[,SOURCE]",
+        help="the same of another family, EPL+Shear,SersicEllipsoid for example; none: the roulette without a lens",
+    )
     add("--samples", type=int, metavar="N", help="write N draws of each fit to OUTPUT-samples.csv")
+    add("--residuals", metavar="FOLDER", help="write each picture, its fit and what is left there, as PNG and FITS")
     add("--device", default="auto", help="auto (default), cpu, cuda or cuda:N")
     add("--seed", type=int, help="taken as by the other commands; draws nothing")
     return options
@@ -97,7 +111,12 @@ def _place(text: str) -> tuple[float, float]:
 
 @cli
 def main(argv: list[str] | None = None) -> None:
-    args = parser().parse_args(argv)
+    options = parser()
+    args = options.parse_args(argv)
+    if isinstance(args.fit, str) and not args.fit.lower().endswith(".toml"):  # --fit FILE: the file is a picture
+        args.pictures, args.fit = [*args.pictures, args.fit], True
+    if not args.pictures:
+        options.error("the following arguments are required: FILE")
     with speaking(args, prints_result=True):
         from droulette import files
         from droulette.pipeline.own_predictions import predict_pictures
@@ -114,6 +133,8 @@ def main(argv: list[str] | None = None) -> None:
             resimulation=args.resimulate,
             source=args.source,
             fit=args.fit,
+            family=args.family,
+            residuals=args.residuals,
             samples=samples,
             device=args.device,
             say=LOG.info,

@@ -86,6 +86,7 @@ def evaluate_parts(
     model: str | Path,
     output: str | Path,
     roulette: str | Path | None = None,
+    fit: dict | None = None,
     **evaluation,
 ) -> dict:
     """Evaluate a model on the CPU as TOML with these files and the keys `evaluation` would."""
@@ -94,6 +95,7 @@ def evaluate_parts(
         "dataset": {"directory": str(images)} | {name: {"filename": str(path)} for name, path in parts.items()},
         "settings": {"device": "cpu", "precision": "32-true"},
         "evaluation": {key: str(value) if key == "lenses" else value for key, value in evaluation.items()},
+        "fit": fit or {},
     }
     params = parameters.parse(tables)
     return evaluate(
@@ -104,5 +106,6 @@ def evaluate_parts(
         model_path=model,
         output=output,
         roulette=roulette,
+        fit=params.fit,
         say=lambda line: None,
     )

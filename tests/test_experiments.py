@@ -15,10 +15,10 @@ ROOT = Path(__file__).parents[1]
 SIZES = [(name, size) for name in experiments.names() for size in ("cpu", "cuda")]
 
 
-def test_there_are_the_eleven():
+def test_there_are_the_twelve():
     assert experiments.names() == [
         "any", "cluster2", "cluster4", "epl-shear", "euclid", "galaxies", "ground", "hst", "sie",
-        "sie-shear", "sie-small",
+        "sie-shear", "sie-small", "telescope",
     ]  # fmt: skip
 
 

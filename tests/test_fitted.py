@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from droulette import parameters
 from droulette.physics.convolution import gaussian_kernels
-from droulette.pipeline import fitted
+from droulette.pipeline import fitted, populations
 from droulette.pipeline.draw import draw_table
 from droulette.pipeline.generate import Drawing, draw_in_memory
 
@@ -58,7 +59,7 @@ def test_fits_of_pictures_with_noise_hold_the_truth(toml):
     rows = draw_table(params, 9000, 9000 + ROWS).reset_index(drop=True)
     with ThreadPoolExecutor(1) as helpers:
         pictures, facts, table = draw_in_memory(rows, Drawing.of(params.simulator), "rows", "cpu", helpers)
-    population = fitted.Population.drawn(toml, 64)
+    (population,) = populations.populations(params, "params.toml", 64)
     drawn = population.table[list(COLUMNS)]
     predictions = pd.DataFrame({c: np.full(ROWS, drawn[c].mean()) for c in COLUMNS})
     predictions = predictions.assign(**{f"std:{c}": drawn[c].std() for c in COLUMNS})
@@ -66,7 +67,7 @@ def test_fits_of_pictures_with_noise_hold_the_truth(toml):
     line = np.concatenate([weights[0, 1 : radii[0] + 1][::-1], weights[0, : radii[0] + 1]])
     kernels = [np.outer(line, line), *[None] * (ROWS - 1)]
     observations = fitted.exposures(np.asarray(pictures), facts, kernels)
-    fits = fitted.fit_predictions(observations, predictions, population, brightness_known=False)
+    fits = fitted.fit(observations, [population], COLUMNS, predictions, brightness_known=False)
     merged = fitted.merged(predictions, fits)
     assert merged["fit:good"].mean() > 0.8
     good = merged[merged["fit:good"]]
@@ -75,3 +76,28 @@ def test_fits_of_pictures_with_noise_hold_the_truth(toml):
     assert abs(deviations).max() < 5
     assert 0.4 < (abs(deviations) < 1).mean() < 0.95
     assert (good["std:xiX"] < 0.1 * predictions["std:xiX"].iloc[0]).all()
+
+
+def test_of_several_families_the_one_of_the_most_evidence_is_taken():
+    text = TOML.replace('mode = "SIE"', 'mode = ["SIE", "SIS"]')
+    text = text.replace("ellipseratio-min = 0.4", "ellipseratio-max = 0.7")
+    params = parameters.parse(tomllib.loads(text))
+    rows = draw_table(params, 9000, 9000 + ROWS).reset_index(drop=True)
+    assert set(rows["lens"]) == {"SIE", "SIS"}
+    with ThreadPoolExecutor(1) as helpers:
+        pictures, facts, _ = draw_in_memory(rows, Drawing.of(params.simulator), "rows", "cpu", helpers)
+    kinds = populations.populations(params, "params.toml", 64)
+    observations = fitted.exposures(np.asarray(pictures), facts, [None] * ROWS)
+    fits = fitted.fit(observations, kinds, COLUMNS, brightness_known=False, count=50)
+    assert fits.good.mean() > 0.8
+    found = fits.table["fit:family"].str.split(",").str[0].to_numpy()
+    assert (found[fits.good] == rows["lens"].to_numpy()[fits.good]).all()
+
+
+def test_of_each_picture_a_good_fit_is_taken_before_one_of_more_evidence():
+    def of(family: str, good: list[bool], evidence: list[float]) -> fitted.Fits:
+        table = pd.DataFrame({"fit:family": family, "fit:good": good})
+        return fitted.Fits(table, (), np.zeros((3, 1, 0)), [np.zeros((3, 2, 2))] * 3, np.array(evidence))
+
+    best = fitted.best([of("one", [True, True, False], [0, 2, 5]), of("other", [False, True, False], [9, 3, 4])])
+    assert best.table["fit:family"].tolist() == ["one", "other", "one"] and best.evidence.tolist() == [0, 3, 5]

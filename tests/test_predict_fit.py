@@ -39,13 +39,15 @@ ROWS = 5
 def data(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("fit") / "data"
     small.draw_parts(folder, 60, 30, 30, nterms=(0, 2))
-    small.train(folder / "training.csv", folder / "validation.csv", folder / "images", folder / "m.safetensors")
+    parts = folder / "training.csv", folder / "validation.csv", folder / "images"
+    small.train(*parts, folder / "old.safetensors")
+    small.train(*parts, folder / "m.safetensors", tables=small.SIMULATION)
     (folder / "params.toml").write_text(TOML)
     return folder
 
 
-def run(data: Path, *arguments: object) -> int:
-    return predict.main([*map(str, arguments), "--model", str(data / "m.safetensors"), "--device", "cpu"])
+def run(data: Path, *arguments: object, model: str = "m.safetensors") -> int:
+    return predict.main([*map(str, arguments), "--model", str(data / model), "--device", "cpu"])
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +69,57 @@ def test_fits_are_nearer_to_the_truth_than_an_untrained_network(data, fitted):
     true, value = rows[columns].to_numpy()[good], found[columns].to_numpy()[good]
     np.testing.assert_allclose(value, true, rtol=0.02, atol=0.02)
     assert (found["fit:pixels"] == 48 * 48).all()
+
+
+def test_the_model_file_says_what_is_fitted(data, fitted):
+    rows, by_toml = fitted
+    paths = [data / "images" / name for name in rows["filename"]]
+    # the last picture stands behind --fit, where a TOML file could stand
+    assert run(data, *paths[:-1], "--output", data / "by-model.csv", "--fit", paths[-1]) == 0
+    by_model = files.read_csv(data / "by-model.csv")
+    assert (by_model["fit:family"] == "SIE, Spherical").all()
+    good = (by_toml["fit:good"] & by_model["fit:good"]).to_numpy()
+    assert good.sum() >= 3
+    np.testing.assert_allclose(by_model["sigma"][good], by_toml["sigma"][good], rtol=1e-3)
+
+
+def test_another_family_is_fitted_by_its_name(data, tmp_path):
+    picture = data / "images" / files.read_csv(data / "testing.csv")["filename"].iloc[0]
+    options = ("--family", "SIE+Shear", "--residuals", tmp_path / "left", "--output", tmp_path / "f.csv")
+    assert run(data, picture, *options) == 0
+    assert files.read_csv(tmp_path / "f.csv")["fit:family"].tolist() == ["SIE+Shear, Spherical"]
+    header = fits.getheader(tmp_path / "left" / f"{picture.stem}-fit.fits")
+    assert header["FAMILY"] == "SIE+Shear, Spherical" and header["PIXELS"] == 48 * 48
+    assert (tmp_path / "left" / f"{picture.stem}-fit.png").is_file()
+
+
+def test_without_a_family_the_roulette_itself_is_fitted(data, tmp_path):
+    rows = files.read_csv(data / "testing.csv").head(3)
+    paths = [data / "images" / name for name in rows["filename"]]
+    assert run(data, *paths, "--output", tmp_path / "network.csv") == 0
+    options = ("--family", "none", "--residuals", tmp_path / "left", "--samples", 20, "--output", tmp_path / "f.csv")
+    assert run(data, *paths, *options) == 0
+    network, found = files.read_csv(tmp_path / "network.csv"), files.read_csv(tmp_path / "f.csv")
+    good = found["fit:good"].to_numpy()
+    assert good.any() and (found["fit:family"] == "none").all()
+    place = ["xiX", "xiY"]
+    error = abs(found[place].to_numpy() - rows[place].to_numpy())[good]
+    assert np.median(error) < 0.1 * np.median(abs(network[place].to_numpy() - rows[place].to_numpy())[good])
+    assert (found["fit:pixels"][good] < 48 * 48).all()
+    with fits.open(tmp_path / "left" / f"{Path(rows['filename'][0]).stem}-fit.fits") as cube:
+        _, _, left = cube[0].data
+        assert (left != 0).sum() <= found["fit:pixels"][0]
+    assert len(files.read_csv(tmp_path / "f-samples.csv")) == 20 * good.sum()
+
+
+def test_a_model_that_does_not_say_what_it_was_trained_on_asks_for_the_family(data, tmp_path, capsys):
+    picture = data / "images" / files.read_csv(data / "testing.csv")["filename"].iloc[0]
+    assert run(data, picture, "--fit", model="old.safetensors") == 2
+    error = capsys.readouterr().err
+    assert "does not say what it was trained on, expected --family" in error and error.count("\n") == 1
+    options = ("--family", "SIE,Spherical", "--output", tmp_path / "f.csv")
+    assert run(data, picture, *options, model="old.safetensors") == 0
+    assert files.read_csv(tmp_path / "f.csv")["fit:family"].tolist() == ["SIE, Spherical"]
 
 
 def test_samples_are_about_the_fits(data, fitted):
@@ -108,7 +161,10 @@ def test_a_picture_of_another_family_keeps_the_networks_answer(data, tmp_path, c
     [
         (["--samples", "5"], "--samples: found 5, expected at least 2, and --output beside it"),
         (["--samples", "5", "--output", "o.csv"], "--samples: found no --fit"),
+        (["--residuals", "folder"], "--residuals: found no --fit"),
         (["--fit", "none.toml"], "none.toml"),
+        (["--family", "Nothing"], "--family Nothing: lens.mode: found 'Nothing'"),
+        (["--family", "SIE,Galaxy"], "galaxies: found nothing beside mode"),
         (["--fit", "large.toml"], "large.toml: found pictures of 96×96 pixels, expected 48×48"),
     ],
 )

@@ -328,6 +328,29 @@ def test_it_answers_in_pixels_in_arcsec_and_on_the_sky(trained):
     assert not [line for line in warned if "noise" in line or "PSF" in line or "pixel scale" in line]
 
 
+def test_a_fit_with_noise_map_psf_and_mask_takes_the_place_of_its_answer(trained, tmp_path):
+    header = fits.getheader(observation(trained))  # and writes noise.fits and psf.fits: 1, and 2 px
+    instrument = {"psf": "gaussian", "psf-fwhm": 2.0, "noise": 1.0, "background": 12}
+    pictures, facts, table = drawn(TABLES | {"instrument": instrument}, rows=1)
+    light = np.random.default_rng(1).normal(0, 1, (61, 61))
+    light[6 : 6 + SIZE, 6 : 6 + SIZE] = pictures[0] - facts[0, 0]
+    mask = np.zeros((61, 61), np.int16)
+    mask[10:14, 30:34] = 1
+    light[mask > 0] = 1000  # a star
+    fits.writeto(tmp_path / "data.fits", light[::-1], header)
+    fits.writeto(tmp_path / "mask.fits", mask[::-1])
+    plain, _ = asked(trained, tmp_path / "data.fits", mask=tmp_path / "mask.fits")
+    row, warned = asked(trained, tmp_path / "data.fits", mask=tmp_path / "mask.fits", fit=True)
+    assert row["fit:good"] and row["fit:family"] == "SIE, SersicSphere" and row["fit:pixels"] <= SIZE**2 - 16
+    assert not [line for line in warned if "fit" in line]
+    true = table.iloc[0]
+    assert abs(row["middle_column"] + row["xiX"] - 30 - true["xiX"]) < 4 * row["std:xiX"]
+    assert abs(row["middle_row"] - row["xiY"] - 30 + true["xiY"]) < 4 * row["std:xiY"]
+    assert abs(row["alpha[1][0]"] - true["alpha[1][0]"]) < 4 * row["std:alpha[1][0]"]
+    assert row["std:alpha[1][0]"] < row["half95:alpha[1][0]"] < 0.5 * plain["half95:alpha[1][0]"]
+    assert row["arcsec:xiX"] == pytest.approx(0.1 * row["xiX"])
+
+
 def test_a_shift_of_the_picture_shifts_the_answer_alone(trained, tmp_path):
     first, _ = asked(trained, observation(trained))
     opened = fits.open(trained / "data.fits")[0]

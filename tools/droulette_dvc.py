@@ -1,4 +1,4 @@
-"""Five things that the project's environment adds to DVC.
+"""Six things that the project's environment adds to DVC.
 
 * ``dvc exp run -S key=value`` changes ``params.toml``, where DVC alone knows only ``params.yaml``.
 * A misspelt key of ``-S`` is answered with the nearest key of ``params.toml``, where DVC advises to add it.
@@ -8,9 +8,11 @@
   alone takes what a failing disk left of it, or another person put there, for the data.
 * A connection that the other side ended is an error that is said: DVC alone takes it for ``dvc … | head``, whose reader
   has gone, and ends without a word.
+* `dvc pull` of everything, where the default remote is a folder that is not there, pulls what other remotes have and
+  says in one line what is missing; DVC alone prints two lists of it.
 
 `pip install` of the project puts this module and ``droulette_dvc.pth`` into the environment; Python runs the
-latter's one line at start-up. All that costs is one entry in ``sys.meta_path``, which waits for six modules of DVC's
+latter's one line at start-up. All that costs is one entry in ``sys.meta_path``, which waits for seven modules of DVC's
 and then goes away. Standard library only, and nothing imported before DVC is: every Python started in the environment
 passes through here.
 """
@@ -29,6 +31,7 @@ class Finder:
             "dvc_data.hashfile.tree": change_tree,
             "dvc_data.index.checkout": change_checkout,
             "dvc.cli": change_main,
+            "dvc.commands.data_sync": change_pull,
         }
 
     def find_spec(self, name, path=None, target=None):
@@ -202,6 +205,37 @@ def with_broken_connections(main):
             os.close(output)
 
     return main_with_broken_connections
+
+
+def change_pull(module):
+    run = part_of(module, "CmdDataPull", "run")
+
+    def run_with_what_there_is(self):
+        options = ("targets", "remote", "all_branches", "all_tags", "all_commits", "with_deps", "allow_missing")
+        if any(getattr(self.args, option) for option in options):
+            return run(self)
+        folder = missing_folder(self.repo.config)
+        outs = [out for out in self.repo.index.outs if out.use_cache] if folder else []
+        lost = [str(out) for out in outs if not out.remote and out.changed_cache()]
+        if not lost:
+            return run(self)
+        self.args.targets = there = [str(out) for out in outs if str(out) not in lost]
+        if there and run(self):
+            return 1
+        here = ", ".join(there) or "nothing"
+        why = f"nobody has pushed them: there is no folder {folder}; `dvc repro` computes them"
+        print(f"ERROR: here: {here}; missing: {', '.join(lost)}: {why}", file=sys.stderr)
+        return 1
+
+    module.CmdDataPull.run = run_with_what_there_is
+
+
+def missing_folder(config):
+    """The default remote's folder, where it is one and is not there: nobody has pushed anything."""
+    import os
+
+    url = config["remote"].get(config["core"].get("remote"), {}).get("url", "://")
+    return None if "://" in url or os.path.isdir(url) else url
 
 
 def change_parser(module):

@@ -116,16 +116,18 @@ def train_model(
     return train(params, model, log=log)
 
 
-def load_model(path: str | Path = "models/model.safetensors", device: str = "auto") -> Model:
-    """A trained model, for `predict`. device: auto, cpu, cuda or cuda:N.
+def load_model(path: str | Path | None = None, device: str = "auto") -> Model:
+    """A trained model, for `predict`. path: None: the pipeline's or else the repository's. device: auto, cpu, cuda or
+    cuda:N.
 
     Raises:
         UserError: no such file, or one that is no model.
     """
+    from droulette.default_model import default_model
     from droulette.devices import choose_device
     from droulette.learning import model_file
 
-    return model_file.load(path, choose_device(device))
+    return model_file.load(default_model() if path is None else path, choose_device(device))
 
 
 def _load(toml: Tables) -> tuple[Parameters, str]:

@@ -12,9 +12,10 @@ from functools import cached_property
 
 import numpy as np
 
-from droulette.fitting.coordinates import Block, Values, blocks_of, of_place
+from droulette.fitting.coordinates import Block, Scaled, Values, blocks_of, of_place
 from droulette.physics.amplitudes import amplitudes, orders
 from droulette.physics.arrays import Array, namespace
+from droulette.physics.instrument import LensLight
 from droulette.physics.lens_equation import apparent_position, solved
 from droulette.physics.lenses import LENSES, Cluster
 from droulette.physics.mappings import Raytrace
@@ -27,15 +28,20 @@ from droulette.quantities import AMPLITUDE, Quantity
 class Family:
     """Scenes of these lens models, each at a place of its own, and of one source model.
 
-    Perturbations, a shear for example, have no place: theirs is that of the first lens.
+    Perturbations, a shear for example, have no place: theirs is that of the first lens that is none, whose Einstein
+    radius they share as well: a multipole's strength is a share of it.
     The parameters are named `lens1.einstein_radius`, `lens1.x`, …, `source.sigma`, …, `source.x`, `source.y`.
+
+    light: whether the lens's own light is fitted too: a Sérsic ellipsoid about the lens, `light.sigma`, …, and the
+    level of the background that is left in the picture, `sky`, which the wings of that light are easily taken for.
     """
 
     lenses: tuple[str, ...]
     source: str
+    light: bool = False
 
     def __str__(self) -> str:
-        return f"{'+'.join(self.lenses)}, {self.source}"
+        return f"{'+'.join(self.lenses)}, {self.source}" + (" and lens light" if self.light else "")
 
     @classmethod
     def of(cls, scene: Scene) -> Family:
@@ -47,10 +53,22 @@ class Family:
     def blocks(self) -> list[Block]:
         found: list[Block] = []
         for number, name in enumerate(self.lenses, start=1):
-            found += blocks_of(f"lens{number}.", LENSES[name].parameters)
-            if number == 1 or not LENSES[name].perturbation:
+            found += blocks_of(f"lens{number}.", self._own(number))
+            if number == self._host or not LENSES[name].perturbation:
                 found += of_place(f"lens{number}.")
-        return [*found, *blocks_of("source.", SOURCES[self.source].parameters), *of_place("source.")]
+        found += [*blocks_of("source.", SOURCES[self.source].parameters), *of_place("source.")]
+        return [*found, *blocks_of("light.", LensLight.parameters), Scaled(("sky",), 1.0)] if self.light else found
+
+    @cached_property
+    def _host(self) -> int:
+        """The number of the first lens that is no perturbation; 1 where there is none."""
+        return next((k for k, name in enumerate(self.lenses, start=1) if not LENSES[name].perturbation), 1)
+
+    def _own(self, number: int) -> tuple[Quantity, ...]:
+        """The parameters of a lens that it does not share with the first one."""
+        model, host = LENSES[self.lenses[number - 1]], LENSES[self.lenses[self._host - 1]]
+        shared = "einstein_radius" if model.perturbation and not host.perturbation else ""
+        return tuple(quantity for quantity in model.parameters if quantity.name != shared)
 
     @cached_property
     def names(self) -> list[str]:
@@ -65,12 +83,10 @@ class Family:
     @cached_property
     def quantities(self) -> dict[str, Quantity]:
         """Each parameter of a model, by its name here; places are not among them."""
-        models = [(f"lens{k}.", LENSES[name]) for k, name in enumerate(self.lenses, start=1)]
-        return {
-            prefix + q.name: q
-            for prefix, model in [*models, ("source.", SOURCES[self.source])]
-            for q in model.parameters
-        }
+        of_lenses = {f"lens{k}.": self._own(k) for k in range(1, len(self.lenses) + 1)}
+        of_all = of_lenses | {"source.": SOURCES[self.source].parameters}
+        of_all |= {"light.": LensLight.parameters} if self.light else {}
+        return {prefix + q.name: q for prefix, parameters in of_all.items() for q in parameters}
 
     def coordinates(self, values: Values) -> Array:
         """(B, P) of parameters, (B,) each."""
@@ -97,24 +113,34 @@ class Family:
 
     def scene(self, coordinates: Array, pixel: float = 1.0) -> Scene:
         """The scenes to draw, unrounded. pixel: px that a pixel of the drawing is wide."""
-        values = self.values(coordinates)
-        if pixel != 1.0:
-            values = self._in_pixels_of(values, pixel)
+        values = self._in_pixels_of(self.values(coordinates), pixel)
         lens, eta_x, eta_y = self._lens(values)
         kind = SOURCES[self.source]
         source = kind(**{q.name: values[f"source.{q.name}"] for q in kind.parameters})
         return Scene(Raytrace(lens, eta_x, eta_y), source, coordinates[:, 0] * 0.0 + FAINT_LEVELS[0])
 
+    def lens_light(self, coordinates: Array, pixel: float = 1.0) -> tuple[LensLight, Array, Array, Array] | None:
+        """The lenses' own light, its place x and y, and the level of the background, (B,) each."""
+        if not self.light:
+            return None
+        values = self._in_pixels_of(self.values(coordinates), pixel)
+        light = LensLight(*(values[f"light.{q.name}"] for q in LensLight.parameters))
+        return light, values[f"lens{self._host}.x"], values[f"lens{self._host}.y"], values["sky"]
+
     def _in_pixels_of(self, values: Values, pixel: float) -> Values:
-        power = {name: quantity.length for name, quantity in self.quantities.items()}
+        if pixel == 1.0:
+            return values
+        power = {name: quantity.length for name, quantity in self.quantities.items()} | {"sky": 0}
         return {name: value * pixel ** -power.get(name, 1) for name, value in values.items()}
 
     def _lens(self, values: Values) -> tuple[Cluster, Array, Array]:
         lenses, x, y = [], [], []
+        host = f"lens{self._host}."
         for number, name in enumerate(self.lenses, start=1):
-            prefix = f"lens{number}."
-            lenses.append(LENSES[name](**{q.name: values[prefix + q.name] for q in LENSES[name].parameters}))
-            place = prefix if f"{prefix}x" in values else "lens1."
+            of_host = {q.name: values.get(host + q.name) for q in LENSES[name].parameters}
+            own = {q.name: values[f"lens{number}.{q.name}"] for q in self._own(number)}
+            lenses.append(LENSES[name](**(of_host | own)))
+            place = f"lens{number}." if f"lens{number}.x" in values else host
             x.append(values[f"{place}x"])
             y.append(values[f"{place}y"])
         return Cluster(tuple(lenses), tuple(x), tuple(y)), values["source.x"], values["source.y"]

@@ -30,6 +30,7 @@ class Observation:
     0 where a pixel is bad.
     psf: see `Instrument`. ceiling: grey level at which brighter light is cut off.
     pixel: px that a pixel is wide, 1 as they were taken. supersampling: rays per pixel and axis of the model.
+    x, y: (B,) px, where their middles are in the frame of the coordinates; None: at its origin.
     """
 
     pictures: Array
@@ -39,6 +40,8 @@ class Observation:
     alike: bool = False
     pixel: int = 1
     supersampling: int = 1
+    x: Array | None = None
+    y: Array | None = None
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -49,11 +52,16 @@ class Observation:
 
     def __getitem__(self, rows) -> Observation:
         psf = self.psf if isinstance(self.psf, Kernel) else self.psf[rows]
-        return replace(self, pictures=self.pictures[rows], weights=self.weights[rows], psf=psf)
+        x, y = (None if middle is None else middle[rows] for middle in (self.x, self.y))
+        return replace(self, pictures=self.pictures[rows], weights=self.weights[rows], psf=psf, x=x, y=y)
 
     def pixels(self) -> np.ndarray:
         """(B,): how many pixels are known."""
         return (self.weights > 0).reshape(len(self), -1).sum(axis=1)
+
+    def lengths(self) -> np.ndarray:
+        """(B,): how many residuals each picture has."""
+        return np.full(len(self), self.size**2)
 
     def binned(self, width: int) -> Observation:
         """The same with pixels `width` times as wide: weighted means, whose weights are those of all together.
@@ -86,14 +94,20 @@ class Observation:
         zero = coordinates[:, 0] * 0.0
         psf = self.psf if isinstance(self.psf, Kernel) else self.psf.repeat(per, axis=0)
         instrument = Instrument(psf, zero, zero, Noise(zero, zero, zero, zero))
+        if lens := family.lens_light(coordinates, float(self.pixel)):
+            light, x, y, sky = lens
+            instrument = replace(instrument, pedestal=sky, light=light, share=zero + 1.0, light_x=x, light_y=y)
         # The upper left pixel's middle: wide ones begin where the first of those that they cover begins.
         off = zero + (0.5 - 0.5 / self.pixel)
+        x, y = off, -off
+        if self.x is not None:
+            x, y = x + self.x.repeat(per, axis=0), y + self.y.repeat(per, axis=0)
         options = {"canvas": 2 * self.size, "supersampling": self.supersampling, "noisy": False}
         at_once = max(1, PIXELS_AT_ONCE // (per * self.size**2))
         for start in range(0, len(self), at_once):
             pictures = slice(start, min(start + at_once, len(self)))
             rows = slice(pictures.start * per, pictures.stop * per)
-            light, _ = take(scene, instrument, self.size, off[rows], -off[rows], rows=rows, **options)
+            light, _ = take(scene, instrument, self.size, x[rows], y[rows], rows=rows, **options)
             if math.isfinite(self.ceiling):
                 light = where(light > self.ceiling, self.ceiling, light)
             yield pictures, light.reshape(-1, per, self.size, self.size)
@@ -104,6 +118,20 @@ class Observation:
         for rows, light in self.drawn(family, coordinates):
             parts.append(self._residuals(rows, light[:, 0]))
         return namespace(coordinates).concat(parts)
+
+    def residuals_at(self, family: Family, points: Array) -> Iterator[tuple[slice, Array]]:
+        """Slices of the pictures, each with its `residuals` at several points, (n, Q, N²); points (B, Q, P)."""
+        per, size = points.shape[1:]
+        for rows, light in self.drawn(family, points.reshape(-1, size), per):
+            light = light.reshape(len(light), per, -1)
+            difference = self.pictures[rows].reshape(len(light), 1, -1) - light
+            difference *= self.weights[rows].reshape(len(light), 1, -1)
+            yield rows, difference
+
+    def squares_at(self, family: Family, points: Array) -> Array:
+        """(B, Q): χ² at points (B, Q, P)."""
+        parts = [(found * found).sum(axis=2) for _, found in self.residuals_at(family, points)]
+        return namespace(points).concat(parts)
 
     def derivatives(self, family: Family, coordinates: Array, steps: Array) -> Iterator[tuple[slice, Array, Array]]:
         """Slices of the pictures, each with its `residuals` and −∂ residuals / ∂ coordinates, (n, P, N²).

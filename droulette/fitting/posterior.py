@@ -4,8 +4,10 @@ About a minimum the posterior is nearly normal, with the inverse of the curvatur
 it are carried to the amplitudes one by one, since these are anything but linear where a reference point may lie on
 either side of a ring. Several minima are drawn from by their evidence, exp(−cost / 2) / √|curvature|.
 
-Where the normal distribution does not do, `weighted` corrects it by importance sampling: draws of a wider
-distribution, a t, are weighted by posterior over proposal. Their effective number says whether that worked.
+Where the normal distribution does not do, `sampled` replaces it by adaptive importance sampling. The effective number
+of the draws says whether that worked. Samplers for one problem at a time, such as emcee, walk: a scene's ten parameters
+take them thousands of pictures. Draws of a distribution that is nearly right need hundreds, and those of many pictures
+are made at once.
 """
 
 from __future__ import annotations
@@ -15,14 +17,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from droulette.fitting.bound import covariance
 from droulette.fitting.family import Family
+from droulette.fitting.mosaic import mosaic
 from droulette.fitting.observation import Observation
-from droulette.fitting.optimise import SAME, Minimum, Prior
+from droulette.fitting.optimise import SAME, Minimum, Prior, roots
 from droulette.fitting.search import Found
 
 COMPARABLE = math.log(1000)  # of evidence, by which a solution that counts may fall short of the best one
-FREEDOM = 8.0  # degrees of freedom of the t distribution
+FREEDOM = 8.0  # degrees of freedom of the t distributions
+WIDER = 1.1  # than the errors, and than what was found: a proposal must reach all of the posterior
+LEAST_SHARE = 0.05  # of the draws about a solution
+FIRST_DRAWS, MORE_DRAWS = 60, 150
+MOST_ROUNDS = 10
+CONFIRMED = 0.45  # effective draws, of all, from which on the normal distribution is taken for the posterior
+ENOUGH = 200  # effective draws
 
 
 @dataclass(frozen=True)
@@ -52,8 +60,8 @@ def draws(found: Found, count: int, seed: int = 0) -> Draws:
     for row in range(len(every)):
         middles, normals, weights = solutions(found, row)
         which = rng.choice(len(weights), size=count, p=weights)
-        roots = _roots(normals)
-        every[row] = middles[which] + (roots[which] @ rng.standard_normal((count, size, 1)))[:, :, 0]
+        axes = roots(normals)
+        every[row] = middles[which] + (axes[which] @ rng.standard_normal((count, size, 1)))[:, :, 0]
         numbers[row] = len(weights)
     equal = np.full((len(every), count), 1 / count)
     return Draws(every, equal, np.full(len(every), float(count)), numbers)
@@ -87,32 +95,102 @@ def _apart(one: tuple[Minimum, int], other: tuple[Minimum, int]) -> float:
     return one[0].apart(one[1], other[1], other[0])
 
 
-def _roots(normals: np.ndarray) -> np.ndarray:
-    """(K, P, P): L with L Lᵀ the covariance."""
-    values, vectors = np.linalg.eigh(covariance(normals))
-    return vectors * np.sqrt(np.maximum(values, 0.0))[:, None]
+def sampled(observation: Observation, family: Family, found: Found, prior: Prior, count: int, seed: int = 0) -> Draws:
+    """Draws of the posterior: those of `draws`, where importance sampling confirms them, and else of its sample.
 
-
-def weighted(observation: Observation, family: Family, found: Found, prior: Prior, count: int, seed: int = 0) -> Draws:
-    """Draws of a t distribution about each picture's best solution, weighted to be ones of the posterior."""
+    At first a t distribution, or several, about the solutions are drawn from, and then those with the mean and the
+    covariance of what was found, all draws being weighted as of the mixture of all (Cornuet et al. 2012, Scand. J.
+    Stat. 39, 798). effective: of this sample; less than ENOUGH where it ends without.
+    """
     rng = np.random.default_rng(seed)
-    minimum = found.minimum
-    rows, size = minimum.coordinates.shape
-    roots = _roots(minimum.normal)
-    unit = rng.standard_normal((rows, count, size))
-    stretch = np.sqrt(FREEDOM / rng.chisquare(FREEDOM, (rows, count)))
-    unit = unit * stretch[:, :, None]
-    every = minimum.coordinates[:, None] + unit @ roots.swapaxes(1, 2)
-    log_proposal = -0.5 * (FREEDOM + size) * np.log1p((unit**2).sum(axis=2) / FREEDOM)
-    log_posterior = np.empty((rows, count))
-    for row in range(rows):
-        copies = observation[np.full(count, row)]
-        residuals = copies.residuals(family, every[row])
-        log_posterior[row] = -0.5 * ((residuals**2).sum(axis=1) + prior[np.full(count, row)].cost(every[row]))
-    log_weights = log_posterior - log_proposal
-    weights = np.exp(log_weights - log_weights.max(axis=1, keepdims=True))
-    weights = weights / weights.sum(axis=1, keepdims=True)
-    return Draws(every, weights, 1 / (weights**2).sum(axis=1), np.ones(rows, int))
+    best = draws(found, count, seed)
+    about = mosaic(observation, family, found.minimum.coordinates)
+    effective = np.zeros(len(found.pixels))
+    chains = [Chain.about(*solutions(found, row)) for row in range(len(effective))]
+    active = np.arange(len(chains))
+    for round in range(MOST_ROUNDS):
+        number = FIRST_DRAWS if round == 0 else MORE_DRAWS
+        points = np.stack([chains[row].propose(number, rng) for row in active])
+        costs = about[active].squares_at(family, points) + prior[active].costs(points)
+        for row, some, cost in zip(active, points, costs, strict=True):
+            chains[row].learn(some, cost)
+            effective[row] = chains[row].effective
+        if round == 0:
+            normal = effective > CONFIRMED * number
+            effective = np.where(normal, effective * count / number, effective)
+            active = np.flatnonzero(~normal)
+        else:
+            active = active[effective[active] < ENOUGH]
+        if not len(active):
+            break
+    coordinates = np.array(best.coordinates)
+    for row in np.flatnonzero(~normal):
+        coordinates[row] = chains[row].drawn(count, rng)
+    return Draws(coordinates, best.weights, effective, best.solutions)
+
+
+class Chain:
+    """Importance sampling of one picture's posterior.
+
+    proposals: mixtures of t distributions, (shares, middles, axes) each. drawn from them: `points`, (n, P), with their
+    `costs`; `numbers`, how many of each.
+    """
+
+    def __init__(self, shares: np.ndarray, middles: np.ndarray, axes: np.ndarray) -> None:
+        self.proposals = [(shares, middles, axes)]
+        self.points, self.costs = np.empty((0, middles.shape[1])), np.empty(0)
+        self.numbers: list[int] = []
+
+    @classmethod
+    def about(cls, middles: np.ndarray, normals: np.ndarray, shares: np.ndarray) -> Chain:
+        """Of solutions, see `solutions`."""
+        return cls((shares + LEAST_SHARE) / (shares + LEAST_SHARE).sum(), middles, WIDER * roots(normals))
+
+    def propose(self, number: int, rng: np.random.Generator) -> np.ndarray:
+        """(number, P), of the newest proposal."""
+        shares, middles, axes = self.proposals[-1]
+        which = rng.choice(len(shares), size=number, p=shares)
+        unit = rng.standard_normal((number, middles.shape[1]))
+        unit *= np.sqrt(FREEDOM / rng.chisquare(FREEDOM, number))[:, None]
+        return middles[which] + (axes[which] @ unit[:, :, None])[:, :, 0]
+
+    def learn(self, points: np.ndarray, costs: np.ndarray) -> None:
+        """Take what was proposed last, and make the next proposal."""
+        self.points, self.costs = np.concatenate([self.points, points]), np.concatenate([self.costs, costs])
+        self.numbers.append(len(points))
+        density = np.stack([_density(self.points, *proposal) for proposal in self.proposals], axis=1)
+        mixture = density @ (np.array(self.numbers) / len(self.points))
+        log_weights = -0.5 * (self.costs - self.costs.min()) - np.log(mixture + 1e-300)
+        weights = np.exp(log_weights - log_weights.max())
+        self.weights = weights / weights.sum()
+        self.effective = 1 / (self.weights**2).sum()
+        # With weights cut off, means are steadier (Ionides 2008, J. Comput. Graph. Stat. 17, 295).
+        steady = np.minimum(self.weights, len(weights) ** -0.5)
+        steady = steady / steady.sum()
+        first = self.proposals[0][2][0]
+        middle = steady @ self.points
+        apart = self.points - middle
+        few = 1 / (steady**2).sum()
+        size = len(middle)
+        spread = (few * (apart.T * steady) @ apart + size * first @ first.T) / (few + size)
+        axes = WIDER * np.linalg.cholesky(spread)
+        self.proposals.append((np.ones(1), middle[None], axes[None]))
+
+    def drawn(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """(count, P), equal draws: those that count most are there several times."""
+        steps = (np.arange(count) + rng.random()) / count
+        places = np.searchsorted(self.weights.cumsum(), steps).clip(0, len(self.weights) - 1)
+        return self.points[rng.permutation(places)]
+
+
+def _density(points: np.ndarray, shares: np.ndarray, middles: np.ndarray, axes: np.ndarray) -> np.ndarray:
+    """(n,) of a mixture of t distributions, but for a factor."""
+    size, total = points.shape[1], 0.0
+    for share, middle, axis in zip(shares, middles, axes, strict=True):
+        unit = np.linalg.solve(axis, (points - middle).T)
+        volume = np.linalg.slogdet(axis)[1]
+        total = total + share * np.exp(-0.5 * (FREEDOM + size) * np.log1p((unit**2).sum(axis=0) / FREEDOM) - volume)
+    return total
 
 
 def quantiles(values: np.ndarray, weights: np.ndarray, shares: tuple[float, ...]) -> np.ndarray:

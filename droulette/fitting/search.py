@@ -2,7 +2,8 @@
 
 A scene's χ² has side minima: a source with a cusp is bright in single pixels, which a wrong place must cross one by
 one, and a ring looks much the same from several sides. So starts are first fitted to wide pixels, in which bright
-cores count less, and the best of them goes on; a fit that is not as good as the noise allows tries others.
+cores count less, and the best of them goes on. A fit that is not as good as the noise allows tries others: near by,
+from further starts, and with one lens or the source of a start in the place of its own.
 """
 
 from __future__ import annotations
@@ -14,14 +15,15 @@ from scipy import stats
 
 from droulette.fitting.bound import covariance
 from droulette.fitting.family import Family
+from droulette.fitting.mosaic import mosaic
 from droulette.fitting.observation import Observation
-from droulette.fitting.optimise import SAME, Minimum, Prior, minimise
+from droulette.fitting.optimise import SAME, Minimum, Prior, minimise, refined
 
 WIDE, HALF = 4, 2  # px that pixels are wide: of the first fits, and of those before the last
 FIRST_DOUBT, DOUBT = 0.1, 0.3  # share of the light that is no evidence: of the fits to wide pixels, and before the last
 FIRST_ITERATIONS, ITERATIONS = 10, 30
-FIRST_STARTS, MORE_STARTS = 3, 3
-ROUNDS = 8
+FIRST_STARTS, MORE_STARTS = 3, 8
+ROUNDS = 12
 CONTENDING = 30.0  # by how much a start's cost may exceed the best one's, for both to go on
 BRIGHTEST = (16, 64, 256, 1024, 4096)  # pixels whose χ² is judged beside that of all
 LEAST_PROBABILITY = 1e-3  # of a χ² as large as that, below which a fit is not good
@@ -52,7 +54,7 @@ def find(observation: Observation, family: Family, starts: np.ndarray, prior: Pr
     """Fit B pictures. starts: (B, S, P), the likeliest first."""
     rng = np.random.default_rng(seed)
     rows, smooth = _smooth_minima(observation, family, starts[:, :FIRST_STARTS], prior)
-    tried = [(rows, minimise(observation[rows], family, smooth.coordinates, prior[rows], ITERATIONS))]
+    tried = [(rows, fitted(observation[rows], family, smooth.coordinates, prior[rows]))]
     best = tried[0][1][_first_of_each(rows, tried[0][1].cost)]
     smooth = smooth[_first_of_each(rows, smooth.cost)]
     found = _judged(best, observation, family)
@@ -60,18 +62,29 @@ def find(observation: Observation, family: Family, starts: np.ndarray, prior: Pr
         (rows,) = np.nonzero(~found.good)
         if not len(rows):
             break
-        first = FIRST_STARTS + round // 2 * MORE_STARTS
-        if round % 2 and first < starts.shape[1]:
-            some = starts[rows, first : first + MORE_STARTS]
-            places, more = _smooth_minima(observation[rows], family, some, prior[rows])
-            rows, at = rows[places], more.coordinates
-        else:
+        if round % 2 == 0:
             middle = smooth.coordinates if round % 4 else best.coordinates
             at = middle[rows] + _draws(smooth.normal[rows], rng)
-        tried.append((rows, minimise(observation[rows], family, at, prior[rows], ITERATIONS)))
+        else:
+            first = FIRST_STARTS + round // 4 * MORE_STARTS
+            some = starts[rows, first : first + MORE_STARTS]
+            if round % 4 == 3 or not some.shape[1]:
+                some = _crossed(family, best.coordinates[rows], starts[rows], rng)
+            places, more = _smooth_minima(observation[rows], family, some, prior[rows])
+            rows, at = rows[places], more.coordinates
+        tried.append((rows, fitted(observation[rows], family, at, prior[rows])))
         best = _better(best, *tried[-1])
-        found = _judged(best, observation, family)
+        again = np.unique(rows)
+        found = _renewed(found, again, _judged(best[again], observation[again], family))
     return replace(found, tried=tuple(tried))
+
+
+def fitted(observation: Observation, family: Family, start: np.ndarray, prior: Prior) -> Minimum:
+    """The fit of each picture's own pixels, from one start each, (B, P), that is near."""
+    found = minimise(mosaic(observation, family, start), family, start, prior, ITERATIONS)
+    found = refined(mosaic(observation, family, found.coordinates), family, found, prior)
+    chi2 = (observation.residuals(family, found.coordinates) ** 2).sum(axis=1)
+    return replace(found, chi2=chi2, cost=chi2 + prior.cost(found.coordinates))
 
 
 def _smooth_minima(
@@ -119,6 +132,19 @@ def _draws(normal: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return (roots @ rng.standard_normal((*normal.shape[:2], 1)))[:, :, 0]
 
 
+def _crossed(family: Family, best: np.ndarray, starts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(B, MORE_STARTS, P): the best, (B, P), each with one lens, or the source, of one of the starts (B, S, P)."""
+    part_of = np.array([name.split(".")[0] for name in family.names])
+    parts = np.unique(part_of)
+    count, number, _ = starts.shape
+    found = np.repeat(best[:, None], MORE_STARTS, axis=1)
+    for row in range(count):
+        for place in range(MORE_STARTS):
+            changed = part_of == parts[place % len(parts)]
+            found[row, place, changed] = starts[row, rng.integers(number), changed]
+    return found
+
+
 def _doubted(observation: Observation, share: float) -> Observation:
     """With a share of the light added to the noise."""
     seen = observation.weights > 0
@@ -138,6 +164,23 @@ def _better(best: Minimum, rows: np.ndarray, tried: Minimum) -> Minimum:
         values[rows[taken]] = getattr(tried, name)[taken]
         new[name] = values
     return Minimum(**new)
+
+
+def _renewed(found: Found, rows: np.ndarray, of_rows: Found) -> Found:
+    """With what these rows are now."""
+
+    def put(old: np.ndarray, new: np.ndarray) -> np.ndarray:
+        values = np.array(old)
+        values[rows] = new
+        return values
+
+    minimum = Minimum(
+        *(put(getattr(found.minimum, name), getattr(of_rows.minimum, name)) for name in Minimum.__dataclass_fields__)
+    )
+    of_brightest = put(found.of_brightest, of_rows.of_brightest)
+    return replace(
+        found, minimum=minimum, probability=put(found.probability, of_rows.probability), of_brightest=of_brightest
+    )
 
 
 def _judged(minimum: Minimum, observation: Observation, family: Family) -> Found:

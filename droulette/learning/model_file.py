@@ -39,7 +39,8 @@ class Model:
     columns: names of its C outputs. input_size: N of the pictures (N, N) that it was trained on. symmetries: under
     how many turns each picture is looked at. precision: Fabric's name of the arithmetic. calibration, novelty,
     limit: None before they are known. known, screen: of pictures with noise, what noise and
-    PSF those trained on had, and what tells other kinds of pictures.
+    PSF those trained on had, and what tells other kinds of pictures. distribution: the tables of the TOML file that
+    its training pictures were drawn from, None where these were not drawn.
     """
 
     network: nn.Module
@@ -56,6 +57,7 @@ class Model:
     limit: Limit | None = None
     known: Known | None = None
     screen: Screen | None = None
+    distribution: dict[str, dict] | None = None
 
     def unlikeness(self, views: np.ndarray) -> np.ndarray:
         """(n,): above 1, a picture is unlike those trained on; NaN where the model cannot tell."""
@@ -137,6 +139,8 @@ def save(model: Model, path: str | Path) -> None:
     }
     if model.known:
         about["observed"] = True
+    if model.distribution:
+        about["distribution"] = model.distribution
     if described := quantities.behaviours(model.columns):
         about["quantities"] = described
     with files.atomic_write(path) as partial:
@@ -212,9 +216,12 @@ def _model(about: dict, opened, device: torch.device, precision: str) -> Model:
         screen.check()
     if (known is None) == (about.get("observed") is True):
         raise ValueError("it does not say what noise it knows")
+    distribution = about.get("distribution")
+    if not (distribution is None or isinstance(distribution, dict)):
+        raise ValueError("the distribution that it was trained on is no tables")
     network = network.to(device, memory_format=torch.channels_last).eval()
     about_it = (about["backbone"], columns, scaling, loss, size, symmetries, device, precision)
-    return Model(network, *about_it, calibration, novelty, limit, known, screen)
+    return Model(network, *about_it, calibration, novelty, limit, known, screen, distribution)
 
 
 def _check_scaling(scaling: Scaling, columns: tuple[str, ...]) -> None:

@@ -87,6 +87,13 @@ class Plane:
         return None
 
 
+def plane_of(array: np.ndarray, label: str) -> Plane:
+    """An array, rows from below, as a picture without cards."""
+    from astropy.io import fits
+
+    return Plane(label, 0, PICTURE, array, fits.Header(), fits.Header())
+
+
 def split_choice(text: str | Path) -> tuple[Path, str | None]:
     """A file, and the extension in brackets behind it. A file with this very name goes before."""
     text = str(text)

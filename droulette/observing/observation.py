@@ -70,16 +70,18 @@ class Observation:
 
 
 def observe(
-    picture: str | Path,
+    picture: str | Path | np.ndarray,
     *,
     noise: str | Path | None = None,
     psf: str | Path | None = None,
     mask: str | Path | None = None,
     at: tuple[float, float] | None = None,
+    name: str | None = None,
 ) -> Observation:
     """Read a FITS picture and what belongs to it, and find the object in it.
 
     picture, noise, psf, mask: FITS files, also packed by gzip or fpack, with an extension as in `file.fits[SCI,2]`.
+    picture may be an array (H, W), rows from above, and `name` what messages call it.
     noise: standard deviations, or what the extension's name says: VAR, IVAR, WHT. mask: not 0 where bad, or a DS9
     region file. at: (column, row) of the object in `Observation.values`, by default the picture's middle.
     What is not given is taken from the picture's own file, where extensions of one set hold it.
@@ -87,14 +89,20 @@ def observe(
     Raises:
         UserError: what cannot be read, does not fit, or holds no light.
     """
-    planes = fits_files.read_set(picture)
+    if isinstance(picture, np.ndarray):
+        planes = {PICTURE: fits_files.plane_of(picture[::-1], name or "picture")}
+    else:
+        planes = fits_files.read_set(picture)
     if noise is not None:
         planes = {role: plane for role, plane in planes.items() if role not in NOISES}
         given = fits_files.read_plane(noise, NOISES)
         planes[given.role if given.role in NOISES else NOISES[0]] = given
     if psf is not None:
         planes[PSF] = read_psf(psf)
-    return _Reading(str(picture), planes).observation(mask, at)
+    reading = _Reading(name or str(picture), planes)
+    if not isinstance(picture, np.ndarray):
+        reading.steps.append("rows turned over (FITS counts them from below)")
+    return reading.observation(mask, at)
 
 
 class _Reading:
@@ -114,7 +122,6 @@ class _Reading:
         if len(planes) > 1 or self.plane.number:
             roles = ", ".join(f"{role} {plane.label}" for role, plane in planes.items())
             self.steps.append(f"read {roles}")
-        self.steps.append("rows turned over (FITS counts them from below)")
 
     def observation(self, mask: str | Path | None, at: tuple[float, float] | None) -> Observation:
         # Only now: photutils takes a second to import, which pictures without it need not wait for.

@@ -37,6 +37,7 @@ class Tables(Table, defer_build=True):
     hyperparameters: learning.Hyperparameters = key(learning.Hyperparameters(), "")
     training: learning.Training = key(learning.Training(), "")
     evaluation: learning.Evaluation = key(learning.Evaluation(), "")
+    fit: learning.Fit = key(learning.Fit(), "")
     output: learning.Output = key(learning.Output(), "")
     extensions: Extensions = key(Extensions(), "")
 
@@ -126,6 +127,21 @@ def _build(layers: Layers) -> Parameters:
     return params.model_copy(update={"simulator": params.simulator.model_copy(update={"size": 1})})
 
 
+DRAWING = ("simulator", "lens", "cluster", "subhaloes", "source", "position", "instrument", "lens_light")
+AS_STORED = ("size", "seed", "storage", "shard-size")  # what decides no scene
+
+
+def distribution(params: Parameters) -> dict[str, dict[str, Any]] | None:
+    """The tables that say which scenes are drawn and how, as a TOML file would; None where none describes a scene."""
+    given = [name for name in DRAWING if name in params.model_fields_set]
+    if not {"lens", "cluster", "source"} & {*given}:
+        return None
+    tables = {name: reading.as_toml(getattr(params, name)) for name in given}
+    for name in AS_STORED:
+        tables.get("simulator", {}).pop(name, None)
+    return {name: table for name, table in tables.items() if table}
+
+
 def is_key(dotted: str) -> bool:
     """Whether a TOML file may have this key, `lens.einstein-min` for example."""
     table: type[Table] | None = _current()
@@ -145,4 +161,4 @@ def _translate(tables: dict[str, Any], source: str) -> dict[str, Any]:
     return reading.translate(tables, source, simulation.MOVED, NEUTRAL)
 
 
-__all__ = ["Parameters", "Tables", "load", "parse"]
+__all__ = ["Parameters", "Tables", "distribution", "load", "parse"]

@@ -273,6 +273,31 @@ class Table(BaseModel):
         return data
 
 
+def as_toml(table: Table) -> dict[str, Any]:
+    """The keys that a checked table was given, as a TOML file would give them to the same effect."""
+    found: dict[str, Any] = {}
+    for name in sorted(table.model_fields_set):
+        field, value = type(table).model_fields[name], getattr(table, name)
+        alias = field.alias
+        if isinstance(value, Table):
+            found[alias] = as_toml(value)
+        elif isinstance(value, Distribution):
+            found |= {alias + suffix: given for suffix, given in _keys_of(value, kind_of(field)).items()}
+        elif value is not None:
+            found[alias] = list(value) if isinstance(value, tuple) else value
+    return found
+
+
+def _keys_of(value: Distribution, kind: Kind) -> dict[str, Any]:
+    """The values of a drawn number by their suffixes."""
+    type_ = int if value.whole else float
+    rate = {"-lambda": value.rate} if "-lambda" in kind.suffixes else {}
+    if value.choices:
+        return {"": [type_(choice) for choice in value.choices]} | rate
+    ends = {"": type_(value.low)} if value.fixed else {"-min": type_(value.low), "-max": type_(value.high)}
+    return ends | rate
+
+
 def keys(model: type[BaseModel]) -> Iterator[tuple[str, FieldInfo]]:
     """Keys of a table in their TOML spelling."""
     for field in model.model_fields.values():

@@ -16,7 +16,7 @@ from droulette.learning import metrics, model_file
 from droulette.learning.calibration import coverage
 from droulette.learning.model_file import Model
 from droulette.learning.moments import LinearModel
-from droulette.pipeline import plots
+from droulette.pipeline import evaluated_fits, plots
 from droulette.pipeline.evaluated import (
     EvaluatedSplit,
     order_of,
@@ -41,7 +41,7 @@ from droulette.pipeline.signal_to_noise import signal_to_noise
 from droulette.pipeline.targets import read_targets
 
 if TYPE_CHECKING:
-    from droulette.parameters.learning import Dataset, Evaluation, Settings
+    from droulette.parameters.learning import Dataset, Evaluation, Fit, Settings
     from droulette.parameters.simulation import Simulator
 
 Progress = Callable[[int, str], Callable[[int], object]]
@@ -54,6 +54,7 @@ SUMMARY = {
     "mae": ("mae",),
     "coverage68": ("coverage68",),
     "coverage95": ("coverage95",),
+    "fit_efficiency": ("fit", "efficiency"),
 }
 BANDS = 5  # of Einstein radius and of the signal-to-noise ratio, with equally many training rows
 
@@ -67,6 +68,7 @@ def evaluate(
     model_path: str | Path,
     output: str | Path,
     roulette: str | Path | None = None,
+    fit: Fit | None = None,
     progress: Progress = lambda total, doing: lambda done: None,
     say: Callable[[str], None] = print,
 ) -> dict:
@@ -78,7 +80,7 @@ def evaluate(
     split is plotted. evaluation: without `lenses` there are no bands of Einstein radius. simulator: how the pictures
     were drawn, for the resimulations. settings: device and precision.
     roulette: the table with the columns that a resimulation needs and the model does not predict. Without it
-    no picture is resimulated.
+    no picture is resimulated. fit: how many rows of the testing split are fitted as well, and as what.
 
     Raises:
         UserError: what is wrong with the model, the tables or the pictures.
@@ -106,6 +108,10 @@ def evaluate(
             if "lens" in rows:
                 families[name] = rows["lens"].to_numpy()
 
+    fitting = None
+    if fit is not None and fit.rows:
+        some = names["testing"][: fit.rows]
+        fitting = evaluated_fits.Fitting.of(fit, model, some, evaluation.lenses, roulette, observed=observed)
     every = sum(map(len, tables.values()))
     seen, predicted = progress(every, "reading"), progress(every, "predicting")
     splits = {
@@ -150,6 +156,12 @@ def evaluate(
     pairs = {name: (judge.scaled(split.true), judge.scaled(split.predicted)) for name, split in splits.items()}
     measured, columns = measure(splits, pairs, judge, model)
 
+    fits = None
+    if fitting is not None:
+        of_testing = 1 + band_of(radii["testing"], radii["training"])
+        arguments = (splits["testing"], pairs["testing"][0], judge, model, dataset.directory, of_testing)
+        measured["testing"]["fit"], fits = fitting.measured(*arguments, progress)
+
     def covered(name: str, rows: np.ndarray) -> dict[str, float]:
         return metrics.mean(covered_columns(splits[name], model, rows)) if model.calibration else {}
 
@@ -185,6 +197,8 @@ def evaluate(
         noise=noise_tables(splits, pairs, judge, covered) if observed else None,
         residuals=residuals,
     )
+    if fits is not None:
+        files.write_csv(fits, output / "plots" / "fit.csv")
     write_json(summary(measured["testing"]), output / "summary.json")
     write_json(measured, output / "evaluate.json")  # the last: with it, the evaluation is whole
     return measured
@@ -263,6 +277,16 @@ def by_order(columns: pd.DataFrame) -> pd.DataFrame:
     return table.groupby(["part", "order"], sort=False).mean().reset_index()
 
 
+def band_edges(training: np.ndarray) -> np.ndarray:
+    """(BANDS + 1,) of a quantity, with equally many training rows between two of them."""
+    return np.quantile(training[np.isfinite(training)], np.linspace(0, 1, BANDS + 1))
+
+
+def band_of(values: np.ndarray, training: np.ndarray) -> np.ndarray:
+    """(n,): the number of each value's band, from 0."""
+    return np.clip(np.searchsorted(band_edges(training), values, side="right") - 1, 0, BANDS - 1)
+
+
 def by_band(
     pairs: dict[str, Pair],
     values: dict[str, np.ndarray],
@@ -273,11 +297,10 @@ def by_band(
 
     values: of the first rows of each split; the infinite ones count to the last band. covered: gives further metrics.
     """
-    training = values["training"]
-    edges = np.quantile(training[np.isfinite(training)], np.linspace(0, 1, BANDS + 1))
+    edges = band_edges(values["training"])
     rows = []
     for name, (true, predicted) in pairs.items():
-        band = np.clip(np.searchsorted(edges, values[name], side="right") - 1, 0, BANDS - 1)
+        band = band_of(values[name], values["training"])
         for k in range(BANDS):
             inside = np.flatnonzero(band == k)
             if len(inside) < 2:  # a share of a variance needs one

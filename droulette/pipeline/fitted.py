@@ -1,4 +1,4 @@
-"""A network's predictions made better by fits of the pictures, where these are good."""
+"""Fits of pictures, in the place of a network's predictions where they are good, or without any network."""
 
 from __future__ import annotations
 
@@ -11,69 +11,30 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from droulette import parameters
 from droulette.devices import cores
-from droulette.errors import UserError
 from droulette.fitting import posterior
 from droulette.fitting.family import Family
 from droulette.fitting.observation import Observation
-from droulette.fitting.optimise import Prior
 from droulette.fitting.search import Found, find
-from droulette.fitting.starts import Library, interleaved, nearest_in_columns
+from droulette.fitting.starts import interleaved, nearest_in_columns
+from droulette.observing import Observation as Observed
+from droulette.physics.convolution import fwhm
 from droulette.physics.instrument import Kernel
 from droulette.pipeline.batching import slices
-from droulette.pipeline.draw import draw_table
-from droulette.pipeline.generate import Drawing, generate_chunks
-from droulette.pipeline.populations import family_and_coordinates
+from droulette.pipeline.populations import Population
 from droulette.quantities import AMPLITUDE
 
-DRAWN = 5000  # scenes of the distribution, among which starts are looked for
 STARTS = 15
 AT_ONCE = 16  # pictures
 DRAWS = 1000
 WHITE = 255.0
+BRIGHT = 0.999  # quantile of an observation's light that is shown as white
 STRONGEST = 5.0  # standard deviations that are shown black and white
 LARGEST_ROUNDING = 0.5  # grey levels
 SMOOTHED = 3  # px, over which light is averaged that tells its own Poisson noise
-UNKNOWN_BRIGHTNESS = 3.0  # deviation of ln(luminosity), where an observation's unit of light is its own
 SHARES = (0.5, 0.15866, 0.84134, 0.025, 0.975)
 
-
-@dataclass(frozen=True)
-class Population:
-    """Scenes of a distribution: their family, coordinates (n, P), roulette table, and sketches."""
-
-    family: Family
-    coordinates: np.ndarray
-    table: pd.DataFrame
-    library: Library
-
-    @classmethod
-    def drawn(cls, toml: str | Path, size: int) -> Population:
-        """The first rows of the distribution of a TOML file. size: N of the pictures that will be fitted.
-
-        Raises:
-            UserError: a distribution of several kinds of lens or source, or of pictures of another size.
-        """
-        params = parameters.load(toml)
-        drawing = Drawing.of(params.simulator)
-        if drawing.size != size:
-            found = f"{toml}: found pictures of {drawing.size}×{drawing.size} pixels"
-            raise UserError(f"{found}, expected {size}×{size}, which the model takes")
-        rows = draw_table(params, 0, DRAWN).reset_index(drop=True)
-        rows = rows.drop(columns="psf", errors="ignore")  # without it, no instrument takes them
-        (table,) = generate_chunks([rows], drawing, None, name=str(toml))
-        family, coordinates = family_and_coordinates(rows, table, str(toml))
-        return cls(family, coordinates, table, Library.of(family, coordinates, size))
-
-    def prior(self, brightness_known: bool) -> Prior:
-        prior = Prior.of(self.coordinates)
-        if brightness_known or "source.luminosity" not in self.family.names:
-            return prior
-        place = self.family.names.index("source.luminosity")
-        wider = np.linalg.inv(prior.precision)
-        wider[place, place] += UNKNOWN_BRIGHTNESS**2
-        return replace(prior, precision=np.linalg.inv(wider))
+Say = Callable[[str], None]
 
 
 def drawings(pictures: np.ndarray) -> Observation:
@@ -89,14 +50,61 @@ def exposures(pictures: np.ndarray, facts: np.ndarray, kernels: Sequence[np.ndar
         background, noise, poisson, width, _, white = fact
         level = white / WHITE
         light = (picture - background) / level
-        window = np.ones(SMOOTHED) / SMOOTHED
-        smooth = light
-        for axis in (0, 1):
-            smooth = np.apply_along_axis(np.convolve, axis, smooth, window, mode="same")
-        variance = (noise / level) ** 2 + poisson / level * np.maximum(smooth, 0.0)
+        variance = (noise / level) ** 2 + poisson / level * np.maximum(_smooth(light), 0.0)
         psf = np.array([width]) if kernel is None else Kernel(kernel)
         found.append(Observation(light[None], variance[None] ** -0.5, psf))
     return found
+
+
+def exposure(found: Observed, size: int, column: int, row: int, psf: np.ndarray | float | None = None) -> Observation:
+    """The size × size pixels of an observation about one of its own, with the noise that each has by the noise map.
+
+    Nothing is known of bad pixels, and of those beyond the picture's edge. psf: in place of the observation's, a kernel
+    or a full width in px.
+    """
+    noise = found.noise_map
+    if noise is None:
+        noise = np.sqrt(found.noise**2 + found.poisson * np.maximum(_smooth(found.values), 0.0))
+    height, width = found.values.shape
+    rows, columns = (np.arange(size) - size // 2 + place for place in (row, column))
+    inside = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))
+    cut = np.ix_(np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1))
+    known = inside & ~found.bad[cut]
+    return measured(found.values[cut], noise[cut], known, found.psf if psf is None else psf)
+
+
+def measured(light: np.ndarray, noise: np.ndarray, known: np.ndarray, psf: np.ndarray | float | None) -> Observation:
+    """A picture (N, N), with its noise and what is known of it, the brightest of it about as bright as white.
+
+    psf: a kernel, or a full width in px.
+    """
+    light = np.where(known, light, 0.0)
+    level = max(float(np.quantile(light, BRIGHT)), 1e-300) / WHITE
+    weights = np.where(known, level / np.where(known, noise, 1.0), 0.0)
+    about = Kernel(psf) if isinstance(psf, np.ndarray) else np.array([psf or 0.0])
+    return Observation((light / level)[None], weights[None], about)
+
+
+def without_cusps(observation: Observation, family: Family, coordinates: np.ndarray) -> Observation:
+    """The same without the pixels about the middle of each lens, (B, P).
+
+    A galaxy's light rises to its middle so steeply that what a pixel there holds depends on how it was drawn.
+    """
+    _, x, y, _ = family.lens_light(coordinates)
+    kernel = isinstance(observation.psf, Kernel)
+    widths = np.full(len(x), fwhm(observation.psf.values)) if kernel else observation.psf
+    axis = np.arange(observation.size) - observation.size // 2
+    distance2 = (axis - x[:, None, None]) ** 2 + (axis[:, None] + y[:, None, None]) ** 2
+    hidden = distance2 < (1.0 + widths[:, None, None]) ** 2
+    return replace(observation, weights=np.where(hidden, 0.0, observation.weights))
+
+
+def _smooth(light: np.ndarray) -> np.ndarray:
+    """The mean over SMOOTHED px along each axis."""
+    window = np.ones(SMOOTHED) / SMOOTHED
+    for axis in (0, 1):
+        light = np.apply_along_axis(np.convolve, axis, light, window, mode="same")
+    return light
 
 
 @dataclass(frozen=True)
@@ -104,70 +112,128 @@ class Fits:
     """What fits of n pictures found.
 
     table: n rows: of `fit:…`, and of the columns with their deviations. samples: (n, M, C), draws of the columns.
-    pictures: (n, 3, N, N): the picture and the fitted scene, grey levels, and what is left, deviations of the noise.
+    pictures: of each, (3, N, N): the picture and the fitted scene, grey levels, and what is left, deviations of the
+    noise. evidence: (n,), ln of the probability of the picture, by Laplace's approximation, but for a constant.
     """
 
     table: pd.DataFrame
     columns: tuple[str, ...]
     samples: np.ndarray
-    pictures: np.ndarray
+    pictures: list[np.ndarray]
+    evidence: np.ndarray
+
+    @property
+    def good(self) -> np.ndarray:
+        return self.table["fit:good"].to_numpy(bool)
+
+    def tell(self, names: Sequence[str], otherwise: str, say: Say, warn: Say) -> None:
+        """How good each fit is, in a line. otherwise: what is done where it is not good."""
+        for name, one in zip(names, self.table.to_dict("records"), strict=True):
+            found = f"{one['fit:family']}, χ² {one['fit:chi2'] / max(one['fit:pixels'], 1):.4g} a pixel"
+            if one["fit:good"]:
+                say(f"{name}: fitted as {found}: a good fit")
+            elif one["fit:converged"]:
+                warn(f"{name}: no good fit as {found}, more than noise: {otherwise}")
+            else:
+                warn(f"{name}: no good fit as {found}, which did not converge: {otherwise}")
 
     def write(self, folder: Path, stems: Sequence[str]) -> None:
         """The pictures side by side, STEM-fit.png, and as planes of a cube, STEM-fit.fits."""
         from astropy.io import fits
 
-        for stem, planes in zip(stems, self.pictures, strict=True):
+        for stem, planes, (_, about) in zip(stems, self.pictures, self.table.iterrows(), strict=True):
             shown = np.sqrt(np.clip(planes[:2], 0.0, WHITE) * WHITE)
             left = np.clip(0.5 + planes[2] / (2 * STRONGEST), 0.0, 1.0) * WHITE
             side_by_side = np.rint(np.concatenate([*shown, left], axis=1)).astype(np.uint8)
             Image.fromarray(side_by_side).save(folder / f"{stem}-fit.png")
             cube = fits.PrimaryHDU(planes[:, ::-1].astype(np.float32))  # rows of FITS files go up
             cube.header["PLANES"] = "picture, fit, residuals / noise"
+            cube.header["FAMILY"] = about["fit:family"]
+            cube.header["CHI2"], cube.header["PIXELS"] = about["fit:chi2"], about["fit:pixels"]
+            cube.header["GOOD"] = bool(about["fit:good"]), "whether noise explains what is left"
             cube.writeto(folder / f"{stem}-fit.fits")
 
 
-def fit_predictions(
+def fit(
     observations: Sequence[Observation],
-    predictions: pd.DataFrame,
-    population: Population,
+    populations: Sequence[Population],
+    columns: Sequence[str],
+    predictions: pd.DataFrame | None = None,
     *,
     brightness_known: bool,
     count: int = DRAWS,
     progress: Callable[[int], object] = lambda pictures: None,
 ) -> Fits:
-    """Fit pictures, from the scenes that look like them and those that the network thinks of.
+    """Fit each picture with each family, and take the family of the most evidence, a good fit before others.
 
-    predictions: the network's, with the deviations `std:…`. count: draws of each posterior.
+    columns: those wanted, of which any that a family does not have is left out. predictions: a network's, with the
+    deviations `std:…`; fits then begin with the scenes that look like the picture and with those that the network
+    thinks of in turns. count: draws of each posterior. progress: called with a number of pictures after each fit.
     """
-    family = population.family
-    columns = tuple(c for c in predictions if f"std:{c}" in predictions and _is_target(family, c))
-    shared = [c for c in columns if c in population.table]
-    near = nearest_in_columns(
+    columns = tuple(c for c in columns if all(_is_target(one.family, c) for one in populations))
+    found = []
+    for population in populations:
+        near = None if predictions is None else _predicted(population, predictions, columns)
+        found.append(_of_family(observations, population, columns, near, brightness_known, count, progress))
+    return found[0] if len(found) == 1 else best(found)
+
+
+def _predicted(population: Population, predictions: pd.DataFrame, columns: tuple[str, ...]) -> np.ndarray:
+    """(B, STARTS): of the drawn scenes those nearest to what a network predicts."""
+    shared = [c for c in columns if c in population.table and f"std:{c}" in predictions]
+    return nearest_in_columns(
         population.table[shared].to_numpy(np.float64),
         predictions[shared].to_numpy(np.float64),
         predictions[[f"std:{c}" for c in shared]].to_numpy(np.float64),
         STARTS,
     )
-    prior = population.prior(brightness_known)
 
-    def fit(rows: slice) -> tuple[Found, np.ndarray, np.ndarray]:
+
+def _of_family(
+    observations: Sequence[Observation], population: Population, columns: tuple[str, ...], near: np.ndarray | None,
+    brightness_known: bool, count: int, progress: Callable[[int], object],
+) -> Fits:  # fmt: skip
+    family, prior = population.family, population.prior(brightness_known)
+    normalisation = 0.5 * np.linalg.slogdet(prior.precision)[1]
+
+    def fit_some(rows: slice) -> tuple[Found, np.ndarray, np.ndarray]:
         some = observations[rows.start] if rows.stop - rows.start == 1 else _together(observations[rows])
-        looks = population.library.nearest(some, STARTS)
-        found = find(some, family, interleaved(looks, population.coordinates[near[rows]]), prior)
+        starts = population.starts(some, STARTS, brightness_known)
+        if near is not None:
+            predicted = population.coordinates[near[rows]]
+            starts = interleaved(starts, predicted if brightness_known else population.lit(some, predicted))
+        found = find(some, family, starts, prior)
+        if family.light:
+            some = without_cusps(some, family, found.minimum.coordinates)
+            found = find(some, family, found.minimum.coordinates[:, None], prior)
         drawn = posterior.draws(found, count)
         light = np.concatenate([light[:, 0] for _, light in some.drawn(family, found.minimum.coordinates)])
         left = (some.pictures - light) * some.weights
         progress(rows.stop - rows.start)
         return found, drawn.targets(family, columns), np.stack([some.pictures, light, left], axis=1)
 
-    alike = all(isinstance(one.psf, np.ndarray) for one in observations)
+    alike = all(isinstance(one.psf, np.ndarray) and one.size == observations[0].size for one in observations)
     parts = slices(len(observations), AT_ONCE if alike else 1)
     with ThreadPoolExecutor(cores()) as threads:
-        results = list(threads.map(fit, parts))
+        results = list(threads.map(fit_some, parts))
     samples = np.concatenate([values for _, values, _ in results])
-    tables = [_described(found, values, columns) for found, values, _ in results]
-    table = pd.concat(tables, ignore_index=True).set_axis(predictions.index)
-    return Fits(table, columns, samples, np.concatenate([shown for *_, shown in results]))
+    table = pd.concat([_described(found, values, columns, family) for found, values, _ in results], ignore_index=True)
+    minima = [found.minimum for found, *_ in results]
+    evidence = [normalisation - 0.5 * (one.cost + np.linalg.slogdet(one.normal)[1]) for one in minima]
+    pictures = [planes for *_, shown in results for planes in shown]
+    return Fits(table, columns, samples, pictures, np.concatenate(evidence))
+
+
+def best(found: Sequence[Fits]) -> Fits:
+    """Of fits of the same pictures with several families, for each picture the best."""
+    good = np.stack([one.good for one in found])
+    evidence = np.stack([one.evidence for one in found])
+    chosen = np.where(good.any(axis=0), np.where(good, evidence, -np.inf).argmax(axis=0), evidence.argmax(axis=0))
+    rows = list(enumerate(chosen))
+    table = pd.concat([found[k].table.iloc[[row]] for row, k in rows])
+    samples = np.stack([found[k].samples[row] for row, k in rows])
+    pictures = [found[k].pictures[row] for row, k in rows]
+    return Fits(table, found[0].columns, samples, pictures, np.array([evidence[k, row] for row, k in rows]))
 
 
 def _is_target(family: Family, column: str) -> bool:
@@ -188,11 +254,13 @@ def _together(observations: Sequence[Observation]) -> Observation:
     return replace(first, **arrays)
 
 
-def _described(found: Found, values: np.ndarray, columns: tuple[str, ...]) -> pd.DataFrame:
+def _described(found: Found, values: np.ndarray, columns: tuple[str, ...], family: Family) -> pd.DataFrame:
     weights = np.full(values.shape[:2], 1 / values.shape[1])
     middle, low, high, lowest, highest = posterior.quantiles(values, weights, SHARES)
     table = {
+        "fit:family": str(family),
         "fit:good": found.good,
+        "fit:converged": found.minimum.converged,
         "fit:chi2": found.minimum.chi2,
         "fit:pixels": found.pixels,
         "fit:probability": np.minimum(found.probability, found.of_brightest).clip(0, 1),
@@ -207,7 +275,7 @@ def _described(found: Found, values: np.ndarray, columns: tuple[str, ...]) -> pd
 
 def samples_table(names: Sequence[str], fits: Fits) -> pd.DataFrame:
     """The draws of good fits: a row for each, with the name of its picture."""
-    good = fits.table["fit:good"].to_numpy()
+    good = fits.good
     count = fits.samples.shape[1]
     table = pd.DataFrame(fits.samples[good].reshape(-1, len(fits.columns)), columns=list(fits.columns))
     table.insert(0, "filename", np.repeat(np.array(names, object)[good], count))
@@ -215,12 +283,15 @@ def samples_table(names: Sequence[str], fits: Fits) -> pd.DataFrame:
 
 
 def merged(predictions: pd.DataFrame, fits: Fits) -> pd.DataFrame:
-    """The predictions, those of good fits in their place, and what is to be said of each fit."""
+    """The predictions, those of good fits in their place, and what is to be said of each fit.
+
+    Intervals of 95 %, `half95:…`, are put in the place of those that there are.
+    """
     table = predictions.copy()
-    good = fits.table["fit:good"].to_numpy()
+    good, fitted = fits.good, fits.table.set_axis(predictions.index)
     for column in fits.columns:
         for name in (column, f"std:{column}", f"half95:{column}"):
             if name in table:
-                table.loc[good, name] = fits.table.loc[good, name]
-    described = [name for name in fits.table if name.startswith("fit:")]
-    return pd.concat([table, fits.table[described]], axis=1)
+                table.loc[good, name] = fitted.loc[good, name]
+    described = [name for name in fitted if name.startswith("fit:") and name not in table]
+    return pd.concat([table, fitted[described]], axis=1)

@@ -41,7 +41,7 @@ def instrument_batch(frame: pd.DataFrame, kind: Kind, name: str, light: np.ndarr
     noise = Noise(numbers("noise"), numbers("electrons"), row, numbers_or("noiseseed", 0.0))
     counts = numbers("brightness") if "brightness" in frame else None
     return Instrument(
-        psf=_psf(frame, kind, name),
+        psf=psf_batch(frame, kind, name),
         background=numbers("background"),
         pedestal=numbers("pedestal"),
         noise=noise,
@@ -74,7 +74,8 @@ def _light(frame: pd.DataFrame, name: str, light: np.ndarray | None) -> LensLigh
     )
 
 
-def _psf(frame: pd.DataFrame, kind: Kind, name: str) -> np.ndarray | Kernel:
+def psf_batch(frame: pd.DataFrame, kind: Kind, name: str) -> np.ndarray | Kernel:
+    """The point spread functions of rows that all have `kind`, see `Instrument.psf`."""
     if kind.psf == "none":
         return np.zeros(len(frame))
     if kind.psf == "gaussian":

@@ -14,11 +14,15 @@ from droulette.errors import UserError
 from droulette.learning.model_file import Model
 from droulette.learning.observed import FACTS, Known
 from droulette.observing import Observation, observe, position_angle, sky
-from droulette.pipeline import depth
+from droulette.observing.fits_files import is_fits, split_choice
+from droulette.pipeline import depth, own_pictures
 from droulette.pipeline.own_pictures import resampling
 
 SAME_SCALE = 0.01  # relative difference of pixel scales that is not worth another sampling
 WHITE = 0.999  # quantile of the light that is shown as white
+EIGHT_BITS = 255.0
+EMPTY = 0.5  # share of equal pixels from which a picture has a background without noise
+NOISE_OF_DRAWING = 0.02  # of the brightest pixel
 WORDS = {
     "noise": "noise of {value:.3g} in the picture's units",
     "psf_fwhm": "PSF of a full width of {value:.3g} px",
@@ -47,7 +51,8 @@ class Seen:
 
 
 def see(
-    picture: str | Path,
+    picture: str | Path | np.ndarray,
+    name: str,
     model: Model,
     *,
     noise: str | Path | None,
@@ -61,6 +66,7 @@ def see(
 ) -> Seen:
     """Read an observation and bring it to the pixels and the size of the model's.
 
+    picture: FITS, or what `own_pictures.read` reads; the unit of the latter is not known.
     pixel_scale: of the picture in the model's pixels; None: by both of their world coordinates. unit: what one of the
     picture's units is in those of the training pictures.
 
@@ -68,9 +74,14 @@ def see(
         UserError: what cannot be read.
     """
     if (made := _made_here(picture, model.input_size)) is not None:
-        _warn_of_unknown(str(picture), made.facts, model.known, warn)
+        _warn_of_unknown(name, made.facts, model.known, warn)
         return made
-    found = observe(picture, noise=noise, psf=psf, mask=mask, at=at)
+    if is_array := isinstance(picture, np.ndarray) or not is_fits(split_choice(picture)[0]):
+        picture = _values(picture, name, warn)
+    found = observe(picture, noise=noise, psf=psf, mask=mask, at=at, name=name)
+    if is_array and unit == 1:
+        unit = float(np.sqrt(np.prod(_range(model.known, "noise")))) / found.noise
+        found.steps.append("its unit is not known: taken such that the model knows its noise")
     trained = _trained_scale(model.known)
     scale = pixel_scale or 1.0
     if pixel_scale is None and trained and found.pixel_scale and abs(found.pixel_scale / trained - 1) > SAME_SCALE:
@@ -101,10 +112,26 @@ def see(
     return Seen(found, (picture * unit).astype(np.float32), facts, column, row, scale, model_scale)
 
 
-def _made_here(path: str | Path, size: int) -> Seen | None:
-    """A picture that `generate` made, with what it says of itself; None: it is another file."""
-    path = Path(path)
-    if not path.is_file():
+def _values(picture: str | Path | np.ndarray, name: str, warn: Say) -> np.ndarray:
+    """(H, W), the light of a picture that is no FITS file, to which noise is added where it has none."""
+    own = own_pictures.of_array(picture, name) if isinstance(picture, np.ndarray) else own_pictures.read(picture)
+    values = own.values
+    if own.white == EIGHT_BITS:
+        warn(
+            f"{name}: a picture for the screen, whose light may be stretched, cut off or compressed: "
+            "trust a FITS file more"
+        )
+    most = np.unique(values, return_counts=True)[1].max()
+    if most > EMPTY * values.size:
+        share = NOISE_OF_DRAWING
+        warn(f"{name}: it has no noise, which the model does not know: {share:.0%} of its brightest pixel was added")
+        values = values + np.random.default_rng(0).normal(0, share * values.max(), values.shape)
+    return values
+
+
+def _made_here(path: str | Path | np.ndarray, size: int) -> Seen | None:
+    """A picture that `generate` made, with what it says of itself; None: it is something else."""
+    if isinstance(path, np.ndarray) or not (path := Path(path)).is_file():
         return None
     data = path.read_bytes() if path.stat().st_size <= depth.longest(size) else b""
     picture = np.zeros((size, size), np.float32)

@@ -75,7 +75,7 @@ def prepare(
     """
     how.check()
     name = name or (str(picture) if isinstance(picture, (str, Path)) else "picture")
-    own = read(picture) if isinstance(picture, (str, Path)) else _of_array(picture, name)
+    own = read(picture) if isinstance(picture, (str, Path)) else of_array(picture, name)
     levels = _levels(own, how, name)
     if how.crop is not None or how.at is not None:
         levels = _crop(own, levels, how, name)
@@ -108,7 +108,7 @@ def read(path: str | Path) -> Own:
     if start.startswith(GZIP):
         raise UserError(f"{path}: found a gzip file without a FITS picture, expected it unpacked: gunzip it first")
     if start.startswith(b"\x93NUMPY"):
-        return _of_array(_read_npy(path), str(path))
+        return of_array(_read_npy(path), str(path))
     return _read_pillow(path)
 
 
@@ -130,7 +130,7 @@ def _read_fits(text: str) -> Own:
     array = plane.array
     if array.ndim == 3 and len(array) == 3:
         array = np.moveaxis(array, 0, -1)
-    own = _of_array(array[::-1], text, counts=True)
+    own = of_array(array[::-1], text, counts=True)
     own.steps.insert(0, "rows turned over (FITS counts them from below)")
     if plane.number:
         own.steps.insert(0, f"HDU {plane.number} taken")
@@ -148,11 +148,11 @@ def _read_pillow(path: Path) -> Own:
                 is_turned = opened.getexif().get(ORIENTATION, 1) != 1
                 turned = ImageOps.exif_transpose(opened)
                 if mode.startswith(("I", "F")):
-                    own = _of_array(np.asarray(turned), str(path))
+                    own = of_array(np.asarray(turned), str(path))
                 elif mode in ("L", "1"):
                     own = Own(np.asarray(turned.convert("L"), np.float64), 255.0)
                 else:
-                    own = _of_array(np.asarray(turned.convert("RGB")), str(path))
+                    own = of_array(np.asarray(turned.convert("RGB")), str(path))
                     if mode not in ("RGB", "YCbCr", "P"):
                         own.steps.insert(0, f"{mode} taken as RGB")
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -167,7 +167,7 @@ def _read_pillow(path: Path) -> Own:
     return own
 
 
-def _of_array(array: np.ndarray, name: str, counts: bool = False) -> Own:
+def of_array(array: np.ndarray, name: str, counts: bool = False) -> Own:
     """(H, W), (H, W, 1), grey, or (H, W, 3), (H, W, 4), colour. counts: an astronomer's, of no fixed unit."""
     array = np.asarray(array)
     array = array.astype(array.dtype.newbyteorder("="), copy=False)

@@ -11,17 +11,21 @@ import pandas as pd
 from PIL import Image
 
 from droulette import files
+from droulette.default_model import default_model
 from droulette.devices import choose_device
 from droulette.errors import UserError
+from droulette.fitting.observation import Observation as Exposure
 from droulette.learning import model_file
 from droulette.learning.model_file import Model
+from droulette.learning.observed import FACTS
 from droulette.physics.sources import SOURCES
-from droulette.pipeline import fitted, observed_predictions
+from droulette.pipeline import fitted, lens_free, observed_predictions, populations
 from droulette.pipeline.depth import shown
 from droulette.pipeline.evaluated import difference, prediction_table
 from droulette.pipeline.observed_predictions import Seen
 from droulette.pipeline.own_pictures import Fit, prepare
 from droulette.pipeline.pictures import look
+from droulette.pipeline.populations import Population
 from droulette.pipeline.resimulate import resimulate
 from droulette.pipeline.scenes import parameters_of
 from droulette.quantities import find, least
@@ -36,7 +40,7 @@ Say = Callable[[str], None]
 
 def predict_pictures(
     pictures: Sequence[str | Path | np.ndarray],
-    model: str | Path | Model = "models/model.safetensors",
+    model: str | Path | Model | None = None,
     *,
     resimulation: str | Path | None = None,
     source: str = SOURCE,
@@ -44,7 +48,9 @@ def predict_pictures(
     psf: str | Path | None = None,
     mask: str | Path | None = None,
     unit: float = 1.0,
-    fit: str | Path | None = None,
+    fit: bool | str | Path | None = None,
+    family: str | None = None,
+    residuals: str | Path | None = None,
     samples: tuple[int, str | Path] | None = None,
     device: str = "auto",
     say: Say = lambda line: None,
@@ -54,29 +60,33 @@ def predict_pictures(
     """Amplitudes with standard deviations of own pictures.
 
     pictures: PNG, JPEG, TIFF, FITS or NPY files, or arrays (H, W) or (H, W, 3). model: a file that training wrote, or
-    a model that was loaded. resimulation: a folder for what the network saw of each picture, NAME-seen.png, and for
-    the roulette simulation of what it predicts, NAME-roulette.png, of a `source` of this kind. say, warn: told what is
-    done to each picture, and what speaks against a prediction. fit: a TOML file of the distribution that the model was
-    trained on: its family of scenes is fitted to each picture, see `fitted`, and good fits take the predictions' place.
-    samples: how many draws of each fit are written to which CSV file. how: the fields of `own_pictures.Fit`:
-    pixel_scale, crop, at, centre, black, white.
-    With a model of pictures with noise, pictures are FITS files; noise, psf, mask: files that belong to them, see
+    a model that was loaded; None: `default_model`. resimulation: a folder for what the network saw of each picture,
+    NAME-seen.png, and for the roulette simulation of what it predicts, NAME-roulette.png, of a `source` of this kind.
+    say, warn: told what is done to each picture, and what speaks against a prediction. fit: whether scenes of the
+    families that the model was trained on are fitted to each picture, see `fitted`; good fits take the predictions'
+    place. A TOML file: those of its distribution. family: `LENS` or `LENS,SOURCE`, or a TOML file, to be fitted in
+    their place; or `none`, a roulette without a lens, see `lens_free`. residuals: a folder for picture, fit and what is
+    left, NAME-fit.png and NAME-fit.fits. samples: how many draws of each fit are written to which CSV file. how: the
+    fields of `own_pictures.Fit`: pixel_scale, crop, at, centre, black, white.
+    With a model of pictures with noise, pictures are best FITS files; noise, psf, mask: files that belong to them, see
     `observing.observe`. unit: what one of the picture's units is in those of the training pictures.
 
     Returns:
         One row a picture: filename, the model's columns (px and powers of it), their standard deviations as `std:…`,
         and `novelty`: above 1, the picture is unlike all that the model was trained on; NaN if the model can't tell.
-        Of a model of pictures with noise also what `observed_predictions.on_the_sky` adds. With `fit` also `fit:good`,
-        `fit:chi2` and the number `fit:pixels` of pixels that it is of, `fit:probability` of a χ² that large where the
-        family is true, and how many `fit:solutions` there are.
+        Of a model of pictures with noise also what `observed_predictions.on_the_sky` adds. With `fit` also
+        `fit:family`, `fit:good`, `fit:converged`, `fit:chi2` and the number `fit:pixels` of pixels that it is of,
+        `fit:probability` of a χ² that large where the family is true, and how many `fit:solutions` there are.
 
     Raises:
         UserError: what is wrong with a picture, the model or the options, before anything is written.
     """
     view = Fit(**how)
     view.check()
-    if samples and fit is None:
-        raise UserError("--samples: found no --fit, expected one: samples are draws of a fit")
+    fitting = family is not None or fit not in (None, False)
+    for option, given in (("samples", samples), ("residuals", residuals)):
+        if given and not fitting:
+            raise UserError(f"--{option}: found no --fit, expected one: they are those of a fit")
     if resimulation is not None and source not in SOURCES:
         raise UserError(f"source: found {source!r}, expected one of {', '.join(SOURCES)}")
     if isinstance(pictures, (str, Path, np.ndarray)):
@@ -84,7 +94,8 @@ def predict_pictures(
     if not len(pictures):
         raise UserError("pictures: found none, expected at least one")
     if not isinstance(model, Model):
-        model = model_file.load(model, choose_device(device))
+        path = default_model(say) if model is None else model
+        model = model_file.load(path, choose_device(device))
     files_given = {"noise": noise, "psf": psf, "mask": mask}
     observed_predictions.check_options(model, **files_given, unit=unit)
     names = [f"picture-{k}" if isinstance(one, np.ndarray) else str(one) for k, one in enumerate(pictures, start=1)]
@@ -94,7 +105,10 @@ def predict_pictures(
             [prepare(one, model.input_size, view, say, warn, name) for one, name in zip(pictures, names, strict=True)]
         )
     else:
-        observed = [_observe(one, model, view, files_given, unit, say, warn) for one in pictures]
+        observed = [
+            _observe(one, name, model, view, files_given, unit, say, warn)
+            for one, name in zip(pictures, names, strict=True)
+        ]
         seen = np.stack([one.picture for one in observed])
         facts = np.stack([one.facts for one in observed])
     views = look(model.network.eye, seen, str(model.device), facts)
@@ -109,14 +123,20 @@ def predict_pictures(
                 "do not trust its amplitudes"
             )
     fits = None
-    if fit is not None:
-        fits = _fitted(fit, model, seen, facts, observed, table, names, samples and samples[0], say, warn)
+    if fitting:
+        toml, size = None if isinstance(fit, bool) else fit, model.input_size
+        free = family == lens_free.NONE
+        family = None if free else family
+        params, scenes = populations.distribution_to_fit(toml, family, model.distribution, size, observed is not None)
+        kinds = populations.populations(params, scenes, size)
+        fits = _fitted(kinds, free, seen, facts, observed, table, names, samples and samples[0], say, warn)
         table = fitted.merged(table, fits)
         if samples:
             files.write_csv(fitted.samples_table(names, fits), samples[1])
     if observed is not None:
         reach = np.broadcast_to(model.reach(views, facts), (len(table), len(model.columns)))
         table = observed_predictions.on_the_sky(table, observed, pd.DataFrame(reach, columns=list(model.columns)))
+        table = fitted.merged(table, fits) if fits else table  # with the fits' own intervals of 95 %
         seen = shown(seen, facts)
     if resimulation is not None:
         drawn, found = resimulate_as_seen(table, seen, source)
@@ -128,42 +148,53 @@ def predict_pictures(
                 Image.fromarray(after).save(folder / f"{stem}-roulette.png")
             if fits:
                 fits.write(folder, _stems(names))
+    if residuals is not None:
+        with files.atomic_folder(residuals) as folder:
+            fits.write(folder, _stems(names))
     return table
 
 
 def _fitted(
-    toml: str | Path, model: Model, seen: np.ndarray, facts: np.ndarray | None, observed: list[Seen] | None,
+    kinds: list[Population], free: bool, seen: np.ndarray, facts: np.ndarray | None, observed: list[Seen] | None,
     table: pd.DataFrame, names: list[str], samples: int | None, say: Say, warn: Say,
 ) -> fitted.Fits:  # fmt: skip
-    population = fitted.Population.drawn(toml, model.input_size)
     if observed is None:
         whole = fitted.drawings(seen)
         observations = [whole[[k]] for k in range(len(seen))]
     else:
-        kernels = [one.observation.psf if one.observation and one.scale == 1 else None for one in observed]
-        observations = fitted.exposures(seen, facts, kernels)
-    fits = fitted.fit_predictions(
-        observations, table, population, brightness_known=observed is None, count=samples or fitted.DRAWS
-    )
-    for name, one in zip(names, fits.table.to_dict("records"), strict=True):
-        per_pixel = f"χ² {one['fit:chi2'] / one['fit:pixels']:.4g} a pixel"
-        if one["fit:good"]:
-            say(f"{name}: fitted as {population.family}, {per_pixel}")
-        else:
-            warn(f"{name}: no good fit as {population.family}, {per_pixel}: the network's answer is kept")
+        made = fitted.exposures(seen, facts, [None] * len(seen))
+        observations = [_exposure(one, about, warn) for one, about in zip(observed, made, strict=True)]
+    columns = [column for column in table if f"std:{column}" in table]
+    options = {"brightness_known": observed is None, "count": samples or fitted.DRAWS}
+    if free:
+        fits = lens_free.fit_lens_free(observations, table, kinds, **options)
+    else:
+        fits = fitted.fit(observations, kinds, columns, table, **options)
+    fits.tell(names, "the network's answer is kept", say, warn)
     return fits
 
 
-def _observe(picture, model: Model, fit: Fit, given: dict, unit: float, say: Say, warn: Say) -> Seen:
+def _exposure(seen: Seen, made: Exposure, warn: Say) -> Exposure:
+    """An observation with its own noise map, mask and PSF; `made` of what the network saw where it has none of them."""
+    found = seen.observation
+    if found is None:
+        return made
+    if seen.scale != 1:
+        warn(f"{found.name}: fitted as sampled anew, where the noise of neighbours is no longer independent")
+        return made
+    size = seen.picture.shape[-1]
+    width = seen.facts[FACTS.index("psf_fwhm")]
+    return fitted.exposure(found, size, int(seen.column), int(seen.row), width if found.psf is None else None)
+
+
+def _observe(picture, name: str, model: Model, fit: Fit, given: dict, unit: float, say: Say, warn: Say) -> Seen:
     """An observation as the model is shown it. Raises UserError."""
-    if isinstance(picture, np.ndarray):
-        raise UserError("pictures: found an array, expected FITS files: this model is one of pictures with noise")
-    for name, default in (("crop", None), ("black", 0.0), ("white", None), ("centre", True)):
-        if getattr(fit, name) != default:
-            raise UserError(f"--{name}: this model takes a picture as it is, in units of its noise: expected none")
+    for option, default in (("crop", None), ("black", 0.0), ("white", None), ("centre", True)):
+        if getattr(fit, option) != default:
+            raise UserError(f"--{option}: this model takes a picture as it is, in units of its noise: expected none")
     scale = fit.pixel_scale if fit.pixel_scale != 1 else None
     return observed_predictions.see(
-        picture, model, **given, at=fit.at, pixel_scale=scale, unit=unit, say=say, warn=warn
+        picture, name, model, **given, at=fit.at, pixel_scale=scale, unit=unit, say=say, warn=warn
     )
 
 

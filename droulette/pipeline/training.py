@@ -20,6 +20,7 @@ from droulette.learning.observed import Facts, Known, conditions
 from droulette.learning.scaling import SCALINGS
 from droulette.learning.screen import Screen
 from droulette.learning.symmetry import Group, Laws
+from droulette.parameters import distribution
 from droulette.pipeline.fresh import FreshPictures, strange_views, unseen
 from droulette.pipeline.pictures import is_observed, picture_size, see_pictures
 from droulette.pipeline.targets import read_targets
@@ -129,6 +130,7 @@ def train(
         symmetries=symmetries,
         device=device,
         precision=precision,
+        distribution=distribution(params),
     )
     strange = None
     if observed and training.fresh_pictures:

@@ -59,6 +59,7 @@ def page(results: Results, others: Sequence[Other] = (), *, centred: bool) -> st
         written=written,
         gallery=gallery(results.radii[: len(results.split.pictures)]),
         resimulations=best,
+        fits=fit_lines(results),
         most=noise_metrics.MOST,
         least=noise_metrics.LEAST,
         versions=versions(),
@@ -166,6 +167,17 @@ def noise_grid(grid: pd.DataFrame) -> dict[str, list]:
         cells = {row["psf_from"]: row for row in line.to_dict("records")}
         rows.append((ends, [cells.get(low) for low, _ in columns]))
     return {"columns": columns, "rows": rows}
+
+
+def fit_lines(results: Results) -> list[tuple[str, dict]]:
+    """Each line of the fits' table: its name, and the metrics of the fit and of the network."""
+    if results.fits is None:
+        return []
+    whole = results.measured["testing"]["fit"]
+    first = whole | {f"network_{metric}": value for metric, value in whole["network"].items()}
+    words = {"column": figures.symbol, "order": "order {}".format, "band": "band {}".format}
+    rest = [(words[line["by"]](line["name"]), line) for line in results.fits.to_dict("records")]
+    return [("all columns", first), *rest]
 
 
 def outline(overlay: Overlay) -> dict:

@@ -53,7 +53,7 @@ class Results:
     split: the testing split of n rows, of which the first k have pictures and resimulations. roulette, lenses: its rows
     of those tables. radii: (n,) Einstein radii, px. differences: (k,) of the resimulation of the predictions from that
     of the true amplitudes, mean |grey level| / 255. curves: step and value of each logged number. measured: what
-    evaluate.json holds; columns, orders, bands, families: what metrics/plots holds.
+    evaluate.json holds; columns, orders, bands, families, fits: what metrics/plots holds.
 
     Of pictures with noise: noise: the tables of metrics/plots. residuals: (k, N, N), what the simulation of the
     predictions leaves of the pictures, in standard deviations of their noise.
@@ -73,6 +73,7 @@ class Results:
     bands: pd.DataFrame | None
     hashes: dict[str, str]
     families: pd.DataFrame | None = None
+    fits: pd.DataFrame | None = None
     noise: NoiseTables | None = None
     residuals: np.ndarray | None = None
 
@@ -113,6 +114,8 @@ def read(where: Files, pictures: int, simulator: Simulator) -> Results:
         )
 
     plots = where.metrics / "plots"
+    measured = read_json(where.metrics / "evaluate.json")
+    fitted = "fit" in measured.get("testing", {})
     noise, residuals = None, None
     if "psf" in roulette and is_observed(where.pictures, names[0], where.testing):
         noise = read_noise(plots)
@@ -139,12 +142,13 @@ def read(where: Files, pictures: int, simulator: Simulator) -> Results:
         radii=einstein_radii(lenses, str(where.lenses)),
         differences=picture_differences(split)["predicted_true"],
         curves=read_curves(where.metrics / "train" / "plots" / "metrics"),
-        measured=read_json(where.metrics / "evaluate.json"),
+        measured=measured,
         columns=files.read_csv(plots / "columns.csv", ["part", "column", "r2", "r2_quantile"]),
         orders=files.read_csv(plots / "orders.csv", ["part", "order", "r2_quantile"]),
         bands=_table_if_there(plots / "bands.csv", ["part", "band"]),
         hashes={str(name): md5(name) for name in (where.model, where.lenses, where.roulette, where.testing, path)},
         families=_table_if_there(plots / "families.csv", ["part", "lens", "rows"]),
+        fits=files.read_csv(plots / "fit.csv", ["by", "name", "rows", "efficiency"]) if fitted else None,
         noise=noise,
         residuals=residuals,
     )

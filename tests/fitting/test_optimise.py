@@ -6,7 +6,7 @@ import numpy as np
 from fit_scenes import FAMILY, coordinates, observed
 from scipy.optimize import least_squares
 
-from droulette.fitting.optimise import Prior, minimise
+from droulette.fitting.optimise import Prior, _mend, minimise, refined
 
 COUNT = 4
 TRUE = coordinates(COUNT)
@@ -29,8 +29,8 @@ def test_the_minimum_is_that_of_scipy():
         assert away @ found.normal[row] @ away < 0.05  # squared standard deviations
 
 
-def test_curvature_is_that_of_derivatives():
-    found = minimise(OBSERVATION, FAMILY, starts(), NONE, 40)
+def test_refined_curvature_is_that_of_derivatives():
+    found = refined(OBSERVATION, FAMILY, minimise(OBSERVATION, FAMILY, starts(), NONE, 40), NONE)
     one = OBSERVATION[[0]]
     peer = least_squares(lambda at: one.residuals(FAMILY, at[None])[0], found.coordinates[0], jac="3-point")
     expected = peer.jac.T @ peer.jac
@@ -64,3 +64,20 @@ def test_a_prior_is_where_a_fit_ends_that_nothing_else_tells():
 
 def test_iterations_that_run_out_are_told():
     assert not minimise(OBSERVATION, FAMILY, starts(0.3), NONE, 2).converged.any()
+
+
+def test_mended_derivatives_foretell_the_step_and_nothing_else_anew():
+    rng = np.random.default_rng(2)
+    derivatives, change, move = rng.standard_normal((3, 20)), rng.standard_normal(20), rng.standard_normal(3)
+    mended = derivatives.copy()
+    _mend(mended, change, move, np.eye(3))
+    np.testing.assert_allclose(move @ mended, change)
+    across = np.cross(move, rng.standard_normal(3))
+    np.testing.assert_allclose(across @ mended, across @ derivatives)
+
+
+def test_refined_ends_where_it_began_too_early():
+    early = minimise(OBSERVATION, FAMILY, starts(), NONE, 3)
+    found, peer = refined(OBSERVATION, FAMILY, early, NONE), minimise(OBSERVATION, FAMILY, starts(), NONE, 40)
+    assert (found.chi2 - peer.chi2 < 0.05).all()
+    assert found.converged.all()

@@ -51,14 +51,13 @@ def test_intervals_of_draws_hold_their_shares(found):
     assert 0.55 < share < 0.8
 
 
-def test_importance_sampling_agrees_where_the_posterior_is_normal(found):
+def test_samples_are_about_the_minimum_where_the_posterior_is_normal(found):
     rows = np.flatnonzero(found.good)[:4]
     few = Found(found.minimum[rows], found.pixels[rows], found.probability[rows], found.of_brightest[rows])
-    drawn = posterior.weighted(OBSERVATION[rows], FAMILY, few, PRIOR, 600)
-    assert (drawn.effective > 60).all()
-    mean = (drawn.weights[:, :, None] * drawn.coordinates).sum(axis=1)
+    drawn = posterior.sampled(OBSERVATION[rows], FAMILY, few, PRIOR, 600)
+    assert (drawn.effective > 200).all()
     deviation = np.sqrt(np.einsum("bpp->bp", np.linalg.inv(few.minimum.normal)))
-    assert (abs(mean - few.minimum.coordinates) < 0.6 * deviation).all()
+    assert (abs(drawn.coordinates.mean(axis=1) - few.minimum.coordinates) < 0.6 * deviation).all()
 
 
 def test_another_family_is_found_out_by_chi2():
