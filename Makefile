@@ -1,6 +1,8 @@
 # make repro   environment, whole pipeline (only what changed), metrics
 # make report  metrics/report.html, a page that shows it all; COMPARE=NAME sets an experiment beside it
-# make test    environment, tests           make lint    ruff
+# make test    environment, all tests       make check   lint, types and the fast tests
+# make lint    ruff      make types   mypy      make coverage   all tests, and the lines that they run
+# make site    the pages of docs/ as a site in site/
 # make bench   benchmarks into docs/performance.md; make clean   removes the environment, not the data
 
 PYTHON ?= python3
@@ -9,7 +11,7 @@ BIN := .venv/bin
 # The stages' `python` is the environment's, whether or not it is activated.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro report test lint bench clean
+.PHONY: repro report test check lint types coverage site bench clean
 .DELETE_ON_ERROR:
 
 repro: .venv/.installed
@@ -26,6 +28,20 @@ test: .venv/.installed-test
 lint: .venv/.installed-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+# All modules, most of them from mypy's own cache.
+types: .venv/.installed-test
+	$(BIN)/mypy
+
+check: lint types
+	$(BIN)/python -m pytest -q -m "not slow"
+
+coverage: .venv/.installed-test
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered
+
+site: .venv/.installed-site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "site/index.html; for the search: $(BIN)/python -m http.server -d site"
 
 bench: .venv/.installed-test .peers
 	$(BIN)/python benchmarks/all.py --write docs/performance.md
@@ -54,6 +70,10 @@ clean:
 
 .venv/.installed-test: .venv/.installed requirements-test.txt
 	$(call pip_install,--no-deps -r requirements-test.txt)
+	touch $@
+
+.venv/.installed-site: .venv/.installed-test requirements-docs.txt
+	$(call pip_install,--no-deps -r requirements-docs.txt)
 	touch $@
 
 # pip compiles on one core; compileall takes all. Some packages carry files that are no Python 3: not our affair.

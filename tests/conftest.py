@@ -1,6 +1,9 @@
 """What all tests share."""
 
+from __future__ import annotations
+
 import contextlib
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -8,6 +11,44 @@ from hypothesis import settings
 # Machines differ in speed; what is tested is the result.
 settings.register_profile("droulette", deadline=None)
 settings.load_profile("droulette")
+
+# Files whose tests train, run whole pipelines, start other programs or compile: minutes in all. The others are the fast
+# tests, `-m "not slow"`.
+SLOW = {
+    "fitting": ("bound", "family", "optimise", "search"),
+    "formats": ("coolest", "packages"),
+    "hardening": ("faults", "fuzz", "security"),
+    "learning": (
+        "backbones", "compilation", "fit", "model_file", "novelty", "observed", "parallel", "polar", "seeing",
+    ),
+    "observing": ("observe", "psf"),
+    "physics": (
+        "against_cosmosim", "amplitudes", "engines", "galaxies", "instrument", "lens_equation", "lens_models",
+        "rendering",
+    ),
+    "remotes": ("remotes",),
+    "tests": (
+        "api", "command", "commands", "datagen", "depth", "docs", "draw", "dvc", "evaluation", "experiments",
+        "explore", "fitted", "fresh", "generate", "instrument_tables", "lens_page", "maps_and_galaxies", "models",
+        "noise_metrics", "predict", "predict_fit", "processes", "report", "site", "split", "storage", "sums", "sweep",
+        "talk", "telescope", "tour", "training",
+    ),
+}  # fmt: skip
+
+
+def is_slow(file: Path) -> bool:
+    return file.stem.removeprefix("test_") in SLOW.get(file.parent.name, ())
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Without slow tests their files are not even read, which takes longer than the fast tests."""
+    return True if config.option.markexpr == "not slow" and is_slow(collection_path) else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if is_slow(item.path):
+            item.add_marker("slow")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The documentation does what it says: commands run, code works, TOML is accepted, links lead somewhere.
+"""The documentation does what it says: commands run, code works, TOML is accepted. Its links: test_links.py.
 
 The first word behind a block's fence is its language. A second one is a file's name: the block is saved there before
 the commands below it run. `sh` runs in bash; so does `console`, which must print what stands there, `…` being anything.
@@ -68,39 +68,6 @@ def blocks(page: Path) -> list[Block]:
             language, _, info = token.info.strip().partition(" ")
             result.append(Block(f"{page.name}:{token.map[0] + 1}", language, info.strip(), token.content))
     return result
-
-
-def links(page: Path) -> Iterator[str]:
-    for token in MarkdownIt().enable("table").parse(page.read_text()):
-        for child in token.children or ():
-            if child.type in ("link_open", "image"):
-                yield child.attrs["href" if child.type == "link_open" else "src"]
-
-
-def anchors(page: Path) -> set[str]:
-    """The names that GitHub gives to a page's headings."""
-    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_each_link_leads_somewhere(page):
-    dead = []
-    for link in links(page):
-        name, _, anchor = link.partition("#")
-        target = page.parent / name if name else page
-        if link.startswith(("http://", "https://")):
-            continue
-        if not target.exists() or (anchor and anchor not in anchors(target)):
-            dead.append(link)
-    assert not dead
-
-
-def test_every_page_stands_in_the_reading_order():
-    index = ROOT / "docs" / "README.md"
-    listed = {link.partition("#")[0] for link in links(index)}
-    assert {page.name for page in PAGES if page.parent == index.parent} - {index.name} <= listed
-    assert "docs/README.md" in set(links(ROOT / "README.md"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

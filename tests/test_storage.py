@@ -127,8 +127,10 @@ def error(folder: Path, *names: str) -> str:
 
 
 def test_a_picture_that_no_shard_holds_is_named(shards):
-    assert "t.csv: row 2: found no picture" in error(shards, "image-000099.png")
-    assert "expected a file's name in" in error(shards, "../image-000001.png")
+    missing = f"found no picture {shards / 'image-000099.png'}, expected a PNG there"
+    assert error(shards, "image-000099.png") == f"t.csv: row 2: {missing}"
+    outside = f"found filename '../image-000001.png', expected a file's name in {shards}"
+    assert error(shards, "../image-000001.png") == f"t.csv: row 2: {outside}"
 
 
 @pytest.mark.parametrize("fault", ["no shard", "half", "other columns", "no bytes", "no picture", "odd name"])

@@ -46,7 +46,9 @@ def read_targets(path: str | Path, columns: Sequence[str] = ()) -> pd.DataFrame:
         values = files.numbers(table[column])
         if (bad := ~np.isfinite(values)).any():
             row = int(bad.argmax())
-            where, value = f"{path}: row {row + 1}, column {column}", repr(table[column].iloc[row])
-            raise UserError(f"{where}: found {value}, expected a finite number")
+            value = table[column].iloc[row]
+            found_value = repr(value) if isinstance(value, str) else str(value)
+            where = f"{path}: row {row + 1}, column {column}"
+            raise UserError(f"{where}: found {found_value}, expected a finite number")
         found[column] = values
     return pd.DataFrame(found)
