@@ -196,7 +196,7 @@ def _of_family(
     family, prior = population.family, population.prior(brightness_known)
     normalisation = 0.5 * np.linalg.slogdet(prior.precision)[1]
 
-    def fit_some(rows: slice) -> tuple[Found, np.ndarray, np.ndarray]:
+    def fit_some(rows: slice) -> tuple[Found, np.ndarray, np.ndarray, pd.DataFrame]:
         some = observations[rows.start] if rows.stop - rows.start == 1 else _together(observations[rows])
         starts = population.starts(some, STARTS, brightness_known)
         if near is not None:
@@ -206,21 +206,23 @@ def _of_family(
         if family.light:
             some = without_cusps(some, family, found.minimum.coordinates)
             found = find(some, family, found.minimum.coordinates[:, None], prior)
-        drawn = posterior.draws(found, count)
+        drawn = posterior.sampled(some, family, found, prior, count)
         light = np.concatenate([light[:, 0] for _, light in some.drawn(family, found.minimum.coordinates)])
         left = (some.pictures - light) * some.weights
         progress(rows.stop - rows.start)
-        return found, drawn.targets(family, columns), np.stack([some.pictures, light, left], axis=1)
+        values = drawn.targets(family, columns)
+        described = _described(found, drawn, values, columns, family)
+        return found, values, np.stack([some.pictures, light, left], axis=1), described
 
     alike = all(isinstance(one.psf, np.ndarray) and one.size == observations[0].size for one in observations)
     parts = slices(len(observations), AT_ONCE if alike else 1)
     with ThreadPoolExecutor(cores()) as threads:
         results = list(threads.map(fit_some, parts))
-    samples = np.concatenate([values for _, values, _ in results])
-    table = pd.concat([_described(found, values, columns, family) for found, values, _ in results], ignore_index=True)
+    samples = np.concatenate([values for _, values, *_ in results])
+    table = pd.concat([described for *_, described in results], ignore_index=True)
     minima = [found.minimum for found, *_ in results]
     evidence = [normalisation - 0.5 * (one.cost + np.linalg.slogdet(one.normal)[1]) for one in minima]
-    pictures = [planes for *_, shown in results for planes in shown]
+    pictures = [planes for *_, shown, _ in results for planes in shown]
     return Fits(table, columns, samples, pictures, np.concatenate(evidence))
 
 
@@ -254,9 +256,10 @@ def _together(observations: Sequence[Observation]) -> Observation:
     return replace(first, **arrays)
 
 
-def _described(found: Found, values: np.ndarray, columns: tuple[str, ...], family: Family) -> pd.DataFrame:
-    weights = np.full(values.shape[:2], 1 / values.shape[1])
-    middle, low, high, lowest, highest = posterior.quantiles(values, weights, SHARES)
+def _described(
+    found: Found, drawn: posterior.Draws, values: np.ndarray, columns: tuple[str, ...], family: Family
+) -> pd.DataFrame:
+    middle, low, high, lowest, highest = posterior.quantiles(values, drawn.weights, SHARES)
     table = {
         "fit:family": str(family),
         "fit:good": found.good,
@@ -264,7 +267,8 @@ def _described(found: Found, values: np.ndarray, columns: tuple[str, ...], famil
         "fit:chi2": found.minimum.chi2,
         "fit:pixels": found.pixels,
         "fit:probability": np.minimum(found.probability, found.of_brightest).clip(0, 1),
-        "fit:solutions": [len(posterior.solutions(found, row)[2]) for row in range(len(found.pixels))],
+        "fit:solutions": drawn.solutions,
+        "fit:effective": np.rint(drawn.effective),
     }
     for k, column in enumerate(columns):
         table[column] = middle[:, k]
