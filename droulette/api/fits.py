@@ -90,6 +90,9 @@ def fit(
     if array:
         observation, middle = _of_array(picture, noise, psf, mask), (picture.shape[1] // 2, picture.shape[0] // 2)
     else:
+        for name, given in (("noise", noise), ("psf", psf), ("mask", mask)):
+            if not isinstance(given, (str, Path, type(None))):
+                raise UserError(f"{name}: found {type(given).__name__}, expected a file, as the picture is one")
         found = observe(picture, noise=noise, psf=psf, mask=mask, at=at)
         side = size or min(found.values.shape) // SIDES * SIDES
         middle = round(found.centre[0]), round(found.centre[1])

@@ -185,7 +185,7 @@ class Chain:
 
 def _density(points: np.ndarray, shares: np.ndarray, middles: np.ndarray, axes: np.ndarray) -> np.ndarray:
     """(n,) of a mixture of t distributions, but for a factor."""
-    size, total = points.shape[1], 0.0
+    size, total = points.shape[1], np.zeros(len(points))
     for share, middle, axis in zip(shares, middles, axes, strict=True):
         unit = np.linalg.solve(axis, (points - middle).T)
         volume = np.linalg.slogdet(axis)[1]
