@@ -62,18 +62,21 @@ def test_one_pull_and_a_picture_is_answered(clone):
     weights = (path / BOX).read_bytes()
     assert hashlib.md5(weights, usedforsecurity=False).hexdigest() == md5_of_record(path)
 
-    rows, columns = np.mgrid[-50:51, -50:51]
-    noise = np.random.default_rng(0).normal(0, 1, rows.shape)
-    radius = np.hypot(rows, columns - 3)
-    ring = 20 * np.exp(-((radius - 20) ** 2) / 8) * (1 + 0.5 * np.cos(np.arctan2(rows, columns - 3)))
-    fits.writeto(path / "ring.fits", (ring + noise).astype(np.float32))
-    code, table, said = run("droulette", "predict", "ring.fits", "-o", "answer.csv")
+    # A singular isothermal sphere of 20 px; a galaxy 8 px to the right of it, whose brighter image is at 28 px.
+    y, x = np.mgrid[50:-51:-1, -50:51]
+    shrink = 1 - 20 / np.maximum(np.hypot(x, y), 1e-9)
+    light = 60 * np.exp(-1.678 * np.hypot(x * shrink - 8, y * shrink) / 4)  # Sérsic, n = 1
+    noise = np.random.default_rng(0).normal(0, 1, light.shape)
+    fits.writeto(path / "arc.fits", (light + noise)[::-1].astype(np.float32))
+    code, table, said = run("droulette", "predict", "arc.fits", "-o", "answer.csv")
     assert code == 0, said
     assert f"model: {BOX}, the repository's, docs/box.md" in said
     (row,) = pd.read_csv(path / "answer.csv").to_dict("records")
-    # A ring of 20 px encloses the mean convergence 1 (whatever the lens), and its source is small.
-    assert np.hypot(row["alpha[0][1]"], row["beta[0][1]"]) == pytest.approx(20, abs=6)
-    assert 0 < row["std:alpha[1][0]"] < 1
+    true = {"xiX": 28 + 50 - row["middle_column"], "xiY": row["middle_row"] - 50, "alpha[1][0]": -20 / 28 / 2}  # −κ
+    for column, value in true.items():
+        assert abs(row[column] - value) < row[f"half95:{column}"]
+    assert row["half95:xiX"] < 30
+    assert row["half95:alpha[1][0]"] < 0.4
 
 
 def test_a_pull_of_everything_says_in_one_line_what_is_there(clone):
