@@ -243,14 +243,19 @@ def server(tmp_path_factory) -> Iterator[Server]:
     model = folder / "models" / "model.safetensors"
     small.train(parts["training"], parts["validation"], folder / "data" / "images", model)
     command = [sys.executable, "-m", "droulette.explore", "--no-browser"]
-    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as process:
+    # A shell's background job, and all that it starts, would ignore Ctrl-C.
+    heeding = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True, preexec_fn=heeding) as process:
         try:
             line = process.stdout.readline()
             port = re.fullmatch(r"http://127\.0\.0\.1:(\d+)/ \(Ctrl-C ends it\)\n", line)[1]
             yield Server(int(port), process, folder)
         finally:
             process.send_signal(signal.SIGINT)
-            assert process.wait(60) == 0
+            try:
+                assert process.wait(60) == 0
+            finally:
+                process.kill()
 
 
 def status(server: Server, path: str, **headers: str) -> int:

@@ -124,7 +124,7 @@ def test_infinite_values_and_names_twice_are_said(folder):
     infinite = broken(folder, sigma=[np.inf] + [1.0] * 199)
     assert infinite == "dataset.csv: row 1, column sigma: found inf, expected a finite number"
     twice = broken(folder, filename=["a"] * 200)
-    assert twice == "dataset.csv: row 2, column filename: found 'a', expected a name of its own"
+    assert twice == "dataset.csv: row 2, column filename: found 'a', expected a name that no other row has"
 
 
 def test_targets_that_are_all_constant_are_said(folder):
