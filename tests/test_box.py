@@ -68,7 +68,7 @@ def test_one_pull_and_a_picture_is_answered(clone):
     light = 60 * np.exp(-1.678 * np.hypot(x * shrink - 8, y * shrink) / 4)  # Sérsic, n = 1
     noise = np.random.default_rng(0).normal(0, 1, light.shape)
     fits.writeto(path / "arc.fits", (light + noise)[::-1].astype(np.float32))
-    code, table, said = run("droulette", "predict", "arc.fits", "-o", "answer.csv")
+    code, _, said = run("droulette", "predict", "arc.fits", "-o", "answer.csv")
     assert code == 0, said
     assert f"model: {BOX}, the repository's, docs/box.md" in said
     (row,) = pd.read_csv(path / "answer.csv").to_dict("records")
