@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,36 @@ def cuda(monkeypatch) -> contextlib.AbstractContextManager:
     from simulated_cuda import simulated
 
     return simulated(monkeypatch)
+
+
+@pytest.fixture
+def compile_at_once(monkeypatch) -> Callable[[], None]:
+    """Call it, and from then on kernels are used from the first picture, of tensors on the processor too."""
+
+    def use() -> None:
+        import numpy as np
+
+        from droulette.physics import instrument
+        from droulette.physics.engines import arrays
+        from droulette.physics.engines import cuda as kernels
+
+        monkeypatch.setattr(kernels, "PAYS_BACK", 1)
+        monkeypatch.setattr(kernels, "PAYS_BACK_KEPT", 1)
+        monkeypatch.setattr(kernels, "_ready", {})
+        for module in (arrays, instrument):
+            monkeypatch.setattr(module, "on_a_card", lambda array: not isinstance(array, np.ndarray))
+
+    return use
+
+
+@pytest.fixture
+def uncompiled(compile_at_once, monkeypatch) -> Callable[[], None]:
+    """The same, but on a simulated card kernels run as they are written."""
+    import torch
+
+    def use() -> None:
+        compile_at_once()
+        if not torch.cuda.is_available():
+            monkeypatch.setattr(torch, "compile", lambda function, **options: function)
+
+    return use

@@ -54,27 +54,33 @@ def moffat_kernel(fwhm: float, beta: float, radius: int) -> np.ndarray:
 
 
 def fwhm(kernel: np.ndarray) -> float:
-    """Full width at half maximum, px, of the round Gaussian that fits a kernel (h, h) best under its own weight.
+    """The one of a kernel (h, h), see `fwhms`."""
+    return float(fwhms(kernel[None])[0])
+
+
+def fwhms(kernels: np.ndarray) -> np.ndarray:
+    """Full widths at half maximum, (B,) px, of the round Gaussians that fit kernels (B, h, h) best under their weight.
 
     The variance of a Gaussian weight under which the kernel and that Gaussian, on the same pixels, have the same second
     moment: of a Gaussian its own width, of others that of their core (Bernstein & Jarvis 2002, AJ 123, 583, eq. 3-13).
     """
-    k = np.arange(len(kernel)) - len(kernel) // 2
-    r2 = k**2 + (k**2)[:, None]
+    k2 = (np.arange(kernels.shape[1]) - kernels.shape[1] // 2) ** 2
+    r2, ring = np.unique(k2 + k2[:, None], return_inverse=True)  # the weight of pixels of one radius is the same
+    order, start = np.argsort(ring, axis=None, kind="stable"), np.searchsorted(np.sort(ring, axis=None), range(len(r2)))
+    rings = np.add.reduceat(kernels.reshape(len(kernels), -1)[:, order], start, axis=1)
+    pixels = np.diff(start, append=k2.size**2).astype(np.float64)
 
-    def second_moment(values: np.ndarray) -> float:
-        total = values.sum()
-        return float((values * r2).sum() / total) if total > 0 else 0.0
+    def second_moment(light: np.ndarray) -> np.ndarray:
+        total = light.sum(axis=1)
+        return np.where(total > 0, (light * r2).sum(axis=1) / np.where(total > 0, total, 1.0), 0.0)
 
-    low, high = math.log(1e-3), math.log(len(kernel) ** 2)
+    low, high = np.full(len(kernels), math.log(1e-3)), np.full(len(kernels), math.log(k2.size**2))
     for _ in range(WIDTH_STEPS):
         middle = (low + high) / 2
-        weight = np.exp(r2 * (-0.5 / math.exp(middle)))
-        if second_moment(kernel * weight) > second_moment(weight * weight):
-            low = middle
-        else:
-            high = middle
-    return FWHM * math.sqrt(math.exp(low))
+        weight = np.exp(r2 * (-0.5 / np.exp(middle))[:, None])
+        narrower = second_moment(rings * weight) > second_moment(pixels * weight * weight)
+        low, high = np.where(narrower, middle, low), np.where(narrower, high, middle)
+    return FWHM * np.sqrt(np.exp(low))
 
 
 def reaches(kernels: np.ndarray) -> np.ndarray:

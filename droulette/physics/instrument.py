@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from droulette.physics import convolution, noise
-from droulette.physics.arrays import Array, is_numpy, like, namespace, to_numpy
+from droulette.physics.arrays import Array, is_numpy, like, namespace, on_a_card, to_numpy
 from droulette.physics.batches import leaves, rebuild
 from droulette.physics.elementary import rint, sqrt, where
 from droulette.physics.engines import compiled, programs
+from droulette.physics.engines.arrays import cuda
 from droulette.physics.mappings import Unlensed
 from droulette.physics.noise import FEW, Noise
 from droulette.physics.rendering import render
@@ -247,8 +248,11 @@ def _noisy(picture: Array, instrument: Instrument, about: Instrument, rows: slic
     number = xp.arange(half, dtype=xp.float64, **like(flat))[None]
     first, second = flat[:, :half], xp.zeros((shape[0], half), dtype=xp.float64, **like(flat))
     second[:, : flat.shape[1] - half] = flat[:, half:]
-    wide = Noise(*(value[:, None] for value in leaves(about.noise)))
-    with np.errstate(all="ignore"):
-        for kind in kinds:
-            first, second = kind(wide, number, first, second)
+    if on_a_card(flat) and (add := cuda().add_noise(about.noise, kinds)):
+        first, second = add(number, first.contiguous(), second)
+    else:
+        wide = Noise(*(value[:, None] for value in leaves(about.noise)))
+        with np.errstate(all="ignore"):
+            for kind in kinds:
+                first, second = kind(wide, number, first, second)
     return xp.concat([first, second[:, : flat.shape[1] - half]], axis=1).reshape(shape)

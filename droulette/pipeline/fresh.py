@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 NAME = "fresh rows"  # what error messages call their table
 ROWS_AT_ONCE = {"cpu": 512, "cuda": 8192}  # drawn together: some batches
-SEEN_AT_ONCE = 64  # pictures that the network's eye is shown together, as float32
+SEEN_AT_ONCE = {"cpu": 64, "cuda": 1024}  # pictures that the network's eye is shown together, as float32
 AHEAD = {"cpu": 1, "cuda": 3}  # chunks that are drawn while one is learnt from
 
 
@@ -115,7 +115,9 @@ class FreshPictures:
             drawing = Drawing.of(self.params.simulator)
             pictures, facts, table = draw_in_memory(frame, drawing, NAME, device, helpers)
             pictures = pictures if is_tensor(pictures) else torch.from_numpy(pictures)
-            views = torch.cat([self._seen(pictures, facts, part) for part in slices(len(pictures), SEEN_AT_ONCE)])
+            views = torch.cat(
+                [self._seen(pictures, facts, part) for part in slices(len(pictures), SEEN_AT_ONCE[self.device.type])]
+            )
             targets = self.scaling.transform(table[self.columns].to_numpy()).astype(np.float32)
             targets = torch.from_numpy(targets).to(self.device)
             if self.device.type == "cuda":
@@ -175,7 +177,7 @@ def _taken(
     """Views, facts and amplitudes of rows, some at a time."""
     drawing = Drawing.of(params.simulator)
     with ThreadPoolExecutor(cores()) as helpers:
-        for part in slices(count, SEEN_AT_ONCE * 4):
+        for part in slices(count, SEEN_AT_ONCE[device.type] * 4):
             frame = draw_table(params, first + part.start, first + part.stop)
             pictures, facts, table = draw_in_memory(frame, drawing, NAME, str(device), helpers)
             pictures = pictures if is_tensor(pictures) else torch.from_numpy(pictures)

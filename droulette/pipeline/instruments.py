@@ -124,8 +124,11 @@ def widths(psf: np.ndarray | Kernel, count: int) -> np.ndarray:
     """(B,) px: the full width at half maximum that networks are told."""
     if isinstance(psf, Kernel):
         return np.full(count, convolution.fwhm(psf.values))
-    if psf.ndim == 3:  # without what pads a kernel to the size of the batch's largest: rounding would tell of it
-        cut = psf.shape[1] // 2 - convolution.reaches(psf)
-        inner = [kernel[k : len(kernel) - k, k : len(kernel) - k] for kernel, k in zip(psf, cut, strict=True)]
-        return np.array([convolution.fwhm(kernel) for kernel in inner])
-    return psf
+    if psf.ndim == 1:
+        return psf
+    found = np.empty(count)
+    cut = psf.shape[1] // 2 - convolution.reaches(psf)
+    for k in np.unique(cut):  # without what pads kernels to the size of the batch's largest: rounding would tell of it
+        rows, inner = np.flatnonzero(cut == k), slice(k, psf.shape[1] - k)
+        found[rows] = convolution.fwhms(psf[rows, inner, inner])
+    return found

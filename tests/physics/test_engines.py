@@ -185,30 +185,11 @@ def test_all_that_draws_is_on_the_device(cuda, lens, source, model, sampling, ra
     assert_same_bytes(found, expected)
 
 
-def compile_at_once(monkeypatch) -> None:
-    monkeypatch.setattr(kernels, "PAYS_BACK", 1)
-    monkeypatch.setattr(kernels, "PAYS_BACK_KEPT", 1)
-    monkeypatch.setattr(arrays, "on_a_card", lambda array: not isinstance(array, np.ndarray))
-    monkeypatch.setattr(kernels, "_ready", {})
-
-
-@pytest.fixture
-def uncompiled(monkeypatch):
-    """Call it, and from then on kernels are used from the first picture; on a simulated card as they are written."""
-
-    def use() -> None:
-        compile_at_once(monkeypatch)
-        if not torch.cuda.is_available():
-            monkeypatch.setattr(torch, "compile", lambda function, **options: function)
-
-    return use
-
-
-def test_pytorchs_compiler_gives_the_same_bytes(monkeypatch):
+def test_pytorchs_compiler_gives_the_same_bytes(compile_at_once):
     """On the processor, where it takes a minute for a lens and a source of many operations."""
     if not shutil.which("g++"):
         pytest.skip("there is no C++ compiler")
-    compile_at_once(monkeypatch)
+    compile_at_once()
     random = Random(6, 3)
     scene = Scene(Raytrace(SIS(random.uniform(5, 30)), *random.in_disc(1, 20)), Spherical(random.uniform(2, 6)))
     expected = draw(scene, "exact", 1)
@@ -216,11 +197,11 @@ def test_pytorchs_compiler_gives_the_same_bytes(monkeypatch):
     assert len(kernels._ready) == 2 and None not in kernels._ready.values()  # a test of tiles, and their pixels
 
 
-def test_without_a_compiler_a_card_draws_by_array_operations(monkeypatch, caplog):
+def test_without_a_compiler_a_card_draws_by_array_operations(compile_at_once, monkeypatch, caplog):
     def fail(function, **options):
         raise RuntimeError("no Triton")
 
-    compile_at_once(monkeypatch)
+    compile_at_once()
     monkeypatch.setattr(torch, "compile", fail)
     scene = random_scene("SIS", "Spherical", "Raytrace", 51)
     expected = draw(scene, "exact", 1)

@@ -232,6 +232,22 @@ def test_tensors_have_the_bits_of_compiled_loops(name):
     np.testing.assert_array_equal(to_numpy(factors), factor)
 
 
+@pytest.mark.parametrize("as_kernels", [False, True])
+@pytest.mark.parametrize("name", CAMERAS)
+def test_a_card_takes_pictures_of_the_same_bits(name, as_kernels, cuda, uncompiled):
+    scene, instrument, middle = scenes(4, luminosity=40), CAMERAS[name](), centres(4)
+    expected, _ = take(scene, instrument, SIZE, *middle, canvas=CANVAS)
+    if as_kernels:
+        uncompiled()
+    with cuda:
+        found, _ = take(
+            move(scene, "cuda"), move(instrument, "cuda"), SIZE, *move(middle, "cuda"), canvas=CANVAS
+        )  # fmt: skip
+        assert found.device.type == "cuda"
+        found = to_numpy(found)
+    np.testing.assert_array_equal(found, expected)
+
+
 @pytest.mark.parametrize("name", CAMERAS)
 def test_array_operations_have_the_bits_of_compiled_loops(name, monkeypatch):
     middle = centres(4)

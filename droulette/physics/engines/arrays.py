@@ -67,7 +67,7 @@ def _tiles(
     step = xp.arange(TILE, dtype=xp.float64, **like(centre_x))
     with np.errstate(all="ignore"):
         row, down, across = xp.nonzero(lit_tiles(scene, sampling, size, centre_x, centre_y))
-        kernel = _cuda().tile_levels(scene, sampling) if on_a_card(row) else None
+        kernel = cuda().tile_levels(scene, sampling) if on_a_card(row) else None
         at_once = TILES_OF_A_KERNEL if kernel else TILES_ON_A_CARD if on_a_card(row) else TILES_AT_ONCE
         pick = taker(scene)
         for start in range(0, len(row), at_once):
@@ -83,7 +83,8 @@ def _tiles(
             yield rows, down[part], across[part], levels
 
 
-def _cuda() -> ModuleType:
+def cuda() -> ModuleType:
+    """The engine, which needs PyTorch, and so is imported when a picture is on a card."""
     from droulette.physics.engines import cuda
 
     return cuda
@@ -95,7 +96,7 @@ def lit_tiles(scene: Scene, sampling: Sampling, size: int, centre_x: Array, cent
     middle = xp.arange(count, dtype=xp.float64, **like(centre_x)) * TILE + (TILE - 1) / 2
     x = (middle - size / 2 + centre_x[:, None])[:, None, :]
     y = (size / 2 - middle + centre_y[:, None])[:, :, None]
-    if on_a_card(x) and (test := _cuda().tile_test(scene, sampling)):
+    if on_a_card(x) and (test := cuda().tile_test(scene, sampling)):
         return test(x, y)
     scene, distance = take(scene, slice(None), trailing=2), reach(TILE)
     dx, dy = scene.mapping.offset(x, y)

@@ -1,4 +1,4 @@
-"""The formulas of a tile's pixels as one kernel, by PyTorch's compiler, for `arrays.py` on CUDA.
+"""The formulas of a tile's pixels, and those of noise, as one kernel each, by PyTorch's compiler, on CUDA.
 
 On a card array operations one by one wait for memory; one kernel of them is some 50 times faster. Kernels are kept on
 disk. Until compiling pays back, and where there is no compiler, the array operations do the work: to the same bytes,
@@ -23,7 +23,8 @@ from torch import Tensor
 
 from droulette.physics.elementary import rint
 from droulette.physics.engines.formulas import DX, DY, HIT, LEVEL, STRETCH, NotAFormula, X, Y
-from droulette.physics.engines.programs import Step, level_steps, test_steps
+from droulette.physics.engines.programs import Step, level_steps, noise_steps, test_steps
+from droulette.physics.noise import Noise
 from droulette.physics.scene import TILE, Sampling, Scene
 
 LOG = logging.getLogger("droulette")
@@ -48,7 +49,11 @@ TEST = """
 def kernel(constants, tables, x, y):
     return level(constants[:, :, None, None], tables, *torch.broadcast_tensors(x, y)) > 0.0
 """
-Kernel = Callable[[Tensor, list[Tensor], Tensor, Tensor], Tensor]
+EXPOSE = """
+def kernel(constants, tables, number, first, second):
+    return level(constants[:, :, None], tables, number, first, second)
+"""
+Kernel = Callable[..., Tensor | tuple[Tensor, ...]]  # of constants, tables and pixels
 _drawn: Counter[str] = Counter()  # pictures, by the source code of a kernel
 _ready: dict[str, Kernel | None] = {}
 _lock = threading.Lock()
@@ -63,7 +68,8 @@ def tile_levels(scene: Scene, sampling: Sampling) -> Callable[[Tensor, Tensor, T
         return None
     mean = "total / len(rays) ** 2"
     tiles = TILES.replace("RESULT", f"rint({mean}).to(torch.uint8)" if scene.whole else mean)
-    found = _kernel(scene, lambda: level_steps(scene, sampling), f"rays = {sampling.rays}\n", tiles, [(0,), (0,)])
+    head, count = f"rays = {sampling.rays}\n", len(scene.extent())
+    found = _kernel(count, lambda: level_steps(scene, sampling), head, tiles, [(0,), (0,)])
     if found is None:
         return None
     kernel, constants, tables = found
@@ -72,24 +78,37 @@ def tile_levels(scene: Scene, sampling: Sampling) -> Callable[[Tensor, Tensor, T
 
 def tile_test(scene: Scene, sampling: Sampling) -> Callable[[Tensor, Tensor], Tensor] | None:
     """A function of the middles of tiles, x: (B, 1, n) and y: (B, n, 1) px, which says which may be lit, (B, n, n)."""
-    found = _kernel(scene, lambda: test_steps(scene, sampling, TILE), "", TEST, [(0, 2), (0, 1)])
+    found = _kernel(len(scene.extent()), lambda: test_steps(scene, sampling, TILE), "", TEST, [(0, 2), (0, 1)])
     if found is None:
         return None
     kernel, constants, tables = found
     return lambda x, y: kernel(constants, tables, x, y)
 
 
+def add_noise(
+    noise: Noise, kinds: tuple[Callable, ...]
+) -> Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]] | None:
+    """A function that adds these kinds of noise to pairs of pixels, (1, n) numbers and (B, n) counts of each."""
+    places = (X, DX, DY), (DX, DY)
+    found = _kernel(len(noise.row), lambda: noise_steps(noise, kinds), "", EXPOSE, [(1,), (0, 1), (0, 1)], *places)
+    if found is None:
+        return None
+    kernel, constants, tables = found
+    return lambda number, first, second: tuple(kernel(constants, tables, number, first, second))
+
+
 def _kernel(
-    scene: Scene, steps_of: Callable[[], list[Step]], head: str, tail: str, sizes: list[tuple[int, ...]]
-) -> tuple[Kernel, Tensor, list[Tensor]] | None:
+    pictures: int, steps_of: Callable[[], list[Step]], head: str, tail: str, sizes: list[tuple[int, ...]],
+    inputs: tuple[int, ...] = (X, Y), outputs: tuple[int, ...] = (LEVEL,),
+) -> tuple[Kernel, Tensor, list[Tensor]] | None:  # fmt: skip
     """The function `kernel` of the steps, their constants, (C, B), and tables; None if there is none, or none yet.
 
-    sizes: the dimensions of each of its two arguments that change from call to call.
+    sizes: the dimensions of each of its arguments that change from call to call. inputs, outputs: rows of the work
+    buffer that these arguments are, and that the steps leave.
     """
-    pictures = len(scene.extent())
     try:
         steps = steps_of()
-        source = head + _source(steps) + tail
+        source = head + _source(steps, inputs, outputs) + tail
     except NotAFormula:
         return None
     if not pictures:
@@ -107,22 +126,24 @@ def _kernel(
     return kernel and (kernel, constants, tables)
 
 
-def _source(steps: list[Step]) -> str:
-    """The code of `level(constants, tables, x, y)`, which runs the steps one after the other."""
+def _source(steps: list[Step], inputs: tuple[int, ...], outputs: tuple[int, ...]) -> str:
+    """The code of `level(constants, tables, *inputs)`, which runs the steps one after the other."""
     functions, place, table = [], 0, 0
-    body = [
-        f"def level(constants, tables, p{X}, p{Y}):",
-        f"    p{DX} = p{DY} = p{HIT} = p{LEVEL} = 0.0",
-        f"    p{STRETCH} = 1.0",
-    ]
+    body = [f"def level(constants, tables, {_pixels(inputs)}):"]
+    body += [f"    p{row} = 0.0" for row in (DX, DY, HIT, LEVEL) if row not in inputs]
+    body.append(f"    p{STRETCH} = 1.0")
     for k, step in enumerate(steps):
         formula = step.formula()
         functions.append(formula.tensors.replace("def formula", f"def step_{k}"))
         after, last = place + len(formula.places), table + len(formula.tables)
-        inputs, outputs = (", ".join(f"p{row}" for row in rows) for rows in (step.inputs, step.outputs))
-        body.append(f"    [{outputs}] = step_{k}(constants[{place}:{after}], tables[{table}:{last}], [{inputs}])")
+        taken, left = _pixels(step.inputs), _pixels(step.outputs)
+        body.append(f"    [{left}] = step_{k}(constants[{place}:{after}], tables[{table}:{last}], [{taken}])")
         place, table = after, last
-    return "\n\n".join([*functions, "\n".join([*body, f"    return p{LEVEL}"])]) + "\n\n"
+    return "\n\n".join([*functions, "\n".join([*body, f"    return {_pixels(outputs)}"])]) + "\n\n"
+
+
+def _pixels(rows: tuple[int, ...]) -> str:
+    return ", ".join(f"p{row}" for row in rows)
 
 
 def _where(condition: Tensor, a: Tensor | float, b: Tensor | float) -> Tensor:

@@ -241,8 +241,12 @@ def of_noise(noise: Noise, kinds: tuple[Callable, ...]) -> Program | None:
 
 
 def _of_noise(noise: Noise, kinds: tuple[Callable, ...]) -> Program | None:
-    steps = [Step(_add_noise_of(kind), (noise,), (X, DX, DY), (DX, DY)) for kind in kinds]
-    return _compiled(len(noise.row), [], [], steps)
+    return _compiled(len(noise.row), [], [], noise_steps(noise, kinds))
+
+
+def noise_steps(noise: Noise, kinds: tuple[Callable, ...]) -> list[Step]:
+    """(DX, DY): the counts of two pixels, which share the random numbers of the number X."""
+    return [Step(_add_noise_of(kind), (noise,), (X, DX, DY), (DX, DY)) for kind in kinds]
 
 
 @lru_cache
