@@ -62,10 +62,11 @@ clean:
 	$(call pip_install,-r requirements.txt)
 	touch $@
 
-# The project itself, in place and the .pth file beside it.
+# The project itself, in place, the .pth file beside it, and the model that lies in box/.
 .venv/.installed: .venv/.requirements pyproject.toml $(wildcard tools/droulette_dvc.*)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	$(BIN)/python -c 'from droulette.physics.engines import machine; machine.function("draw"), machine.function("settle")'
+	-$(BIN)/dvc pull --quiet models/telescope.safetensors </dev/null
 	touch $@
 
 .venv/.installed-test: .venv/.installed requirements-test.txt

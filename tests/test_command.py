@@ -221,7 +221,9 @@ def test_the_doctor_follows_a_model_from_missing_to_pulled_to_changed(clone, tmp
     remote = tmp_path / "storage"
     (clone.path / ".dvc/config.local").write_text(f"['remote \"storage\"']\n    url = {remote}\n")
     status, found, step = ask(clone)
-    assert status == 0 and step == "dvc repro"
+    box = "models/telescope.safetensors"
+    assert status == 0 and step == f"dvc pull {box}"
+    assert found["box"] == ("!", f"{box}: missing; `dvc pull {box}` brings it")
     assert found["models/"] == ("!", "missing: models/model.safetensors")
     assert found["remote"] == ("!", f"storage: the folder {remote} is not there: nothing to pull")
 
