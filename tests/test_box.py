@@ -79,6 +79,22 @@ def test_one_pull_and_a_picture_is_answered(clone):
     assert row["half95:alpha[1][0]"] < 0.4
 
 
+def test_a_checkout_takes_it_from_git(clone):
+    """Without a pull; what nobody has pushed is said to be missing."""
+    path, run = clone
+    code, _, said = run("dvc", "checkout")
+    assert code == 255
+    assert "Traceback" not in said
+    error = said[said.index("ERROR: Checkout failed") :]
+    assert "models/model.safetensors" in error
+    assert BOX not in error
+    assert hashlib.md5((path / BOX).read_bytes(), usedforsecurity=False).hexdigest() == md5_of_record(path)
+    shutil.rmtree(path / ".dvc" / "cache")
+    (path / BOX).unlink()
+    assert run("dvc", "checkout", f"{BOX}.dvc")[0] == 0
+    assert (path / BOX).is_file()
+
+
 def test_a_pull_of_everything_says_in_one_line_what_is_there(clone):
     path, run = clone
     code, _, said = run("dvc", "pull")

@@ -1,4 +1,4 @@
-"""Six things that the project's environment adds to DVC.
+"""Seven things that the project's environment adds to DVC.
 
 * ``dvc exp run -S key=value`` changes ``params.toml``, where DVC alone knows only ``params.yaml``.
 * A misspelt key of ``-S`` is answered with the nearest key of ``params.toml``, where DVC advises to add it.
@@ -10,9 +10,11 @@
   has gone, and ends without a word.
 * `dvc pull` of everything, where the default remote is a folder that is not there, pulls what other remotes have and
   says in one line what is missing; DVC alone prints two lists of it.
+* `dvc checkout` takes what git itself brought, in a remote that is a folder of the repository (box/); DVC alone says that
+  it is missing, until somebody types `dvc pull`.
 
 `pip install` of the project puts this module and ``droulette_dvc.pth`` into the environment; Python runs the
-latter's one line at start-up. All that costs is one entry in ``sys.meta_path``, which waits for seven modules of DVC's
+latter's one line at start-up. All that costs is one entry in ``sys.meta_path``, which waits for eight modules of DVC's
 and then goes away. Standard library only, and nothing imported before DVC is: every Python started in the environment
 passes through here.
 """
@@ -31,6 +33,7 @@ class Finder:
             "dvc_data.hashfile.tree": change_tree,
             "dvc_data.index.checkout": change_checkout,
             "dvc.cli": change_main,
+            "dvc.commands.checkout": change_checkout_command,
             "dvc.commands.data_sync": change_pull,
         }
 
@@ -236,6 +239,36 @@ def missing_folder(config):
 
     url = config["remote"].get(config["core"].get("remote"), {}).get("url", "://")
     return None if "://" in url or os.path.isdir(url) else url
+
+
+def change_checkout_command(module):
+    run = part_of(module, "CmdCheckout", "run")
+
+    def run_with_the_repository_s_own(self):
+        from contextlib import suppress
+
+        from dvc.exceptions import DvcException
+
+        inside = remotes_inside(self.repo.config, self.repo.root_dir)
+        asked = set(self.args.targets)
+        outs = [out for out in self.repo.index.outs if out.remote in inside]
+        outs = [out for out in outs if not asked or asked & {str(out), out.stage.relpath}]
+        lacking = [str(out) for out in outs if out.changed_cache()]
+        if lacking:
+            with suppress(DvcException):  # checkout says what is missing
+                self.repo.fetch(targets=lacking)
+        return run(self)
+
+    module.CmdCheckout.run = run_with_the_repository_s_own
+
+
+def remotes_inside(config, root):
+    """Names of the remotes that are folders of the repository."""
+    import os
+
+    inside = os.path.join(os.path.realpath(root), "")
+    urls = {name: remote.get("url", "://") for name, remote in config["remote"].items()}
+    return {name for name, url in urls.items() if "://" not in url and os.path.realpath(url).startswith(inside)}
 
 
 def change_parser(module):
