@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,10 @@ from hypothesis import settings
 # Machines differ in speed; what is tested is the result.
 settings.register_profile("droulette", deadline=None)
 settings.load_profile("droulette")
+
+# Test files run side by side. PyTorch's threads wait for one another in loops, which takes a busy core eight times as
+# long as one thread. Programs that tests start inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Files whose tests train, run whole pipelines, start other programs or compile: minutes in all. The others are the fast
 # tests, `-m "not slow"`.

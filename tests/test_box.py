@@ -27,7 +27,7 @@ def clone(tmp_path):
     subprocess.run(["git", "clone", "-q", str(ROOT), str(path)], check=True)
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(path),
+        "PYTHONPATH": f"{path}{os.pathsep}{path / 'tools'}",
         "DVC_SITE_CACHE_DIR": str(tmp_path / "site-cache"),
         "DVC_NO_ANALYTICS": "1",
     }

@@ -33,6 +33,7 @@ SMALL = {
     "source": {"sigma-min": 2, "sigma-max": 10},
     "dataset.training": {"size": 40},
     "dataset.validation": {"size": 10},
+    "settings": {"model": "polar_tiny"},
     "hyperparameters": {"batch-size": 16},
     "training": {"num-epochs": 2},
     "evaluation": {"resimulations": 5, "examples": 2},

@@ -103,6 +103,17 @@ def test_pictures_are_the_same_bytes_in_every_engine(lens, model, sampling, rays
     assert lit > 10_000
 
 
+def test_pictures_do_not_depend_on_pytorchs_threads():
+    scene = random_scene("SIE", "SersicEllipsoid", "Raytrace", 43)
+    expected = draw(scene, "exact", 1)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        assert_same_bytes(draw(move(scene, "cpu"), "exact", 1), expected)
+    finally:
+        torch.set_num_threads(threads)
+
+
 @pytest.mark.parametrize("sampling, rays", WAYS)
 def test_models_of_a_users_are_compiled_to_the_same_bytes(sampling, rays):
     scene = own_scene()
