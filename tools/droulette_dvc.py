@@ -10,7 +10,7 @@
   has gone, and ends without a word.
 * `dvc pull` of everything, where the default remote is a folder that is not there, pulls what other remotes have and
   says in one line what is missing; DVC alone prints two lists of it.
-* `dvc checkout` takes what git itself brought, in a remote that is a folder of the repository (box/); DVC alone says that
+* `dvc checkout` takes what git itself brought, in a remote that is a folder of the repository; DVC alone says that
   it is missing, until somebody types `dvc pull`.
 
 `pip install` of the project puts this module and ``droulette_dvc.pth`` into the environment; Python runs the
