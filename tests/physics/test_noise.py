@@ -170,6 +170,7 @@ def test_another_row_or_seed_has_other_noise():
         assert abs(np.corrcoef(first.ravel(), other.ravel())[0, 1]) < 0.07
 
 
+@pytest.mark.slow
 def test_pytorchs_compiler_gives_the_same_noise(compile_at_once):
     if not shutil.which("g++"):
         pytest.skip("there is no C++ compiler")
