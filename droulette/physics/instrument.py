@@ -15,6 +15,7 @@ import numpy as np
 from droulette.physics import convolution, noise
 from droulette.physics.arrays import Array, is_numpy, like, namespace, on_a_card, to_numpy
 from droulette.physics.batches import leaves, rebuild
+from droulette.physics.convolution import Moffat
 from droulette.physics.elementary import rint, sqrt, where
 from droulette.physics.engines import compiled, programs
 from droulette.physics.engines.arrays import cuda
@@ -52,7 +53,7 @@ class Instrument:
     """What takes B pictures; all arrays (B,) float64.
 
     psf: full width of a Gaussian point spread function at half its maximum, px, 0 for none; or a kernel for all rows;
-    or one for each row, (B, h, h).
+    or Moffat profiles.
     background: counts a second in each pixel. pedestal: what of it is left in the picture.
     noise: see `Noise`; its normal part holds all that is not Poisson.
     factor: counts of a grey level. counts: of the unlensed source in all, a second. signal_to_noise:
@@ -62,7 +63,7 @@ class Instrument:
     share: of the light that is left in the picture.
     """
 
-    psf: Array | Kernel
+    psf: Array | Kernel | Moffat
     background: Array
     pedestal: Array
     noise: Noise
@@ -103,8 +104,7 @@ class Instrument:
 
     def _darkens(self) -> bool:
         """Whether the point spread function may make pixels darker than the background."""
-        psf = self.psf.values if isinstance(self.psf, Kernel) else self.psf
-        return bool((psf < 0.0).any())
+        return isinstance(self.psf, Kernel) and bool((self.psf.values < 0.0).any())
 
     def deviation(self) -> Array:
         """(B,): the standard deviation of the background's noise."""
@@ -207,15 +207,15 @@ def _strength(light: Array) -> Array:
 
 
 def _seen(
-    scene: Scene, psf: Array | Kernel, rows: slice, size: int, centre_x: Array, centre_y: Array, canvas: int,
+    scene: Scene, psf: Array | Kernel | Moffat, rows: slice, size: int, centre_x: Array, centre_y: Array, canvas: int,
     supersampling: int,
 ) -> Array:  # fmt: skip
     """The light of scenes through their point spread function."""
     kernels = radii = None
     if isinstance(psf, Kernel):
         most = len(psf.values) // 2
-    elif psf.ndim == 3:
-        most = psf.shape[1] // 2
+    elif isinstance(psf, Moffat):
+        most = int(psf.radii().max())
     else:
         kernels, radii = convolution.gaussian_kernels(to_numpy(psf))
         most = kernels.shape[1] - 1
@@ -231,7 +231,7 @@ def _seen(
         return picture
     if kernels is not None:
         return convolution.blur(picture, kernels, radii, size)
-    return convolution.convolve(picture, psf.values if isinstance(psf, Kernel) else to_numpy(psf), size)
+    return convolution.convolve(picture, psf.values if isinstance(psf, Kernel) else psf.kernels(), size)
 
 
 def _noisy(picture: Array, instrument: Instrument, about: Instrument, rows: slice) -> Array:

@@ -20,6 +20,7 @@ from droulette.learning import metrics
 from droulette.learning.calibration import coverage
 from droulette.learning.model_file import Model
 from droulette.learning.observed import Facts, Light
+from droulette.physics.convolution import Moffat
 from droulette.physics.instrument import Kernel
 from droulette.pipeline import fitted
 from droulette.pipeline.evaluated import EvaluatedSplit, order_of, prediction_table, rows_of
@@ -169,11 +170,10 @@ def kernels(roulette: pd.DataFrame, name: str) -> list[np.ndarray | None]:
     found: list[np.ndarray | None] = [None] * len(frame)
     for kind, rows in groups(frame, name):
         psf = psf_batch(frame.iloc[rows], kind, name)
-        for k, row in enumerate(rows):
-            if isinstance(psf, Kernel):
-                found[row] = psf.values
-            elif psf.ndim == 3:
-                found[row] = psf[k]
+        if isinstance(psf, Kernel | Moffat):
+            each = psf.kernels() if isinstance(psf, Moffat) else [psf.values] * len(rows)
+            for row, kernel in zip(rows, each, strict=True):
+                found[row] = kernel
     return found
 
 

@@ -13,7 +13,7 @@ from droulette.physics import instrument as module
 from droulette.physics.arrays import to_numpy
 from droulette.physics.batches import move
 from droulette.physics.batches import take as rows_of
-from droulette.physics.convolution import gaussian_kernels, moffat_kernel
+from droulette.physics.convolution import Moffat, gaussian_kernels, moffat_kernel
 from droulette.physics.engines import programs
 from droulette.physics.instrument import FINEST_FRAME, Instrument, Kernel, LensLight, frame, observable, take
 from droulette.physics.lenses import SIE, SIS
@@ -181,9 +181,7 @@ def test_supersampling_is_the_mean_of_rays():
 
 # ---------------------------------------------------------------- the same bits
 
-MOFFATS = np.zeros((4, 25, 25))
-for _kernel, _radius, _width in zip(MOFFATS, (3, 6, 9, 12), (0.5, 1.0, 1.5, 2.0), strict=True):
-    _kernel[12 - _radius : 13 + _radius, 12 - _radius : 13 + _radius] = moffat_kernel(_width, 3.0, _radius)
+MOFFATS = Moffat(np.array([0.5, 1.0, 1.5, 2.0]), full(4, 3.0))
 
 CAMERAS = {
     "plain": lambda: camera(4),
@@ -199,13 +197,7 @@ CAMERAS = {
 
 
 def one_row(instrument: Instrument, row: slice) -> Instrument:
-    """A row by itself, with as little padding as it needs."""
-    psf = instrument.psf
-    if isinstance(psf, np.ndarray):
-        psf = psf[row]
-        if psf.ndim == 3:
-            radius = int(np.abs(np.nonzero(psf[0])[0] - 12).max())
-            psf = np.ascontiguousarray(psf[:, 12 - radius : 13 + radius, 12 - radius : 13 + radius])
+    psf = instrument.psf if isinstance(instrument.psf, Kernel) else instrument.psf[row]
     return replace(rows_of(replace(instrument, psf=None), row), psf=psf)
 
 
