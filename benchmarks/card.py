@@ -35,7 +35,6 @@ from droulette.learning import backbones, compilation, fit, metrics
 from droulette.learning.scaling import SCALINGS
 from droulette.learning.symmetry import Group, Laws
 from droulette.physics.batches import move, take
-from droulette.physics.engines import cuda
 from droulette.physics.lenses import SIS, Array, CentredLens, Cluster
 from droulette.physics.mappings import Raytrace
 from droulette.physics.rendering import centre_of_light, render
@@ -109,7 +108,6 @@ def scene_of(kind: str) -> Scene:
 
 def draw_arrays(kind: str) -> dict:
     """Pictures a second, seconds until the first are there, and whether some are the processor's."""
-    cuda.PAYS_BACK = cuda.PAYS_BACK_KEPT = 1
     scene = scene_of(kind)
     there, start = move(scene, "cuda"), time.perf_counter()
 
@@ -226,7 +224,6 @@ def prepared(params, name: str, batch: int, count: int) -> tuple[FreshPictures, 
 
 def drawn_alone(params, steps: int) -> float:
     """Pictures a second that are drawn and seen, when nothing is learnt from them."""
-    cuda.PAYS_BACK = cuda.PAYS_BACK_KEPT = 1
     batch = params.hyperparameters.batch_size
     count = batch * (2 * FIRST + steps)
     pictures, _ = prepared(params, params.settings.model, batch, count)
@@ -244,7 +241,6 @@ def speed(name: str, batch: int, steps: int, params) -> list[str]:
     params: whose pictures are drawn anew; None: random ones, in memory.
     """
     compilation.STEPS = 0
-    cuda.PAYS_BACK = cuda.PAYS_BACK_KEPT = 1
     device, rng = torch.device("cuda"), np.random.default_rng(0)
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()

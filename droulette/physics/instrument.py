@@ -18,10 +18,9 @@ from droulette.physics.batches import leaves, rebuild
 from droulette.physics.convolution import Moffat
 from droulette.physics.elementary import rint, sqrt, where
 from droulette.physics.engines import compiled, programs
-from droulette.physics.engines.arrays import cuda
 from droulette.physics.mappings import Unlensed
 from droulette.physics.noise import FEW, Noise
-from droulette.physics.rendering import render
+from droulette.physics.rendering import on_cuda, render
 from droulette.physics.scene import FAINT_LEVELS, Scene
 from droulette.physics.sources import SersicEllipsoid
 
@@ -242,17 +241,16 @@ def _noisy(picture: Array, instrument: Instrument, about: Instrument, rows: slic
     if is_numpy(picture) and (program := programs.of_noise(instrument.noise, kinds)):
         compiled.expose(program, picture, rows.start or 0)
         return picture
+    if on_a_card(picture) and on_cuda().add_noise(about.noise, kinds, picture := picture.contiguous()):
+        return picture
     xp, shape = namespace(picture), picture.shape
     flat = picture.reshape(shape[0], -1)
     half = (flat.shape[1] + 1) // 2
     number = xp.arange(half, dtype=xp.float64, **like(flat))[None]
     first, second = flat[:, :half], xp.zeros((shape[0], half), dtype=xp.float64, **like(flat))
     second[:, : flat.shape[1] - half] = flat[:, half:]
-    if on_a_card(flat) and (add := cuda().add_noise(about.noise, kinds)):
-        first, second = add(number, first.contiguous(), second)
-    else:
-        wide = Noise(*(value[:, None] for value in leaves(about.noise)))
-        with np.errstate(all="ignore"):
-            for kind in kinds:
-                first, second = kind(wide, number, first, second)
+    wide = Noise(*(value[:, None] for value in leaves(about.noise)))
+    with np.errstate(all="ignore"):
+        for kind in kinds:
+            first, second = kind(wide, number, first, second)
     return xp.concat([first, second[:, : flat.shape[1] - half]], axis=1).reshape(shape)

@@ -1,9 +1,8 @@
-"""Compiled loops, array operations of NumPy and PyTorch, and PyTorch's compiler: the same bytes."""
+"""Compiled loops, array operations of NumPy and PyTorch, and CUDA's kernels: the same bytes."""
 
 from __future__ import annotations
 
 import gc
-import shutil
 import subprocess
 import sys
 import weakref
@@ -20,7 +19,7 @@ from droulette.physics.arrays import Array, namespace, to_numpy
 from droulette.physics.batches import move, take
 from droulette.physics.elementary import exp
 from droulette.physics.engines import arrays, formulas, machine, programs
-from droulette.physics.engines import cuda as kernels
+from droulette.physics.engines import cuda as engine
 from droulette.physics.lens_equation import apparent_position
 from droulette.physics.lenses import SIS, CentredLens
 from droulette.physics.mappings import Raytrace
@@ -28,7 +27,7 @@ from droulette.physics.rendering import centre_of_light, render
 from droulette.physics.sampled import Sampled
 from droulette.physics.scene import Sampling, Scene
 from droulette.physics.series import sqrt
-from droulette.physics.sources import Image, Picture, Source, Spherical
+from droulette.physics.sources import Image, Picture, Source
 
 WAYS = [("exact", 1), ("exact", 2), ("nearest", 1)]
 
@@ -165,19 +164,19 @@ ON_THE_DEVICE = [
 ]
 
 
-@pytest.mark.parametrize("as_kernels", [False, True])
-@pytest.mark.parametrize("lens, source, model, sampling, rays", ON_THE_DEVICE)
-def test_all_that_draws_is_on_the_device(cuda, lens, source, model, sampling, rays, as_kernels, uncompiled):
+def device_scene(lens: str, source: str, model: str) -> Scene:
     if lens == "own":
-        scene = own_scene()
-    elif lens == "map":
-        scene = mapped_scene(9)
-    else:
-        scene = random_scene(lens, source, "Roulette" if model == "Roulette" else "Raytrace", 50, mask=True)
-        scene = sampled(scene) if model == "sampled lens" else scene
+        return own_scene()
+    if lens == "map":
+        return mapped_scene(9)
+    scene = random_scene(lens, source, "Roulette" if model == "Roulette" else "Raytrace", 50, mask=True)
+    return sampled(scene) if model == "sampled lens" else scene
+
+
+@pytest.mark.parametrize("lens, source, model, sampling, rays", ON_THE_DEVICE)
+def test_all_that_draws_is_on_the_device(cuda, lens, source, model, sampling, rays):
+    scene = device_scene(lens, source, model)
     expected = draw(scene, sampling, rays)
-    if as_kernels:
-        uncompiled()
     with cuda:
         found = draw(move(scene, "cuda"), sampling, rays)
         assert {array.device.type for array in found} == {"cuda"}
@@ -185,35 +184,43 @@ def test_all_that_draws_is_on_the_device(cuda, lens, source, model, sampling, ra
     assert_same_bytes(found, expected)
 
 
-def test_pytorchs_compiler_gives_the_same_bytes(compile_at_once):
-    """On the processor, where it takes a minute for a lens and a source of many operations."""
-    if not shutil.which("g++"):
-        pytest.skip("there is no C++ compiler")
-    compile_at_once()
-    random = Random(6, 3)
-    scene = Scene(Raytrace(SIS(random.uniform(5, 30)), *random.in_disc(1, 20)), Spherical(random.uniform(2, 6)))
-    expected = draw(scene, "exact", 1)
-    assert_same_bytes(draw_by_arrays(move(scene, "cpu"), "exact", 1), expected)
-    assert len(kernels._ready) == 2 and None not in kernels._ready.values()  # a test of tiles, and their pixels
+@pytest.mark.parametrize("lens, source, model, sampling, rays", ON_THE_DEVICE)
+def test_kernels_draw_the_same_bytes(kernels, monkeypatch, lens, source, model, sampling, rays):
+    scene = device_scene(lens, source, model)
+    expected = draw(scene, sampling, rays)
+    device = kernels()
+    monkeypatch.setattr(arrays, "_tiles", lambda *_: pytest.fail("drawn by array operations"))
+    assert_same_bytes(draw(move(scene, device), sampling, rays), expected)
 
 
-def test_without_a_compiler_a_card_draws_by_array_operations(compile_at_once, monkeypatch, caplog):
-    def fail(function, **options):
-        raise RuntimeError("no Triton")
+@pytest.mark.parametrize("lens", ["SIE", "EPL", "own", "map"])
+def test_cudas_compiler_takes_the_kernels(monkeypatch, lens):
+    """Of cards that are not here; without fused multiply-add, which would round another way."""
+    pytest.importorskip("cuda.bindings.nvrtc")
+    sources = []
+    monkeypatch.setattr(engine, "_kernels", {})
+    monkeypatch.setattr(engine, "_compiled", lambda source, name: sources.append((source, name)))
+    scene = move(device_scene(lens, "Spherical", "Raytrace"), "cpu")
+    assert engine.sums_of_light(scene, Sampling("exact", 2, 150), 150) is None  # of the stand-in for a kernel
+    ((source, name),) = sources
+    for major, minor in ((8, 0), (9, 0)):
+        assert name.encode() in engine.binary(source, major, minor)
+    with pytest.raises(RuntimeError, match="nonsense"):
+        engine.binary(source + "nonsense", 9, 0)
 
-    compile_at_once()
-    monkeypatch.setattr(torch, "compile", fail)
+
+def test_without_a_compiler_a_card_draws_by_array_operations(kernels, monkeypatch, caplog):
     scene = random_scene("SIS", "Spherical", "Raytrace", 51)
     expected = draw(scene, "exact", 1)
-    assert_same_bytes(draw_by_arrays(move(scene, "cpu"), "exact", 1), expected)
-    assert "no Triton" in caplog.text
+    device = kernels()
 
+    def fail(source, name):
+        raise RuntimeError("no NVRTC")
 
-def test_few_pictures_are_not_compiled_for(monkeypatch):
-    monkeypatch.setattr(torch, "compile", lambda *args, **options: pytest.fail("compiled"))
-    monkeypatch.setattr(arrays, "on_a_card", lambda array: not isinstance(array, np.ndarray))
-    scene = random_scene("SIS", "Spherical", "Raytrace", 52)
-    assert_same_bytes(draw_by_arrays(move(scene, "cpu"), "exact", 1), draw(scene, "exact", 1))
+    monkeypatch.setattr(engine, "_kernels", {})
+    monkeypatch.setattr(engine, "_compiled", fail)
+    assert_same_bytes(draw(move(scene, device), "exact", 1), expected)
+    assert "no NVRTC" in caplog.text
 
 
 @pytest.mark.parametrize("sampling, rays", WAYS)

@@ -1,4 +1,4 @@
-"""Pictures by array operations, of NumPy and PyTorch: the reference, and what runs on CUDA.
+"""Pictures by array operations, of NumPy and PyTorch: the reference, and what runs where nothing is compiled.
 
 A picture is divided into tiles. Those that may be lit are drawn, many at once, of all pictures.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from types import ModuleType
 
 import numpy as np
 
@@ -29,7 +28,6 @@ from droulette.physics.sources import Source
 
 TILES_AT_ONCE = 192  # fewer cost more in calls than they save in cache
 TILES_ON_A_CARD = 16384  # fewer take it less time than their call takes Python
-TILES_OF_A_KERNEL = 1 << 18
 
 
 def render(scene: Scene, sampling: Sampling, size: int, centre_x: Array, centre_y: Array) -> Array:
@@ -67,27 +65,15 @@ def _tiles(
     step = xp.arange(TILE, dtype=xp.float64, **like(centre_x))
     with np.errstate(all="ignore"):
         row, down, across = xp.nonzero(lit_tiles(scene, sampling, size, centre_x, centre_y))
-        kernel = cuda().tile_levels(scene, sampling) if on_a_card(row) else None
-        at_once = TILES_OF_A_KERNEL if kernel else TILES_ON_A_CARD if on_a_card(row) else TILES_AT_ONCE
+        at_once = TILES_ON_A_CARD if on_a_card(row) else TILES_AT_ONCE
         pick = taker(scene)
         for start in range(0, len(row), at_once):
             part = slice(start, start + at_once)
             rows = row[part]
             left = across[part] * TILE - size / 2 + centre_x[rows]
             top = size / 2 - down[part] * TILE + centre_y[rows]
-            if kernel:
-                levels = kernel(rows, left, top)
-            else:
-                x, y = left[:, None, None] + step, top[:, None, None] - step[:, None]
-                levels = mean_levels(pick(rows, 2), sampling, x, y)
-            yield rows, down[part], across[part], levels
-
-
-def cuda() -> ModuleType:
-    """The engine, which needs PyTorch, and so is imported when a picture is on a card."""
-    from droulette.physics.engines import cuda
-
-    return cuda
+            x, y = left[:, None, None] + step, top[:, None, None] - step[:, None]
+            yield rows, down[part], across[part], mean_levels(pick(rows, 2), sampling, x, y)
 
 
 def lit_tiles(scene: Scene, sampling: Sampling, size: int, centre_x: Array, centre_y: Array) -> Array:
@@ -96,8 +82,6 @@ def lit_tiles(scene: Scene, sampling: Sampling, size: int, centre_x: Array, cent
     middle = xp.arange(count, dtype=xp.float64, **like(centre_x)) * TILE + (TILE - 1) / 2
     x = (middle - size / 2 + centre_x[:, None])[:, None, :]
     y = (size / 2 - middle + centre_y[:, None])[:, :, None]
-    if on_a_card(x) and (test := cuda().tile_test(scene, sampling)):
-        return test(x, y)
     scene, distance = take(scene, slice(None), trailing=2), reach(TILE)
     dx, dy = scene.mapping.offset(x, y)
     extent = scene.extent() + sampling.margin
