@@ -108,12 +108,14 @@ class Model:
         return self.scaling.inverse(scaled), deviation
 
 
-def save(model: Model, path: str | Path) -> None:
-    """Write the model; the same model gives the same bytes."""
+def save(model: Model, path: str | Path, half: bool = False) -> None:
+    """Write the model; the same model gives the same bytes. half: its weights in 16 bits, to which they are rounded."""
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    tensors = {f"network.{k}": v.detach().cpu().contiguous() for k, v in model.network.state_dict().items()}
+    kind = torch.float16 if half else torch.float32
+    weights = {k: v.to(kind) if v.is_floating_point() else v for k, v in model.network.state_dict().items()}
+    tensors = {f"network.{k}": v.detach().cpu().contiguous() for k, v in weights.items()}
     tensors |= {f"scaling.{k}": torch.from_numpy(np.array(v, order="C")) for k, v in arrays(model.scaling).items()}
     if model.calibration:
         kept = arrays(model.calibration)

@@ -176,6 +176,7 @@ class Training(Table):
         "render new training pictures when they are needed, from rows after the dataset's last; an epoch has as many "
         "as the training file",
     )
+    half_weights: bool = key(False, "round the trained weights to 16 bits: a file of half the size")
     augmentation: bool = key(True, "turn and mirror pictures and amplitudes: exact symmetries of the scene")
     symmetries: int = key(4, "predictions are means over this many turned and mirrored pictures", ge=1, le=256)
 

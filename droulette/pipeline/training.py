@@ -119,6 +119,8 @@ def train(
         )
     if not fabric.is_global_zero:
         return None
+    if training.half_weights:  # what is measured below is to be of the weights that are kept
+        network = network.half().float()
     symmetries = training.symmetries if training.augmentation else 1
     trained = model_file.Model(
         network,
@@ -141,7 +143,7 @@ def train(
         facts[1] = np.concatenate([facts[1], known])
         strange = strange_views(params, network.eye, device) if hasattr(network, "describe") else None
     trained = complete(trained, *splits, facts, strange)
-    model_file.save(trained, model_path)
+    model_file.save(trained, model_path, training.half_weights)
     checkpoint.remove()
     return trained
 

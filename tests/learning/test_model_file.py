@@ -48,6 +48,19 @@ def test_a_model_read_again_predicts_the_same(tmp_path, kind, backbone):
     assert (read.columns, read.input_size, read.backbone) == (COLUMNS, 40, backbone)
 
 
+def test_half_weights_are_half_the_file_and_what_was_rounded_to_them(tmp_path):
+    rounded = model()
+    rounded.network.half().float()
+    model_file.save(rounded, tmp_path / "whole.safetensors")
+    model_file.save(model(), tmp_path / "half.safetensors", half=True)
+    weights = load_file(tmp_path / "half.safetensors")
+    assert {v.dtype for k, v in weights.items() if k.startswith("network.")} == {torch.float16}
+    whole, half = (model_file.load(tmp_path / f"{name}.safetensors") for name in ("whole", "half"))
+    views = look(half.network.eye, np.random.default_rng(1).integers(0, 256, (3, 40, 40), dtype=np.uint8))
+    for found, expected in zip(half.predict(views), whole.predict(views), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_the_same_model_gives_the_same_bytes_in_any_process(tmp_path):
     model_file.save(model(), tmp_path / "m.safetensors")
     expected = hashlib.sha256((tmp_path / "m.safetensors").read_bytes()).hexdigest()
