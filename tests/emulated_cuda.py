@@ -24,42 +24,45 @@ inline long long __double_as_longlong(double x) { long long bits; memcpy(&bits, 
 inline double __longlong_as_double(long long bits) { double x; memcpy(&x, &bits, 8); return x; }
 template <class T> inline void atomicAdd(T *at, T value) { *at += value; }
 """
-ARGUMENTS = {
-    "draw": ("BATCH, Pixel *pictures", "size, rays, rays_across, centre_x, centre_y, pictures"),
-    "add_up": ("BATCH, int rows, unsigned long long *sums", "size, rays, rays_across, centre_x, centre_y, rows, sums"),
-    "expose": ("const double *constants, int of_row, int pixels, double *pictures", ""),
-}
 LAUNCH = """
-extern "C" void launch(int blocks, PARAMETERS)
+extern "C" void launch_NAME(int blocks, void **parameters)
 {
     for (blockIdx.x = 0; blockIdx.x < blocks; blockIdx.x++)
         for (threadIdx.x = 0; threadIdx.x < 256; threadIdx.x++)
             NAME(ARGUMENTS);
 }
 """
+NUMBERS = "const double*"
+BATCH = (NUMBERS, "int", NUMBERS, "int", "int", NUMBERS, "int", NUMBERS, NUMBERS)
+OF_DRAWING = {"draw": (*BATCH, "Pixel*"), "add_up": (*BATCH, "int", "unsigned long long*")}
+OF_NOISE = {"expose": (NUMBERS, "int", "int", "double*")}
+
+
+def library(source: str) -> Path:
+    """With a function `launch_NAME` for each kernel, of a number of blocks, and the addresses of its arguments."""
+    text = HOST + source
+    for name, kinds in (OF_DRAWING if "#if 1" in source else OF_NOISE).items():
+        arguments = ", ".join(f"*({kind}*)parameters[{k}]" for k, kind in enumerate(kinds))
+        text += LAUNCH.replace("NAME", name).replace("ARGUMENTS", arguments)
+    folder = Path(tempfile.gettempdir(), "droulette-emulated-cuda")
+    folder.mkdir(exist_ok=True)
+    made = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.so"
+    if not made.exists():
+        with tempfile.TemporaryDirectory(dir=folder) as work:
+            file, new = Path(work, "kernel.cpp"), Path(work, "kernel.so")
+            file.write_text(text)
+            command = ["g++", "-O1", "-ffp-contract=off", "-shared", "-fPIC", "-w", "-o", str(new), str(file)]
+            subprocess.run(command, check=True)
+            new.rename(made)
+    return made
 
 
 def compiled(source: str, name: str):
     """In place of `cuda._compiled`."""
-    parameters, rest = ARGUMENTS[name]
-    arguments = f"tests, of_tests, levels, of_levels, {rest}" if rest else "constants, of_row, pixels, pictures"
-    text = LAUNCH.replace("PARAMETERS", parameters).replace("NAME", name).replace("ARGUMENTS", arguments)
-    text = HOST + source + text
-    folder = Path(tempfile.gettempdir(), "droulette-emulated-cuda")
-    folder.mkdir(exist_ok=True)
-    library = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.so"
-    if not library.exists():
-        file = Path(tempfile.mkstemp(suffix=".cpp", dir=folder)[1])
-        file.write_text(text)
-        made = file.with_suffix(".so")
-        command = ["g++", "-O1", "-ffp-contract=off", "-shared", "-fPIC", "-w", "-o", str(made), str(file)]
-        subprocess.run(command, check=True)
-        made.rename(library)
-        file.unlink()
-    function = ctypes.CDLL(str(library)).launch
+    launch = getattr(ctypes.CDLL(str(library(source))), f"launch_{name}")
 
     def run(blocks: int, arguments: list) -> None:
-        values = [item if isinstance(item, int) else ctypes.c_void_p(item.data_ptr()) for item in arguments]
-        function(blocks, *values)
+        values = [ctypes.c_int(x) if isinstance(x, int) else ctypes.c_void_p(x.data_ptr()) for x in arguments]
+        launch(blocks, (ctypes.c_void_p * len(values))(*map(ctypes.addressof, values)))
 
     return run

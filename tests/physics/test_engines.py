@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gc
+import os
+import shutil
 import subprocess
 import sys
 import weakref
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -207,6 +210,49 @@ def test_cudas_compiler_takes_the_kernels(monkeypatch, lens):
         assert name.encode() in engine.binary(source, major, minor)
     with pytest.raises(RuntimeError, match="nonsense"):
         engine.binary(source + "nonsense", 9, 0)
+
+
+THROUGH_THE_DRIVER = """
+import sys, types
+sys.path[:0] = sys.argv[1:]
+import emulated_cuda, numpy, torch
+from test_engines import device_scene, draw
+from test_noise import camera, exposed, flat
+from droulette.physics import instrument, rendering
+from droulette.physics.batches import move
+from droulette.physics.engines import cuda
+
+scenes = [device_scene(lens, "Spherical", "Raytrace") for lens in ("EPL", "map")]
+expected = [draw(scene, "exact", 2) for scene in scenes]
+noisy, pictures = camera([0.5, 2.0], [0.0, 2.0], background=9.0), flat([9.0, 50.0], 21)
+noise = exposed(pictures, noisy)
+
+torch.cuda.get_device_capability = lambda: (9, 0)
+torch.cuda.current_stream = lambda: types.SimpleNamespace(cuda_stream=0)
+cuda.binary = lambda source, major, minor: str(emulated_cuda.library(source)).encode() + bytes(1)
+instrument.on_a_card = rendering.on_a_card = torch.is_tensor
+for scene, wanted in zip(scenes, expected):
+    for found, one in zip(draw(move(scene, "cpu"), "exact", 2), wanted):
+        numpy.testing.assert_array_equal(found, one)
+there = move(noisy, "cpu")
+numpy.testing.assert_array_equal(instrument._noisy(torch.from_numpy(pictures), there, there, slice(None)), noise)
+assert len(cuda._kernels) == 5 and None not in cuda._kernels.values()
+"""
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card")
+def test_kernels_are_loaded_and_started_through_cudas_driver(tmp_path):
+    """By its own Python binding, with a stand-in for the driver."""
+    pytest.importorskip("cuda.bindings.driver")
+    if not shutil.which("g++"):
+        pytest.skip("there is no C++ compiler")
+    tests = Path(__file__).parents[1]
+    driver = str(tmp_path / "libcuda.so.1")
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", driver, str(tests / "fake_driver.c"), "-ldl"], check=True)
+    environment = os.environ | {"LD_LIBRARY_PATH": str(tmp_path)}
+    command = [sys.executable, "-c", THROUGH_THE_DRIVER, str(tests), str(tests / "physics")]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
 
 
 def test_without_a_compiler_a_card_draws_by_array_operations(kernels, monkeypatch, caplog):
