@@ -25,7 +25,7 @@ from droulette.physics.elementary import rint
 from droulette.physics.engines.formulas import DX, DY, HIT, LEVEL, STRETCH, NotAFormula, X, Y
 from droulette.physics.engines.programs import Step, level_steps, noise_steps, test_steps
 from droulette.physics.noise import Noise
-from droulette.physics.scene import TILE, Sampling, Scene
+from droulette.physics.scene import TILE, Sampling, Scenes
 
 LOG = logging.getLogger("droulette")
 PAYS_BACK = 20_000  # pictures of one kind: the array operations draw 3,000 a second, and compiling takes 20 s
@@ -59,7 +59,7 @@ _ready: dict[str, Kernel | None] = {}
 _lock = threading.Lock()
 
 
-def tile_levels(scene: Scene, sampling: Sampling) -> Callable[[Tensor, Tensor, Tensor], Tensor] | None:
+def tile_levels(scene: Scenes, sampling: Sampling) -> Callable[[Tensor, Tensor, Tensor], Tensor] | None:
     """A function of row, left and top of K tiles, px, which gives their grey levels, (K, TILE, TILE).
 
     None, here and below: array operations are to do it.
@@ -76,7 +76,7 @@ def tile_levels(scene: Scene, sampling: Sampling) -> Callable[[Tensor, Tensor, T
     return lambda row, left, top: kernel(constants[:, row], tables, left, top)
 
 
-def tile_test(scene: Scene, sampling: Sampling) -> Callable[[Tensor, Tensor], Tensor] | None:
+def tile_test(scene: Scenes, sampling: Sampling) -> Callable[[Tensor, Tensor], Tensor] | None:
     """A function of the middles of tiles, x: (B, 1, n) and y: (B, n, 1) px, which says which may be lit, (B, n, n)."""
     found = _kernel(len(scene.extent()), lambda: test_steps(scene, sampling, TILE), "", TEST, [(0, 2), (0, 1)])
     if found is None:
