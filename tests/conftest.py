@@ -20,7 +20,8 @@ SLOW = {
     "formats": ("coolest", "packages"),
     "hardening": ("faults", "fuzz", "security"),
     "learning": (
-        "backbones", "compilation", "fit", "model_file", "novelty", "observed", "parallel", "polar", "seeing",
+        "backbones", "compilation", "fit", "model_file", "novelty", "observed", "parallel", "polar",
+        "preprocessing",
     ),
     "observing": ("observe", "psf"),
     "physics": (

@@ -194,7 +194,7 @@ class Evaluation(Table):
 class Fit(Table):
     """Fits of test pictures, beside the network, and the bound that no unbiased estimate passes. Left out: none."""
 
-    rows: int = key(0, "pictures of the testing part that are fitted; needs evaluation.lenses", ge=0, le=10_000_000)
+    rows: int = key(0, "test rows that are fitted; needs evaluation.lenses", ge=0, le=10_000_000)
     family: str | None = key(
         None,
         "in place of the families that the model was trained on: `SIE+Shear,SersicSphere`, or a TOML file",

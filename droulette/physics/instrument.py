@@ -21,7 +21,7 @@ from droulette.physics.engines import compiled, programs
 from droulette.physics.mappings import Unlensed
 from droulette.physics.noise import FEW, Noise
 from droulette.physics.rendering import on_cuda, render
-from droulette.physics.scene import FAINT_LEVELS, Scene
+from droulette.physics.scene import FAINT_LEVELS, Scenes
 from droulette.physics.sources import SersicEllipsoid
 
 FAINT = 0.02  # standard deviations of the background's noise, below which the source's light is left out
@@ -80,11 +80,11 @@ class Instrument:
         others = replace(self, psf=None)
         return replace(rebuild(others, (array[rows] for array in leaves(others))), psf=psf)
 
-    def lens_light(self, faintest: Array) -> Scene:
+    def lens_light(self, faintest: Array) -> Scenes:
         """The lens's own light, made once."""
         made = self.__dict__.setdefault("_lens_light", [])
         if not made:
-            made.append(Scene(Unlensed(), self.light, faintest))
+            made.append(Scenes(Unlensed(), self.light, faintest))
         return made[0]
 
     def kinds_of_noise(self) -> tuple[Callable, ...]:
@@ -132,7 +132,7 @@ def frame(middle: Array) -> Array:
 
 
 def take(
-    scene: Scene,
+    scene: Scenes,
     instrument: Instrument,
     size: int,
     centre_x: Array,
@@ -155,7 +155,7 @@ def take(
     scene = scene if scene.faintest is not None else observable(scene, instrument)
     about = instrument.rows(rows)
     where_to = (rows, size, centre_x, centre_y, canvas or size, supersampling)
-    picture = _seen(scene, about.psf, *where_to)
+    picture = _blurred(scene, about.psf, *where_to)
     factor = _factor(scene, instrument)
     if factor is None:
         strength = _strength(picture)
@@ -170,7 +170,7 @@ def take(
     if instrument.light is not None:
         if about.light_x is not None:
             where_to = (rows, size, centre_x - about.light_x, centre_y - about.light_y, *where_to[4:])
-        light = wide * _seen(instrument.lens_light(scene.faintest), about.psf, *where_to)
+        light = wide * _blurred(instrument.lens_light(scene.faintest), about.psf, *where_to)
         picture = picture + light
         hidden = (1.0 - about.share)[:, None, None] * light
     picture += about.background[:, None, None]
@@ -180,12 +180,12 @@ def take(
     return (picture if hidden is None else picture - hidden), factor
 
 
-def observable(scene: Scene, instrument: Instrument) -> Scene:
+def observable(scene: Scenes, instrument: Instrument) -> Scenes:
     """The scenes, to be drawn as light that is neither rounded nor clipped."""
     return replace(scene, faintest=instrument.faintest(_factor(scene, instrument)))
 
 
-def _factor(scene: Scene, instrument: Instrument) -> Array | None:
+def _factor(scene: Scenes, instrument: Instrument) -> Array | None:
     """(B,) counts of a grey level; None where they are to be found from a signal-to-noise ratio."""
     if instrument.factor is not None:
         return instrument.factor
@@ -205,8 +205,8 @@ def _strength(light: Array) -> Array:
     return sqrt(xp.sum(steps * steps, axis=1)) * step
 
 
-def _seen(
-    scene: Scene, psf: Array | Kernel | Moffat, rows: slice, size: int, centre_x: Array, centre_y: Array, canvas: int,
+def _blurred(
+    scene: Scenes, psf: Array | Kernel | Moffat, rows: slice, size: int, centre_x: Array, centre_y: Array, canvas: int,
     supersampling: int,
 ) -> Array:  # fmt: skip
     """The light of scenes through their point spread function."""

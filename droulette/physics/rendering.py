@@ -15,11 +15,11 @@ from droulette.physics.arrays import Array, is_numpy, on_a_card
 from droulette.physics.batches import leaves, take
 from droulette.physics.elementary import where
 from droulette.physics.engines import arrays, compiled, programs
-from droulette.physics.scene import Sampling, Scene
+from droulette.physics.scene import Sampling, Scenes
 
 
 def render(
-    scene: Scene,
+    scene: Scenes,
     size: int,
     centre_x: Array,
     centre_y: Array,
@@ -52,7 +52,7 @@ def render(
 
 
 def centre_of_light(
-    scene: Scene, size: int, *, rows: slice = slice(None), sampling: str = "exact", supersampling: int = 1
+    scene: Scenes, size: int, *, rows: slice = slice(None), sampling: str = "exact", supersampling: int = 1
 ) -> tuple[Array, Array]:
     """Brightness-weighted mean of x and y over the size × size picture about the origin, without drawing it.
 
@@ -64,7 +64,7 @@ def centre_of_light(
 
 
 def light_and_centre(
-    scene: Scene, size: int, *, rows: slice = slice(None), sampling: str = "exact", supersampling: int = 1
+    scene: Scenes, size: int, *, rows: slice = slice(None), sampling: str = "exact", supersampling: int = 1
 ) -> tuple[Array, Array, Array]:
     """`centre_of_light`, and the sum of the grey levels.
 

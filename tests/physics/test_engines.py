@@ -28,7 +28,7 @@ from droulette.physics.lenses import SIS, CentredLens
 from droulette.physics.mappings import Raytrace
 from droulette.physics.rendering import centre_of_light, render
 from droulette.physics.sampled import Sampled
-from droulette.physics.scene import Sampling, Scene
+from droulette.physics.scene import Sampling, Scenes
 from droulette.physics.series import sqrt
 from droulette.physics.sources import Image, Picture, Source
 
@@ -59,30 +59,30 @@ class Ring(Source):
         return self.ring + 4 * self.sigma
 
 
-def own_scene(seed: int = 5) -> Scene:
+def own_scene(seed: int = 5) -> Scenes:
     random = Random(seed, 4)
     lens = Softened(random.uniform(5, 30), random.uniform(1, 5))
-    return Scene(Raytrace(lens, *random.in_disc(1, 20)), Ring(random.uniform(1, 3), random.uniform(5, 12)))
+    return Scenes(Raytrace(lens, *random.in_disc(1, 20)), Ring(random.uniform(1, 3), random.uniform(5, 12)))
 
 
-def draw(scene: Scene, sampling: str, rays: int) -> list[np.ndarray]:
+def draw(scene: Scenes, sampling: str, rays: int) -> list[np.ndarray]:
     """Centres of light and pictures about them, of a size that tiles do not divide."""
     centre = centre_of_light(scene, 150, sampling=sampling, supersampling=rays)
     return [*centre, render(scene, 101, *centre, sampling=sampling, supersampling=rays, canvas=150)]
 
 
-def draw_by_arrays(scene: Scene, sampling: str, rays: int) -> list:
+def draw_by_arrays(scene: Scenes, sampling: str, rays: int) -> list:
     how = Sampling(sampling, rays, 150)
     light, light_x, light_y = arrays.sums_of_light(scene, how, 150)
     x, y = light_x / light - 75, 75 - light_y / light
     return [x, y, arrays.render(scene, how, 101, x, y)]
 
 
-def sampled(scene: Scene) -> Scene:
+def sampled(scene: Scenes) -> Scenes:
     """The same by raytracing through a sampled lens."""
     mapping = scene.mapping
     lens = Sampled.of(mapping.lens, len(mapping.eta_x), 150)
-    return Scene(Raytrace(lens, mapping.eta_x, mapping.eta_y), scene.source)
+    return Scenes(Raytrace(lens, mapping.eta_x, mapping.eta_y), scene.source)
 
 
 def assert_same_bytes(results: list, expected: list) -> None:
@@ -131,7 +131,7 @@ def test_tables_are_kept_by_programs_and_by_no_formula():
 
     def drawn(side: int) -> weakref.ref:
         picture = Picture(np.full((side, side), 200.0))
-        scene = Scene(Raytrace(SIS(zero + 10.0), zero, zero + 5.0), Image(zero, picture))
+        scene = Scenes(Raytrace(SIS(zero + 10.0), zero, zero + 5.0), Image(zero, picture))
         assert programs.of_scene(scene, Sampling()).tables == (picture,)
         assert render(scene, 64, zero, zero).max() == 200
         return weakref.ref(picture)
@@ -167,7 +167,7 @@ ON_THE_DEVICE = [
 ]
 
 
-def device_scene(lens: str, source: str, model: str) -> Scene:
+def device_scene(lens: str, source: str, model: str) -> Scenes:
     if lens == "own":
         return own_scene()
     if lens == "map":
@@ -294,7 +294,7 @@ class Steps(Source):
 
 def test_what_is_not_compiled_is_the_same_in_torch_and_is_said(caplog):
     programs._warn_once.cache_clear()
-    scene = Scene(random_scene("SIE", "Spherical", "Raytrace", 3).mapping, Steps(numbers(4.0, 5.0, 6.0)))
+    scene = Scenes(random_scene("SIE", "Spherical", "Raytrace", 3).mapping, Steps(numbers(4.0, 5.0, 6.0)))
     assert programs.of_scene(scene, Sampling()) is None
     assert "array operations" in caplog.text
     found = draw(move(scene, "cpu"), "exact", 1)
@@ -314,7 +314,7 @@ def test_reference_points_are_the_same_numbers_in_every_engine(kind):
 # ---------------------------------------------------------------- derivatives
 
 
-def brightness(scene: Scene) -> torch.Tensor:
+def brightness(scene: Scenes) -> torch.Tensor:
     """The sum over some points, before it is cut off at 255."""
     x, y = (torch.linspace(-25, 30, 41, dtype=torch.float64) for _ in range(2))
     return scene.source.brightness(*scene.mapping.offset(x[None, :, None], y[None, None, :])).sum()
@@ -339,7 +339,7 @@ def test_derivatives_by_every_parameter_are_those_of_differences(lens, source):
             fields = [f.name for f in model.__dataclass_fields__.values() if f.init]
             return type(model)(*(again(getattr(model, name)) for name in fields))
 
-        return Scene(Raytrace(again(mass), *(next(made) for _ in eta)), again(light))
+        return Scenes(Raytrace(again(mass), *(next(made) for _ in eta)), again(light))
 
     def inputs(model):
         if isinstance(model, tuple):

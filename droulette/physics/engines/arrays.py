@@ -16,7 +16,7 @@ from droulette.physics.elementary import rint
 from droulette.physics.scene import (
     TILE,
     Sampling,
-    Scene,
+    Scenes,
     grey,
     grey_of_hits,
     light,
@@ -30,7 +30,7 @@ TILES_AT_ONCE = 192  # fewer cost more in calls than they save in cache
 TILES_ON_A_CARD = 16384  # fewer take it less time than their call takes Python
 
 
-def render(scene: Scene, sampling: Sampling, size: int, centre_x: Array, centre_y: Array) -> Array:
+def render(scene: Scenes, sampling: Sampling, size: int, centre_x: Array, centre_y: Array) -> Array:
     """(B, size, size) uint8, or float64 where the scene is not of whole grey levels."""
     count, xp = math.ceil(size / TILE), namespace(centre_x)
     shape = (len(centre_x), count, TILE, count, TILE)
@@ -41,7 +41,7 @@ def render(scene: Scene, sampling: Sampling, size: int, centre_x: Array, centre_
     return picture.reshape(len(centre_x), count * TILE, count * TILE)[:, :size, :size]
 
 
-def sums_of_light(scene: Scene, sampling: Sampling, size: int) -> tuple[Array, Array, Array]:
+def sums_of_light(scene: Scenes, sampling: Sampling, size: int) -> tuple[Array, Array, Array]:
     """(B,) each: the grey levels' sum over the picture, and their sums times column and row of the pixel."""
     zero = scene.extent() * 0.0
     xp = namespace(zero)
@@ -58,7 +58,7 @@ def sums_of_light(scene: Scene, sampling: Sampling, size: int) -> tuple[Array, A
 
 
 def _tiles(
-    scene: Scene, sampling: Sampling, size: int, centre_x: Array, centre_y: Array
+    scene: Scenes, sampling: Sampling, size: int, centre_x: Array, centre_y: Array
 ) -> Iterator[tuple[Array, Array, Array, Array]]:
     """The tiles that may hold light: (row, tile down, tile across), (K,) each, and (K, TILE, TILE) grey levels."""
     xp = namespace(centre_x)
@@ -76,7 +76,7 @@ def _tiles(
             yield rows, down[part], across[part], mean_levels(pick(rows, 2), sampling, x, y)
 
 
-def lit_tiles(scene: Scene, sampling: Sampling, size: int, centre_x: Array, centre_y: Array) -> Array:
+def lit_tiles(scene: Scenes, sampling: Sampling, size: int, centre_x: Array, centre_y: Array) -> Array:
     """(B, tiles down, tiles across): which tiles may hold light."""
     xp, count = namespace(centre_x), math.ceil(size / TILE)
     middle = xp.arange(count, dtype=xp.float64, **like(centre_x)) * TILE + (TILE - 1) / 2
@@ -88,7 +88,7 @@ def lit_tiles(scene: Scene, sampling: Sampling, size: int, centre_x: Array, cent
     return may_be_lit(dx, dy, scene.mapping.stretch(x, y, distance), extent, distance)
 
 
-def mean_levels(scene: Scene, sampling: Sampling, x: Array, y: Array) -> Array:
+def mean_levels(scene: Scenes, sampling: Sampling, x: Array, y: Array) -> Array:
     """Grey levels of pixels whose middles are (x, y): the mean of their rays."""
     total = 0.0
     for sub_y in sampling.rays:
@@ -98,7 +98,7 @@ def mean_levels(scene: Scene, sampling: Sampling, x: Array, y: Array) -> Array:
     return rint(mean) if scene.whole else mean
 
 
-def levels_at(scene: Scene, sampling: Sampling, x: Array, y: Array) -> Array:
+def levels_at(scene: Scenes, sampling: Sampling, x: Array, y: Array) -> Array:
     """Grey levels, not rounded but for "nearest", at the points (x, y)."""
     dx, dy = scene.mapping.offset(x, y)
     if not scene.whole:

@@ -20,7 +20,7 @@ from torch import Tensor
 from droulette.physics.engines.formulas import DX, DY, LEVEL, SCRATCH, STRETCH, Formula, NotAFormula, X, Y
 from droulette.physics.engines.programs import Step, level_steps, noise_steps, test_steps
 from droulette.physics.noise import Noise
-from droulette.physics.scene import TILE, Sampling, Scene
+from droulette.physics.scene import TILE, Sampling, Scenes
 
 LOG = logging.getLogger("droulette")
 SOURCE = Path(__file__).with_name("kernels.cu").read_text(encoding="utf-8")
@@ -32,7 +32,7 @@ _kernels: dict[tuple, Kernel | None] = {}
 _lock = threading.Lock()
 
 
-def render(scene: Scene, sampling: Sampling, size: int, centre_x: Tensor, centre_y: Tensor) -> Tensor | None:
+def render(scene: Scenes, sampling: Sampling, size: int, centre_x: Tensor, centre_y: Tensor) -> Tensor | None:
     """See `arrays.render`. None, here and below: array operations are to do it."""
     shape = (len(centre_x), size, size)
     picture = torch.zeros(shape, dtype=torch.uint8 if scene.whole else torch.float64, device=centre_x.device)
@@ -40,7 +40,7 @@ def render(scene: Scene, sampling: Sampling, size: int, centre_x: Tensor, centre
     return picture if done else None
 
 
-def sums_of_light(scene: Scene, sampling: Sampling, size: int) -> tuple[Tensor, Tensor, Tensor] | None:
+def sums_of_light(scene: Scenes, sampling: Sampling, size: int) -> tuple[Tensor, Tensor, Tensor] | None:
     """See `arrays.sums_of_light`; of whole grey levels."""
     zero = scene.extent() * 0.0
     sums = torch.zeros((3, len(zero)), dtype=torch.int64, device=zero.device)
@@ -64,7 +64,7 @@ def add_noise(noise: Noise, kinds: tuple[Callable, ...], pictures: Tensor) -> bo
 
 
 def _draw(
-    name: str, scene: Scene, sampling: Sampling, size: int, centre_x: Tensor, centre_y: Tensor, *into: Tensor | int
+    name: str, scene: Scenes, sampling: Sampling, size: int, centre_x: Tensor, centre_y: Tensor, *into: Tensor | int
 ) -> bool:
     try:
         test = _Formulas(test_steps(scene, sampling, TILE), len(centre_x))
