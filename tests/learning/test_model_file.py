@@ -58,7 +58,8 @@ def test_half_weights_are_half_the_file_and_what_was_rounded_to_them(tmp_path):
     weights = load_file(tmp_path / "half.safetensors")
     assert {v.dtype for k, v in weights.items() if k.startswith("network.")} == {torch.float16}
     whole, half = (model_file.load(tmp_path / f"{name}.safetensors") for name in ("whole", "half"))
-
+    drawn = np.random.default_rng(1).integers(0, 256, (3, 40, 40), dtype=np.uint8)
+    views = make_views(half.network.preprocessing, drawn)
     for found, expected in zip(half.predict(views), whole.predict(views), strict=True):
         np.testing.assert_array_equal(found, expected)
 
