@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -14,7 +13,6 @@ from scipy import stats
 from droulette.physics import instrument as module
 from droulette.physics.batches import move
 from droulette.physics.batches import take as rows_of
-from droulette.physics.engines import cuda as kernels
 from droulette.physics.engines import programs
 from droulette.physics.instrument import Instrument
 from droulette.physics.noise import FEW, Noise, few, many
@@ -171,13 +169,13 @@ def test_another_row_or_seed_has_other_noise():
 
 
 @pytest.mark.slow
-def test_pytorchs_compiler_gives_the_same_noise(compile_at_once):
-    if not shutil.which("g++"):
-        pytest.skip("there is no C++ compiler")
-    instrument, pictures = camera([0.5, 2.0, 0.0], np.zeros(3)), flat([3.0, 20.0, 100.0], 21)
+@pytest.mark.parametrize("background", [3.0, 50.0])
+@pytest.mark.parametrize("size", [20, 21])
+def test_a_kernel_gives_the_same_noise(kernels, size, background):
+    instrument = camera([0.5, 2.0, 0.0], [0.0, 2.0, 5.0], background=background)
+    pictures = flat([background, background + 9, 100.0], size)
     expected = exposed(pictures, instrument)
-    compile_at_once()
-    there = move(instrument, "cpu")
-    found = module._noisy(torch.from_numpy(pictures.copy()), there, there, slice(None))
-    assert list(map(callable, kernels._ready.values())) == [True]
-    np.testing.assert_array_equal(found.numpy(), expected)
+    device = kernels()
+    there = move(instrument, device)
+    found = module._noisy(move(pictures.copy(), device), there, there, slice(None))
+    np.testing.assert_array_equal(found.cpu().numpy(), expected)
