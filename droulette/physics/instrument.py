@@ -231,7 +231,9 @@ def _seen(
         return picture
     if kernels is not None:
         return convolution.blur(picture, kernels, radii, size)
-    return convolution.convolve(picture, psf.values if isinstance(psf, Kernel) else psf.kernels(), size)
+    if isinstance(psf, Moffat):
+        return convolution.convolve_moffats(picture, psf, size)
+    return convolution.convolve(picture, psf.values, size)
 
 
 def _noisy(picture: Array, instrument: Instrument, about: Instrument, rows: slice) -> Array:

@@ -79,6 +79,25 @@ def blur(pictures: np.ndarray, kernels: np.ndarray, radii: np.ndarray, size: int
     return blurred
 
 
+def convolve(pictures: np.ndarray, quarters: np.ndarray, size: int, bits: int) -> np.ndarray:
+    """Pictures (B, n, n), rounded to so many bits, through even kernels of whole numbers, (B, most + 1, most + 1) from
+    the middle on, n = size + 2 most: (B, size, size), exact.
+    """
+    count, most = len(pictures), quarters.shape[1] - 1
+    used = (quarters != 0.0).any(axis=1) | (quarters != 0.0).any(axis=2)
+    reaches = (used * np.arange(most + 1)).max(axis=1)
+    padded = -(-(most + 1) // 4) * 4
+    kernels = np.zeros((count, most + 1, padded))
+    kernels[:, :, : most + 1] = quarters
+    whole = size + 2 * most
+    convolved, work = np.empty((count, size, size)), np.zeros((padded + 2, whole))
+    machine.function("convolve")(
+        pictures.ctypes.data, count, size, kernels.ctypes.data, most, padded, reaches.ctypes.data, bits,
+        convolved.ctypes.data, work.ctypes.data,
+    )  # fmt: skip
+    return convolved
+
+
 def expose(program: Program, pictures: np.ndarray, first: int = 0) -> None:
     """Run the `levels` of a program on pairs of pixels, in place.
 

@@ -25,7 +25,9 @@ AREA = SQUARE * SQUARE
 BATCH = WIDTH // AREA  # squares that are drawn at once
 QUARTERS = (TILE // SQUARE) ** 2
 OPTIONS = {"nogil": True, "error_model": "numpy"}
+BLOCK = 128  # pixels of a line that are convolved at once
 _inline = numba.njit(**OPTIONS)
+_of_whole_numbers = numba.njit(**OPTIONS, fastmath={"contract"})  # whose products and sums are exact
 
 
 # ---------------------------------------------------------------- what Python has no word for
@@ -359,6 +361,114 @@ def blur(pictures, count, size, kernels, most, radii, blurred, lines):
                     _add_single(weights[number, k], between[above if has_above else below], total)
 
 
+@_inline
+def _lit_columns(line):
+    """The first lit pixel of a line, and the one after the last; (its length, 0) where none is."""
+    first, end = len(line), 0
+    for j in range(len(line)):
+        if line[j] != 0.0:
+            first, end = min(first, j), j + 1
+    return first, end
+
+
+@_inline
+def _start_pair(left, right, total):
+    for j in range(len(total)):
+        total[j] = left[j] + right[j]
+
+
+@_inline
+def _add_line(line, total):
+    for j in range(len(total)):
+        total[j] += line[j]
+
+
+@_of_whole_numbers
+def _add_four(w0, w1, w2, w3, a, b, c, d, total):
+    for j in range(len(total)):
+        total[j] += (w0 * a[j] + w1 * b[j]) + (w2 * c[j] + w3 * d[j])
+
+
+@_of_whole_numbers
+def _add_eight(w, v, a, b, c, d, e, f, g, h, total):
+    w0, w1, w2, w3 = w
+    v0, v1, v2, v3 = v
+    for j in range(len(total)):
+        left = (w0 * a[j] + w1 * b[j]) + (w2 * c[j] + w3 * d[j])
+        right = (v0 * e[j] + v1 * f[j]) + (v2 * g[j] + v3 * h[j])
+        total[j] += left + right
+
+
+def convolve(pictures, count, size, kernels, most, padded, reaches, bits, convolved, work):
+    """Convolve each picture, rounded to so many bits, with its even kernel of whole numbers: exactly, in any order.
+
+    A kernel's line times a picture's is the same above and below its middle, and pairs of pixels are the same for all
+    of its lines.
+
+    pictures: (count, n, n) float64, n = size + 2 most. kernels: (count, most + 1, padded) float64, from the middle on,
+    padded: a multiple of 4. reaches: (count,) int64, beyond which a kernel is 0. convolved: (count, size, size)
+    float64. work: (padded + 2, n) float64, all 0.
+    """
+    whole = size + 2 * most
+    reach_of = numba.carray(_wholes(reaches), count)
+    buffers = numbers(work, padded + 2, whole)
+    for number in range(count):
+        reach = reach_of[number]
+        picture = numbers(pictures + 8 * number * whole * whole, whole, whole)
+        kernel = numbers(kernels + 8 * number * (most + 1) * padded, most + 1, padded)
+        result = numbers(convolved + 8 * number * size * size, size, size)
+        cut, side, taps = most - reach, size + 2 * reach, -(-(reach + 1) // 4) * 4
+        above = np.int64(0)  # of numbers that are not negative, the bits have the order
+        for i in range(cut, cut + side):
+            for j in range(cut, cut + side):
+                above = max(above, to_int64(picture[i, j]))
+        scale = to_float64((1023 + bits - ((above >> 52) - 1022)) << 52) if above > 0 else 1.0
+        result[:] = 0.0
+        line = buffers[padded + 1]
+        for i in range(side):
+            first, end = _lit_columns(picture[cut + i, cut : cut + side])
+            if first >= end:
+                continue
+            for j in range(side):
+                line[j] = (picture[cut + i, cut + j] * scale + MAGIC) - MAGIC
+            right = min(size, end)
+            for start in range(max(0, first - 2 * reach), right, BLOCK):
+                width = min(BLOCK, right - start)
+                middle = start + reach
+                _start_sum(1.0, line[middle : middle + width], buffers[0, :width])
+                for k in range(1, reach + 1):
+                    before, after = line[middle - k : middle - k + width], line[middle + k : middle + k + width]
+                    _start_pair(before, after, buffers[k, :width])
+                for down in range(reach + 1):
+                    upper, lower = i - reach - down, i - reach + down
+                    has_upper, has_lower = 0 <= upper < size, (0 <= lower < size) & (down > 0)
+                    if not (has_upper or has_lower):
+                        continue
+                    weights, total = kernel[down], buffers[padded, :width]
+                    total[:] = 0.0
+                    k = 0
+                    while k + 8 <= taps:
+                        _add_eight(
+                            (weights[k], weights[k + 1], weights[k + 2], weights[k + 3]),
+                            (weights[k + 4], weights[k + 5], weights[k + 6], weights[k + 7]),
+                            buffers[k], buffers[k + 1], buffers[k + 2], buffers[k + 3],
+                            buffers[k + 4], buffers[k + 5], buffers[k + 6], buffers[k + 7], total,
+                        )  # fmt: skip
+                        k += 8
+                    if k < taps:
+                        _add_four(
+                            weights[k], weights[k + 1], weights[k + 2], weights[k + 3],
+                            buffers[k], buffers[k + 1], buffers[k + 2], buffers[k + 3], total,
+                        )  # fmt: skip
+                    if has_upper:
+                        _add_line(total, result[upper, start : start + width])
+                    if has_lower:
+                        _add_line(total, result[lower, start : start + width])
+        for i in range(size):
+            for j in range(size):
+                result[i, j] = result[i, j] / scale
+
+
 def expose(constants, width, count, program, steps, pictures, area, work, rows):
     """Run a program on pairs of pixels of each picture, in place: pixel k, in DX, and k + half of them, in DY.
 
@@ -387,7 +497,7 @@ def expose(constants, width, count, program, steps, pictures, area, work, rows):
 
 def compile_loop(name: str) -> str:
     """LLVM's text of one of these."""
-    function = {"draw": draw, "settle": settle, "blur": blur, "expose": expose}[name]
+    function = {"draw": draw, "settle": settle, "blur": blur, "convolve": convolve, "expose": expose}[name]
     return _text(name, function, function.__code__.co_argcount)
 
 
