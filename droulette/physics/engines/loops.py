@@ -13,17 +13,21 @@ import math
 
 import numba
 import numpy as np
+from llvmlite import binding as llvm
 from llvmlite import ir
 from numba import types
+from numba.core import config
 from numba.extending import intrinsic
 
 from droulette.physics.elementary import MAGIC
+from droulette.physics.engines import machine
 from droulette.physics.engines.formulas import DX, DY, LEVEL, STRETCH, TOTAL, WIDTH, X, Y
 from droulette.physics.scene import SQUARE, TILE
 
 AREA = SQUARE * SQUARE
 BATCH = WIDTH // AREA  # squares that are drawn at once
 QUARTERS = (TILE // SQUARE) ** 2
+config.CPU_NAME, config.CPU_FEATURES = llvm.get_host_cpu_name(), machine.features()  # else it takes LLVM's own choice
 OPTIONS = {"nogil": True, "error_model": "numpy"}
 BLOCK = 128  # pixels of a line that are convolved at once
 _inline = numba.njit(**OPTIONS)
