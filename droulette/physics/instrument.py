@@ -166,13 +166,13 @@ def take(
         factor = factor[rows]
     wide = factor[:, None, None]
     if instrument.factor is not None or instrument.counts is not None or instrument.signal_to_noise is not None:
-        picture = wide * picture
+        picture *= wide
     hidden = None
     if instrument.light is not None:
         if about.light_x is not None:
             where_to = (rows, size, centre_x - about.light_x, centre_y - about.light_y, *where_to[4:])
         light = wide * _seen(instrument.lens_light(scene.faintest), about.psf, *where_to)
-        picture = picture + light
+        picture += light
         hidden = (1.0 - about.share)[:, None, None] * light
     picture += about.background[:, None, None]
     if noisy:

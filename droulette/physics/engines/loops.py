@@ -325,6 +325,27 @@ def _add_pair(weight, left, right, total):
 
 
 @_inline
+def _add_four_pairs(weights, k, line, middle, total):
+    """The pairs k to k + 3 pixels from the middle, one after the other: a quarter of the loads and stores."""
+    w0, w1, w2, w3 = weights[k], weights[k + 1], weights[k + 2], weights[k + 3]
+    left, right, count = middle - k, middle + k, len(total)
+    a, b, c, d = line[left:], line[left - 1 :], line[left - 2 :], line[left - 3 :]
+    e, f, g, h = line[right:], line[right + 1 :], line[right + 2 :], line[right + 3 :]
+    for j in range(count):
+        total[j] = (((total[j] + w0 * (a[j] + e[j])) + w1 * (b[j] + f[j])) + w2 * (c[j] + g[j])) + w3 * (d[j] + h[j])
+
+
+@_inline
+def _add_four_lines(weights, k, lines, middle, total):
+    """The same of lines above and below."""
+    w0, w1, w2, w3 = weights[k], weights[k + 1], weights[k + 2], weights[k + 3]
+    a, b, c, d = lines[middle - k], lines[middle - k - 1], lines[middle - k - 2], lines[middle - k - 3]
+    e, f, g, h = lines[middle + k], lines[middle + k + 1], lines[middle + k + 2], lines[middle + k + 3]
+    for j in range(len(total)):
+        total[j] = (((total[j] + w0 * (a[j] + e[j])) + w1 * (b[j] + f[j])) + w2 * (c[j] + g[j])) + w3 * (d[j] + h[j])
+
+
+@_inline
 def _add_single(weight, line, total):
     for j in range(len(total)):
         total[j] += weight * line[j]
@@ -347,7 +368,11 @@ def blur(pictures, count, size, kernels, most, radii, blurred, lines):
         for i in range(first, end):
             line, total = picture[i], between[i]
             _start_sum(weights[number, 0], line[most : most + size], total)
-            for k in range(1, radius + 1):
+            k = 1
+            while k + 3 <= radius:
+                _add_four_pairs(weights[number], k, line, most, total)
+                k += 4
+            for k in range(k, radius + 1):
                 left, right = line[most - k : most - k + size], line[most + k : most + k + size]
                 _add_pair(weights[number, k], left, right, total)
         for i in range(size):
@@ -356,7 +381,11 @@ def blur(pictures, count, size, kernels, most, radii, blurred, lines):
                 _start_sum(weights[number, 0], between[middle], total)
             else:
                 total[:] = 0.0
-            for k in range(1, radius + 1):
+            k = 1
+            while k + 3 <= radius and first <= middle - k - 3 and middle + k + 3 < end:
+                _add_four_lines(weights[number], k, between, middle, total)
+                k += 4
+            for k in range(k, radius + 1):
                 above, below = middle - k, middle + k
                 has_above, has_below = first <= above < end, first <= below < end
                 if has_above and has_below:
@@ -496,12 +525,34 @@ def expose(constants, width, count, program, steps, pictures, area, work, rows):
                 levels[number, half + first + k] = pixels[DY, k]
 
 
+# ---------------------------------------------------------------- files of pictures
+
+
+def steps(levels, height, width, factor, zero, lines):
+    """Numbers as whole steps above `zero` of them, in 16 bits with the higher ones first.
+
+    levels: (height, width) float64. factor: of a number, to bring it to steps; with zero the bits of a float64.
+    lines: (height, 1 + 2 width) bytes, of which the first of each line stays as it is.
+    """
+    values = numbers(levels, height, width)
+    written = numba.carray(_bytes(lines), (height, 1 + 2 * width))
+    scale, start = to_float64(factor), to_float64(zero)
+    for i in range(height):
+        line, row = written[i, 1:], values[i]
+        for j in range(width):
+            number = np.int64(((row[j] * scale - start) + MAGIC) - MAGIC)
+            line[2 * j] = np.uint8(number >> 8)
+            line[2 * j + 1] = np.uint8(number & 255)
+
+
 # ---------------------------------------------------------------- compilation
 
 
 def compile_loop(name: str) -> str:
     """LLVM's text of one of these."""
-    function = {"draw": draw, "settle": settle, "blur": blur, "convolve": convolve, "expose": expose}[name]
+    function = {
+        "draw": draw, "settle": settle, "blur": blur, "convolve": convolve, "expose": expose, "steps": steps
+    }[name]  # fmt: skip
     return _text(name, function, function.__code__.co_argcount)
 
 
