@@ -174,10 +174,7 @@ def take(
         light = wide * _seen(instrument.lens_light(scene.faintest), about.psf, *where_to)
         picture += light
         hidden = (1.0 - about.share)[:, None, None] * light
-    picture += about.background[:, None, None]
-    if noisy:
-        picture = _noisy(picture, instrument, about, rows)
-    picture -= (about.background - about.pedestal)[:, None, None]
+    picture = _counted(picture, instrument, about, rows, noisy)
     return (picture if hidden is None else picture - hidden), factor
 
 
@@ -212,7 +209,9 @@ def _seen(
 ) -> Array:  # fmt: skip
     """The light of scenes through their point spread function."""
     kernels = radii = None
-    if isinstance(psf, Kernel):
+    if is_numpy(psf) and not psf.any():
+        most = 0
+    elif isinstance(psf, Kernel):
         most = len(psf.values) // 2
     elif isinstance(psf, Moffat):
         most = int(psf.radii().max())
@@ -236,24 +235,32 @@ def _seen(
     return convolution.convolve(picture, psf.values, size)
 
 
-def _noisy(picture: Array, instrument: Instrument, about: Instrument, rows: slice) -> Array:
-    """With the noise of a detector, pairs of pixels sharing their random numbers. about: of these rows."""
-    kinds = instrument.kinds_of_noise()
-    if not kinds:
+def _counted(picture: Array, instrument: Instrument, about: Instrument, rows: slice, noisy: bool) -> Array:
+    """Light with the background and its noise, less what is subtracted of the background. about: of these rows."""
+    added, subtracted = about.background, about.background - about.pedestal
+    kinds = instrument.kinds_of_noise() if noisy else ()
+    if kinds and is_numpy(picture) and (program := programs.of_noise(instrument.noise, kinds)):
+        compiled.expose(program, picture, added, subtracted, rows.start or 0)
         return picture
-    if is_numpy(picture) and (program := programs.of_noise(instrument.noise, kinds)):
-        compiled.expose(program, picture, rows.start or 0)
-        return picture
+    picture += added[:, None, None]
+    if kinds:
+        picture = _noisy(picture, about.noise, kinds)
+    picture -= subtracted[:, None, None]
+    return picture
+
+
+def _noisy(picture: Array, noise: Noise, kinds: tuple[Callable, ...]) -> Array:
+    """With the noise of a detector, pairs of pixels sharing their random numbers."""
     xp, shape = namespace(picture), picture.shape
     flat = picture.reshape(shape[0], -1)
     half = (flat.shape[1] + 1) // 2
     number = xp.arange(half, dtype=xp.float64, **like(flat))[None]
     first, second = flat[:, :half], xp.zeros((shape[0], half), dtype=xp.float64, **like(flat))
     second[:, : flat.shape[1] - half] = flat[:, half:]
-    if on_a_card(flat) and (add := cuda().add_noise(about.noise, kinds)):
+    if on_a_card(flat) and (add := cuda().add_noise(noise, kinds)):
         first, second = add(number, first.contiguous(), second)
     else:
-        wide = Noise(*(value[:, None] for value in leaves(about.noise)))
+        wide = Noise(*(value[:, None] for value in leaves(noise)))
         with np.errstate(all="ignore"):
             for kind in kinds:
                 first, second = kind(wide, number, first, second)

@@ -98,15 +98,19 @@ def convolve(pictures: np.ndarray, quarters: np.ndarray, size: int, bits: int) -
     return convolved
 
 
-def expose(program: Program, pictures: np.ndarray, first: int = 0) -> None:
+def expose(
+    program: Program, pictures: np.ndarray, added: np.ndarray, subtracted: np.ndarray, first: int = 0
+) -> None:
     """Run the `levels` of a program on pairs of pixels, in place.
 
-    pictures: (B, N, N) float64, of the program's rows from `first` on.
+    pictures: (B, N, N) float64, of the program's rows from `first` on. added, subtracted: (B,), to each pixel before,
+    and from it after.
     """
     work = _buffer(program.rows)
+    ends = np.stack([added, subtracted]).astype(np.float64)
     machine.function("expose")(
         program.constants[first:].ctypes.data, program.constants.shape[1], len(pictures),
-        program.levels.ctypes.data, len(program.levels), pictures.ctypes.data, pictures[0].size,
+        program.levels.ctypes.data, len(program.levels), pictures.ctypes.data, pictures[0].size, ends.ctypes.data,
         work.ctypes.data, program.rows,
     )  # fmt: skip
 

@@ -502,27 +502,29 @@ def convolve(pictures, count, size, kernels, most, padded, reaches, bits, convol
                 result[i, j] = result[i, j] / scale
 
 
-def expose(constants, width, count, program, steps, pictures, area, work, rows):
+def expose(constants, width, count, program, steps, pictures, area, ends, work, rows):
     """Run a program on pairs of pixels of each picture, in place: pixel k, in DX, and k + half of them, in DY.
 
-    constants, program: see `draw`; X is k. pictures: (count, area) float64.
+    constants, program: see `draw`; X is k. pictures: (count, area) float64. ends: (2, count) float64, added to each
+    pixel of a picture before, and subtracted after.
     """
     formulas = numba.carray(_wholes(program), (steps, 2))
-    levels, pixels = numbers(pictures, count, area), numbers(work, rows, WIDTH)
+    levels, pixels, around = numbers(pictures, count, area), numbers(work, rows, WIDTH), numbers(ends, 2, count)
     half = (area + 1) // 2
     for number in range(count):
+        added, subtracted = around[0, number], around[1, number]
         for first in range(0, half, WIDTH):
             pairs = min(WIDTH, half - first)
             singles = min(WIDTH, area - half - first)
             for k in range(WIDTH):
                 pixels[X, k] = first + k
-                pixels[DX, k] = levels[number, first + k] if k < pairs else 0.0
-                pixels[DY, k] = levels[number, half + first + k] if k < singles else 0.0
+                pixels[DX, k] = (levels[number, first + k] if k < pairs else 0.0) + added
+                pixels[DY, k] = (levels[number, half + first + k] if k < singles else 0.0) + added
             _run(formulas, constants + 8 * width * number, work)
             for k in range(pairs):
-                levels[number, first + k] = pixels[DX, k]
+                levels[number, first + k] = pixels[DX, k] - subtracted
             for k in range(singles):
-                levels[number, half + first + k] = pixels[DY, k]
+                levels[number, half + first + k] = pixels[DY, k] - subtracted
 
 
 # ---------------------------------------------------------------- files of pictures
