@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from droulette.physics.engines import machine
-from droulette.physics.engines.formulas import WIDTH
+from droulette.physics.engines.formulas import BLOCK, WIDTH
 from droulette.physics.engines.programs import Program, of_lens
 from droulette.physics.lenses import Lens
 from droulette.physics.scene import SQUARE, TILE, Sampling
@@ -44,11 +44,11 @@ def _draw(program, sampling, size, centres, rows, pictures, sums) -> None:
     )  # fmt: skip
 
 
-def _buffer(rows: int) -> np.ndarray:
-    """(rows, WIDTH), at a multiple of 64 bytes, as long as a core's vectors."""
-    raw = np.zeros(rows * WIDTH + 8)
+def _buffer(rows: int, width: int = WIDTH) -> np.ndarray:
+    """(rows, width), at a multiple of 64 bytes, as long as a core's vectors."""
+    raw = np.zeros(rows * width + 8)
     start = -raw.ctypes.data % 64 // 8
-    return raw[start : start + rows * WIDTH].reshape(rows, WIDTH)
+    return raw[start : start + rows * width].reshape(rows, width)
 
 
 def settle(lens: Lens, xi: np.ndarray, eta: np.ndarray, iterations: int, settled: float) -> np.ndarray | None:
@@ -89,11 +89,10 @@ def convolve(pictures: np.ndarray, quarters: np.ndarray, size: int, bits: int) -
     padded = -(-(most + 1) // 4) * 4
     kernels = np.zeros((count, most + 1, padded))
     kernels[:, :, : most + 1] = quarters
-    whole = size + 2 * most
-    convolved, work = np.empty((count, size, size)), np.zeros((padded + 2, whole))
+    convolved, work, rounded = np.empty((count, size, size)), _buffer(padded + 1, BLOCK), np.empty(size + 2 * most)
     machine.function("convolve")(
         pictures.ctypes.data, count, size, kernels.ctypes.data, most, padded, reaches.ctypes.data, bits,
-        convolved.ctypes.data, work.ctypes.data,
+        convolved.ctypes.data, work.ctypes.data, rounded.ctypes.data,
     )  # fmt: skip
     return convolved
 

@@ -21,7 +21,7 @@ from numba.extending import intrinsic
 
 from droulette.physics.elementary import MAGIC
 from droulette.physics.engines import machine
-from droulette.physics.engines.formulas import DX, DY, LEVEL, STRETCH, TOTAL, WIDTH, X, Y
+from droulette.physics.engines.formulas import BLOCK, DX, DY, LEVEL, STRETCH, TOTAL, WIDTH, X, Y
 from droulette.physics.scene import SQUARE, TILE
 
 AREA = SQUARE * SQUARE
@@ -29,7 +29,6 @@ BATCH = WIDTH // AREA  # squares that are drawn at once
 QUARTERS = (TILE // SQUARE) ** 2
 config.CPU_NAME, config.CPU_FEATURES = llvm.get_host_cpu_name(), machine.features()  # else it takes LLVM's own choice
 OPTIONS = {"nogil": True, "error_model": "numpy"}
-BLOCK = 128  # pixels of a line that are convolved at once
 _inline = numba.njit(**OPTIONS)
 _of_whole_numbers = numba.njit(**OPTIONS, fastmath={"contract"})  # whose products and sums are exact
 
@@ -432,7 +431,7 @@ def _add_eight(w, v, a, b, c, d, e, f, g, h, total):
         total[j] += left + right
 
 
-def convolve(pictures, count, size, kernels, most, padded, reaches, bits, convolved, work):
+def convolve(pictures, count, size, kernels, most, padded, reaches, bits, convolved, work, rounded):
     """Convolve each picture, rounded to so many bits, with its even kernel of whole numbers: exactly, in any order.
 
     A kernel's line times a picture's is the same above and below its middle, and pairs of pixels are the same for all
@@ -440,11 +439,11 @@ def convolve(pictures, count, size, kernels, most, padded, reaches, bits, convol
 
     pictures: (count, n, n) float64, n = size + 2 most. kernels: (count, most + 1, padded) float64, from the middle on,
     padded: a multiple of 4. reaches: (count,) int64, beyond which a kernel is 0. convolved: (count, size, size)
-    float64. work: (padded + 2, n) float64, all 0.
+    float64. work: (padded + 1, BLOCK) float64, all 0, and rounded: (n,), for the work.
     """
     whole = size + 2 * most
     reach_of = numba.carray(_wholes(reaches), count)
-    buffers = numbers(work, padded + 2, whole)
+    buffers, line = numbers(work, padded + 1, BLOCK), numbers(rounded, 1, whole)[0]
     for number in range(count):
         reach = reach_of[number]
         picture = numbers(pictures + 8 * number * whole * whole, whole, whole)
@@ -457,7 +456,6 @@ def convolve(pictures, count, size, kernels, most, padded, reaches, bits, convol
                 above = max(above, to_int64(picture[i, j]))
         scale = to_float64((1023 + bits - ((above >> 52) - 1022)) << 52) if above > 0 else 1.0
         result[:] = 0.0
-        line = buffers[padded + 1]
         for i in range(side):
             first, end = _lit_columns(picture[cut + i, cut : cut + side])
             if first >= end:
