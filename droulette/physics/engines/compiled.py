@@ -97,9 +97,7 @@ def convolve(pictures: np.ndarray, quarters: np.ndarray, size: int, bits: int) -
     return convolved
 
 
-def expose(
-    program: Program, pictures: np.ndarray, added: np.ndarray, subtracted: np.ndarray, first: int = 0
-) -> None:
+def expose(program: Program, pictures: np.ndarray, added: np.ndarray, subtracted: np.ndarray, first: int = 0) -> None:
     """Run the `levels` of a program on pairs of pixels, in place.
 
     pictures: (B, N, N) float64, of the program's rows from `first` on. added, subtracted: (B,), to each pixel before,

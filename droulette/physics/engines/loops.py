@@ -367,11 +367,10 @@ def blur(pictures, count, size, kernels, most, radii, blurred, lines):
         for i in range(first, end):
             line, total = picture[i], between[i]
             _start_sum(weights[number, 0], line[most : most + size], total)
-            k = 1
-            while k + 3 <= radius:
+            fours = radius // 4 * 4
+            for k in range(1, fours, 4):
                 _add_four_pairs(weights[number], k, line, most, total)
-                k += 4
-            for k in range(k, radius + 1):
+            for k in range(fours + 1, radius + 1):
                 left, right = line[most - k : most - k + size], line[most + k : most + k + size]
                 _add_pair(weights[number, k], left, right, total)
         for i in range(size):
@@ -380,11 +379,10 @@ def blur(pictures, count, size, kernels, most, radii, blurred, lines):
                 _start_sum(weights[number, 0], between[middle], total)
             else:
                 total[:] = 0.0
-            k = 1
-            while k + 3 <= radius and first <= middle - k - 3 and middle + k + 3 < end:
+            fours = max(0, min(radius, middle - first, end - 1 - middle) // 4 * 4)
+            for k in range(1, fours, 4):
                 _add_four_lines(weights[number], k, between, middle, total)
-                k += 4
-            for k in range(k, radius + 1):
+            for k in range(fours + 1, radius + 1):
                 above, below = middle - k, middle + k
                 has_above, has_below = first <= above < end, first <= below < end
                 if has_above and has_below:
@@ -477,19 +475,18 @@ def convolve(pictures, count, size, kernels, most, padded, reaches, bits, convol
                         continue
                     weights, total = kernel[down], buffers[padded, :width]
                     total[:] = 0.0
-                    k = 0
-                    while k + 8 <= taps:
+                    eights = taps // 8 * 8
+                    for k in range(0, eights, 8):
                         _add_eight(
                             (weights[k], weights[k + 1], weights[k + 2], weights[k + 3]),
                             (weights[k + 4], weights[k + 5], weights[k + 6], weights[k + 7]),
                             buffers[k], buffers[k + 1], buffers[k + 2], buffers[k + 3],
                             buffers[k + 4], buffers[k + 5], buffers[k + 6], buffers[k + 7], total,
                         )  # fmt: skip
-                        k += 8
-                    if k < taps:
+                    if eights < taps:
                         _add_four(
-                            weights[k], weights[k + 1], weights[k + 2], weights[k + 3],
-                            buffers[k], buffers[k + 1], buffers[k + 2], buffers[k + 3], total,
+                            weights[eights], weights[eights + 1], weights[eights + 2], weights[eights + 3],
+                            buffers[eights], buffers[eights + 1], buffers[eights + 2], buffers[eights + 3], total,
                         )  # fmt: skip
                     if has_upper:
                         _add_line(total, result[upper, start : start + width])
