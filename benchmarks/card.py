@@ -35,11 +35,10 @@ from droulette.learning import backbones, compilation, fit, metrics
 from droulette.learning.scaling import SCALINGS
 from droulette.learning.symmetry import Group, Laws
 from droulette.physics.batches import move, take
-from droulette.physics.engines import cuda
 from droulette.physics.lenses import SIS, Array, CentredLens, Cluster
 from droulette.physics.mappings import Raytrace
 from droulette.physics.rendering import centre_of_light, render
-from droulette.physics.scene import Scene
+from droulette.physics.scene import Scenes
 from droulette.physics.series import sqrt
 from droulette.pipeline.draw import draw_table
 from droulette.pipeline.fresh import FreshPictures
@@ -92,7 +91,7 @@ def card() -> str:
 # ---------------------------------------------------------------- drawing
 
 
-def scene_of(kind: str) -> Scene:
+def scene_of(kind: str) -> Scenes:
     frame = scenes.table(PICTURES)
     scene = scenes.scene(frame)
     radius = scene.mapping.lens.einstein_radius
@@ -104,12 +103,11 @@ def scene_of(kind: str) -> Scene:
         "own lens": Softened(radius, np.linspace(1, 5, PICTURES)),
         "cluster of two": Cluster(two, (0.3 * radius, -0.5 * radius), (0.1 * radius, 0.1 * radius)),
     }[kind]
-    return Scene(Raytrace(lens, scene.mapping.eta_x, scene.mapping.eta_y), scene.source)
+    return Scenes(Raytrace(lens, scene.mapping.eta_x, scene.mapping.eta_y), scene.source)
 
 
 def draw_arrays(kind: str) -> dict:
     """Pictures a second, seconds until the first are there, and whether some are the processor's."""
-    cuda.PAYS_BACK = cuda.PAYS_BACK_KEPT = 1
     scene = scene_of(kind)
     there, start = move(scene, "cuda"), time.perf_counter()
 
@@ -221,12 +219,11 @@ def prepared(params, name: str, batch: int, count: int) -> tuple[FreshPictures, 
     torch.manual_seed(0)
     network = backbones.build(name, columns, "", drawing.size, facts is not None).to(device)
     scaling = SCALINGS["radial"].fit(table[columns].to_numpy(), columns)
-    return FreshPictures(params, columns, count, drawing.size, network.eye, scaling, device), network
+    return FreshPictures(params, columns, count, drawing.size, network.preprocessing, scaling, device), network
 
 
 def drawn_alone(params, steps: int) -> float:
     """Pictures a second that are drawn and seen, when nothing is learnt from them."""
-    cuda.PAYS_BACK = cuda.PAYS_BACK_KEPT = 1
     batch = params.hyperparameters.batch_size
     count = batch * (2 * FIRST + steps)
     pictures, _ = prepared(params, params.settings.model, batch, count)
@@ -244,26 +241,26 @@ def speed(name: str, batch: int, steps: int, params) -> list[str]:
     params: whose pictures are drawn anew; None: random ones, in memory.
     """
     compilation.STEPS = 0
-    cuda.PAYS_BACK = cuda.PAYS_BACK_KEPT = 1
     device, rng = torch.device("cuda"), np.random.default_rng(0)
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     count = batch * (FIRST + steps + PROFILED)
     pictures, network = prepared(params or simple(), name, batch, count)
-    eye, columns, scaling = network.eye, pictures.columns, pictures.scaling
+    preprocessing, columns, scaling = network.preprocessing, pictures.columns, pictures.scaling
     laws = Laws.of(columns)
-    group = Group.of(laws, eye.turns, eye.zooms)
-    views = (rng.random((batch, *eye.shape)) * (255 if eye.dtype == np.uint8 else 1)).astype(eye.dtype)
+    group = Group.of(laws, preprocessing.turns, preprocessing.zooms)
+    most = 255 if preprocessing.dtype == np.uint8 else 1
+    views = (rng.random((batch, *preprocessing.shape)) * most).astype(preprocessing.dtype)
     few = fit.Split(views[:8], rng.normal(size=(8, len(columns))))
     judge = metrics.Judge(rng.normal(size=(100, len(columns))), scaling)
     if params is None:
-        every = np.tile(views, (count // batch, *(1,) * len(eye.shape)))
+        every = np.tile(views, (count // batch, *(1,) * len(preprocessing.shape)))
         split = fit.Split(every, rng.normal(size=(count, len(columns))))
         pictures = fit.Stored(split, scaling, laws, group, 0, device)
     marks, profiler = [time.perf_counter()], torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA])
     done = 0
 
-    def seen(pictures: int) -> None:
+    def count_pictures(pictures: int) -> None:
         nonlocal done
         done += 1
         if done in (FIRST, FIRST + steps, FIRST + steps + PROFILED):
@@ -281,7 +278,7 @@ def speed(name: str, batch: int, steps: int, params) -> list[str]:
     try:
         with fit.reproducible(0):
             fabric = fabric_on(device, choose_precision("auto", device))
-            fit.fit(network, pictures, few, judge, laws, group, recipe, fabric, seen=seen)
+            fit.fit(network, pictures, few, judge, laws, group, recipe, fabric, progress=count_pictures)
     except Done:
         pass
     step = (marks[2] - marks[1]) / steps

@@ -20,7 +20,8 @@ SLOW = {
     "formats": ("coolest", "packages"),
     "hardening": ("faults", "fuzz", "security"),
     "learning": (
-        "backbones", "compilation", "fit", "model_file", "novelty", "observed", "parallel", "polar", "seeing",
+        "backbones", "compilation", "fit", "model_file", "novelty", "observed", "parallel", "polar",
+        "preprocessing",
     ),
     "observing": ("observe", "psf"),
     "physics": (
@@ -65,33 +66,30 @@ def cuda(monkeypatch) -> contextlib.AbstractContextManager:
 
 
 @pytest.fixture
-def compile_at_once(monkeypatch) -> Callable[[], None]:
-    """Call it, and from then on kernels are used from the first picture, of tensors on the processor too."""
+def kernels(monkeypatch) -> Callable[[], str]:
+    """Call it, and from then on tensors on the device that it names are drawn by CUDA's kernels: those of a card, or
+    the same compiled for the processor.
+    """
+    import shutil
 
-    def use() -> None:
-        import numpy as np
-
-        from droulette.physics import instrument
-        from droulette.physics.engines import arrays
-        from droulette.physics.engines import cuda as kernels
-
-        monkeypatch.setattr(kernels, "PAYS_BACK", 1)
-        monkeypatch.setattr(kernels, "PAYS_BACK_KEPT", 1)
-        monkeypatch.setattr(kernels, "_ready", {})
-        for module in (arrays, instrument):
-            monkeypatch.setattr(module, "on_a_card", lambda array: not isinstance(array, np.ndarray))
-
-    return use
-
-
-@pytest.fixture
-def uncompiled(compile_at_once, monkeypatch) -> Callable[[], None]:
-    """The same, but on a simulated card kernels run as they are written."""
     import torch
 
-    def use() -> None:
-        compile_at_once()
-        if not torch.cuda.is_available():
-            monkeypatch.setattr(torch, "compile", lambda function, **options: function)
+    if torch.cuda.is_available():
+        return lambda: "cuda"
+    if not shutil.which("g++"):
+        pytest.skip("there is no C++ compiler")
+
+    def use() -> str:
+        import emulated_cuda
+
+        from droulette.physics import instrument, rendering
+        from droulette.physics.arrays import is_tensor
+        from droulette.physics.engines import cuda
+
+        monkeypatch.setattr(cuda, "_compiled", emulated_cuda.compiled)
+        monkeypatch.setattr(cuda, "_kernels", {})
+        for module in (rendering, instrument):
+            monkeypatch.setattr(module, "on_a_card", is_tensor)
+        return "cpu"
 
     return use

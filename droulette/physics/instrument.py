@@ -18,11 +18,10 @@ from droulette.physics.batches import leaves, rebuild
 from droulette.physics.convolution import Moffat
 from droulette.physics.elementary import rint, sqrt, where
 from droulette.physics.engines import compiled, programs
-from droulette.physics.engines.arrays import cuda
 from droulette.physics.mappings import Unlensed
 from droulette.physics.noise import FEW, Noise
-from droulette.physics.rendering import render
-from droulette.physics.scene import FAINT_LEVELS, Scene
+from droulette.physics.rendering import on_cuda, render
+from droulette.physics.scene import FAINT_LEVELS, Scenes
 from droulette.physics.sources import SersicEllipsoid
 
 FAINT = 0.02  # standard deviations of the background's noise, below which the source's light is left out
@@ -81,11 +80,11 @@ class Instrument:
         others = replace(self, psf=None)
         return replace(rebuild(others, (array[rows] for array in leaves(others))), psf=psf)
 
-    def lens_light(self, faintest: Array) -> Scene:
+    def lens_light(self, faintest: Array) -> Scenes:
         """The lens's own light, made once."""
         made = self.__dict__.setdefault("_lens_light", [])
         if not made:
-            made.append(Scene(Unlensed(), self.light, faintest))
+            made.append(Scenes(Unlensed(), self.light, faintest))
         return made[0]
 
     def kinds_of_noise(self) -> tuple[Callable, ...]:
@@ -133,7 +132,7 @@ def frame(middle: Array) -> Array:
 
 
 def take(
-    scene: Scene,
+    scene: Scenes,
     instrument: Instrument,
     size: int,
     centre_x: Array,
@@ -156,7 +155,7 @@ def take(
     scene = scene if scene.faintest is not None else observable(scene, instrument)
     about = instrument.rows(rows)
     where_to = (rows, size, centre_x, centre_y, canvas or size, supersampling)
-    picture = _seen(scene, about.psf, *where_to)
+    picture = _blurred(scene, about.psf, *where_to)
     factor = _factor(scene, instrument)
     if factor is None:
         strength = _strength(picture)
@@ -171,19 +170,19 @@ def take(
     if instrument.light is not None:
         if about.light_x is not None:
             where_to = (rows, size, centre_x - about.light_x, centre_y - about.light_y, *where_to[4:])
-        light = wide * _seen(instrument.lens_light(scene.faintest), about.psf, *where_to)
+        light = wide * _blurred(instrument.lens_light(scene.faintest), about.psf, *where_to)
         picture += light
         hidden = (1.0 - about.share)[:, None, None] * light
     picture = _counted(picture, instrument, about, rows, noisy)
     return (picture if hidden is None else picture - hidden), factor
 
 
-def observable(scene: Scene, instrument: Instrument) -> Scene:
+def observable(scene: Scenes, instrument: Instrument) -> Scenes:
     """The scenes, to be drawn as light that is neither rounded nor clipped."""
     return replace(scene, faintest=instrument.faintest(_factor(scene, instrument)))
 
 
-def _factor(scene: Scene, instrument: Instrument) -> Array | None:
+def _factor(scene: Scenes, instrument: Instrument) -> Array | None:
     """(B,) counts of a grey level; None where they are to be found from a signal-to-noise ratio."""
     if instrument.factor is not None:
         return instrument.factor
@@ -203,8 +202,8 @@ def _strength(light: Array) -> Array:
     return sqrt(xp.sum(steps * steps, axis=1)) * step
 
 
-def _seen(
-    scene: Scene, psf: Array | Kernel | Moffat, rows: slice, size: int, centre_x: Array, centre_y: Array, canvas: int,
+def _blurred(
+    scene: Scenes, psf: Array | Kernel | Moffat, rows: slice, size: int, centre_x: Array, centre_y: Array, canvas: int,
     supersampling: int,
 ) -> Array:  # fmt: skip
     """The light of scenes through their point spread function."""
@@ -251,17 +250,16 @@ def _counted(picture: Array, instrument: Instrument, about: Instrument, rows: sl
 
 def _noisy(picture: Array, noise: Noise, kinds: tuple[Callable, ...]) -> Array:
     """With the noise of a detector, pairs of pixels sharing their random numbers."""
+    if on_a_card(picture) and on_cuda().add_noise(noise, kinds, picture := picture.contiguous()):
+        return picture
     xp, shape = namespace(picture), picture.shape
     flat = picture.reshape(shape[0], -1)
     half = (flat.shape[1] + 1) // 2
     number = xp.arange(half, dtype=xp.float64, **like(flat))[None]
     first, second = flat[:, :half], xp.zeros((shape[0], half), dtype=xp.float64, **like(flat))
     second[:, : flat.shape[1] - half] = flat[:, half:]
-    if on_a_card(flat) and (add := cuda().add_noise(noise, kinds)):
-        first, second = add(number, first.contiguous(), second)
-    else:
-        wide = Noise(*(value[:, None] for value in leaves(noise)))
-        with np.errstate(all="ignore"):
-            for kind in kinds:
-                first, second = kind(wide, number, first, second)
+    wide = Noise(*(value[:, None] for value in leaves(noise)))
+    with np.errstate(all="ignore"):
+        for kind in kinds:
+            first, second = kind(wide, number, first, second)
     return xp.concat([first, second[:, : flat.shape[1] - half]], axis=1).reshape(shape)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -14,7 +13,6 @@ from scipy import stats
 from droulette.physics import instrument as module
 from droulette.physics.batches import move
 from droulette.physics.batches import take as rows_of
-from droulette.physics.engines import cuda as kernels
 from droulette.physics.engines import programs
 from droulette.physics.instrument import Instrument
 from droulette.physics.noise import FEW, Noise, few, many
@@ -33,9 +31,13 @@ def camera(deviation, electrons, row=None, seed=None, background=0.0) -> Instrum
 
 
 def exposed(pictures: np.ndarray, instrument: Instrument, rows: slice = slice(None)) -> np.ndarray:
-    about = instrument.rows(rows)
-    alone = replace(about, background=0.0 * about.background)  # which only decides how the noise is drawn
-    return np.asarray(module._counted(pictures[rows].copy(), instrument, alone, rows, noisy=True))
+    about = in_the_dark(instrument.rows(rows))
+    return np.asarray(module._counted(pictures[rows].copy(), instrument, about, rows, noisy=True))
+
+
+def in_the_dark(instrument: Instrument) -> Instrument:
+    """Without the background, which says no more than how the noise of the pictures is to be drawn."""
+    return replace(instrument, background=0.0 * instrument.background)
 
 
 def exposed_by_array_operations(pictures: np.ndarray, instrument: Instrument, monkeypatch) -> np.ndarray:
@@ -172,13 +174,13 @@ def test_another_row_or_seed_has_other_noise():
         assert abs(np.corrcoef(first.ravel(), other.ravel())[0, 1]) < 0.07
 
 
-def test_pytorchs_compiler_gives_the_same_noise(compile_at_once):
-    if not shutil.which("g++"):
-        pytest.skip("there is no C++ compiler")
-    instrument, pictures = camera([0.5, 2.0, 0.0], np.zeros(3)), flat([3.0, 20.0, 100.0], 21)
+@pytest.mark.parametrize("background", [3.0, 50.0])
+@pytest.mark.parametrize("size", [20, 21])
+def test_a_kernel_gives_the_same_noise(kernels, size, background):
+    instrument = camera([0.5, 2.0, 0.0], [0.0, 2.0, 5.0], background=background)
+    pictures = flat([background, background + 9, 100.0], size)
     expected = exposed(pictures, instrument)
-    compile_at_once()
-    there = move(instrument, "cpu")
-    found = module._counted(torch.from_numpy(pictures.copy()), there, there, slice(None), noisy=True)
-    assert list(map(callable, kernels._ready.values())) == [True]
-    np.testing.assert_array_equal(found.numpy(), expected)
+    device = kernels()
+    there = move(instrument, device)
+    found = module._counted(move(pictures.copy(), device), there, in_the_dark(there), slice(None), noisy=True)
+    np.testing.assert_array_equal(found.cpu().numpy(), expected)
