@@ -118,5 +118,5 @@ def steps(picture: np.ndarray, factor: float, zero: float, lines: np.ndarray) ->
     picture: (H, W) float64. lines: (H, 1 + 2 W) uint8, of which the first column stays as it is.
     """
     picture = np.ascontiguousarray(picture)
-    given = np.array([factor, zero]).view(np.int64)
+    given = np.array([factor, zero], np.float64).view(np.int64)
     machine.function("steps")(picture.ctypes.data, *picture.shape, *given.tolist(), lines.ctypes.data)
