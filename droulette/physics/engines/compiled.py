@@ -110,13 +110,3 @@ def expose(program: Program, pictures: np.ndarray, added: np.ndarray, subtracted
         program.levels.ctypes.data, len(program.levels), pictures.ctypes.data, pictures[0].size, ends.ctypes.data,
         work.ctypes.data, program.rows,
     )  # fmt: skip
-
-
-def steps(picture: np.ndarray, factor: float, zero: float, lines: np.ndarray) -> None:
-    """rint(picture × factor − zero), whole numbers below 2¹⁶, as the 16-bit pixels of a PNG file's lines.
-
-    picture: (H, W) float64. lines: (H, 1 + 2 W) uint8, of which the first column stays as it is.
-    """
-    picture = np.ascontiguousarray(picture)
-    given = np.array([factor, zero], np.float64).view(np.int64)
-    machine.function("steps")(picture.ctypes.data, *picture.shape, *given.tolist(), lines.ctypes.data)
