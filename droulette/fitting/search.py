@@ -19,7 +19,8 @@ from droulette.fitting.mosaic import mosaic
 from droulette.fitting.observation import Observation
 from droulette.fitting.optimise import SAME, Minimum, Prior, minimise, refined
 
-WIDE, HALF = 4, 2  # px that pixels are wide: of the first fits, and of those before the last
+WIDE, HALF = 8, 4  # px that pixels are wide: of the first fits, and of those before the last
+SQUARE = 4  # px, the side of squares in which neighbours miss alike if the model is wrong
 FIRST_DOUBT, DOUBT = 0.1, 0.3  # share of the light that is no evidence: of the fits to wide pixels, and before the last
 FIRST_ITERATIONS, ITERATIONS = 10, 30
 FIRST_STARTS, MORE_STARTS = 3, 8
@@ -191,16 +192,16 @@ def _judged(minimum: Minimum, observation: Observation, family: Family) -> Found
     light = observation.pictures * observation.weights - residuals
     chances = [_least_chance(residuals, light)]
     if not observation.alike:
-        chances.append(_least_chance(_sums(residuals) / WIDE, _sums(light)))
+        chances.append(_least_chance(_sums(residuals) / SQUARE, _sums(light)))
     whole = stats.chi2.sf(minimum.chi2, np.maximum(1, pixels - size))
     return Found(minimum, pixels, whole, len(chances) * np.min(chances, axis=0))
 
 
 def _sums(pictures: np.ndarray) -> np.ndarray:
-    """Over squares of WIDE² pixels: what neighbours miss alike adds up, and noise does not."""
-    few = pictures.shape[1] // WIDE
-    inside = pictures[:, : few * WIDE, : few * WIDE]
-    return inside.reshape(len(pictures), few, WIDE, few, WIDE).sum(axis=(2, 4))
+    """Over squares of SQUARE² pixels: what neighbours miss alike adds up, and noise does not."""
+    few = pictures.shape[1] // SQUARE
+    inside = pictures[:, : few * SQUARE, : few * SQUARE]
+    return inside.reshape(len(pictures), few, SQUARE, few, SQUARE).sum(axis=(2, 4))
 
 
 def _least_chance(residuals: np.ndarray, light: np.ndarray) -> np.ndarray:

@@ -47,6 +47,21 @@ class Kernel:
 
 
 @dataclass(frozen=True)
+class Gaussians:
+    """Gaussian point spread functions on the pixels, see `convolution.gaussian_kernels`."""
+
+    weights: np.ndarray
+    radii: np.ndarray
+
+    @classmethod
+    def of(cls, fwhm: np.ndarray, reach: float = convolution.REACH) -> Gaussians:
+        return cls(*convolution.gaussian_kernels(fwhm, reach))
+
+    def __getitem__(self, rows) -> Gaussians:
+        return Gaussians(self.weights[rows], self.radii[rows])
+
+
+@dataclass(frozen=True)
 class Instrument:
     """What takes B pictures; all arrays (B,) float64.
 
@@ -155,7 +170,7 @@ def take(
     scene = scene if scene.faintest is not None else observable(scene, instrument)
     about = instrument.rows(rows)
     where_to = (rows, size, centre_x, centre_y, canvas or size, supersampling)
-    picture = _seen(scene, about.psf, *where_to)
+    picture = seen(scene, about.psf, *where_to)
     factor = _factor(scene, instrument)
     if factor is None:
         strength = _strength(picture)
@@ -170,7 +185,7 @@ def take(
     if instrument.light is not None:
         if about.light_x is not None:
             where_to = (rows, size, centre_x - about.light_x, centre_y - about.light_y, *where_to[4:])
-        light = wide * _seen(instrument.lens_light(scene.faintest), about.psf, *where_to)
+        light = wide * seen(instrument.lens_light(scene.faintest), about.psf, *where_to)
         picture = picture + light
         hidden = (1.0 - about.share)[:, None, None] * light
     picture += about.background[:, None, None]
@@ -205,19 +220,17 @@ def _strength(light: Array) -> Array:
     return sqrt(xp.sum(steps * steps, axis=1)) * step
 
 
-def _seen(
-    scene: Scene, psf: Array | Kernel, rows: slice, size: int, centre_x: Array, centre_y: Array, canvas: int,
+def seen(
+    scene: Scene, psf: Array | Kernel | Gaussians, rows: slice, size: int, centre_x: Array, centre_y: Array, canvas: int,
     supersampling: int,
 ) -> Array:  # fmt: skip
-    """The light of scenes through their point spread function."""
-    kernels = radii = None
-    if isinstance(psf, Kernel):
-        most = len(psf.values) // 2
-    elif psf.ndim == 3:
-        most = psf.shape[1] // 2
+    """The light of some rows of scenes through their point spread functions, which are of these rows; see `take`."""
+    if not isinstance(psf, Kernel | Gaussians) and psf.ndim == 1:
+        psf = Gaussians.of(to_numpy(psf))
+    if isinstance(psf, Gaussians):
+        most = psf.weights.shape[1] - 1
     else:
-        kernels, radii = convolution.gaussian_kernels(to_numpy(psf))
-        most = kernels.shape[1] - 1
+        most = (psf.values if isinstance(psf, Kernel) else psf).shape[-1] // 2
     around = size + 2 * most
     side = min(around, max(size, canvas - (canvas - size) % 2))
     picture = render(scene, side, centre_x, centre_y, rows=rows, supersampling=supersampling, canvas=canvas)
@@ -228,8 +241,8 @@ def _seen(
         picture = padded
     if most == 0:
         return picture
-    if kernels is not None:
-        return convolution.blur(picture, kernels, radii, size)
+    if isinstance(psf, Gaussians):
+        return convolution.blur(picture, psf.weights, psf.radii, size)
     return convolution.convolve(picture, psf.values if isinstance(psf, Kernel) else to_numpy(psf), size)
 
 
