@@ -103,12 +103,17 @@ class Mosaic:
         return found
 
 
-def mosaic(observation: Observation, family: Family, coordinates: np.ndarray) -> Mosaic | Observation:
-    """The mosaic for coordinates (B, P) and others near by; the observation itself where one would spare little."""
+def mosaic(
+    observation: Observation, family: Family, coordinates: np.ndarray, light: np.ndarray | None = None
+) -> Mosaic | Observation:
+    """The mosaic for coordinates (B, P) and others near by; the observation itself where one would spare little.
+
+    light: (B, N, N), of these coordinates, if it is known.
+    """
     size, reach = observation.size, _reach(observation)
     if observation.pixel != 1 or observation.alike or size % TILE or reach > TILE // 2:
         return observation
-    light = _light(observation, family, coordinates)
+    light = observation.light(family, coordinates) if light is None else light
     wide, misfit = _in_wide_pixels(observation, light, WIDE, family, coordinates)
     across, few = size // TILE, TILE // WIDE
     needed = misfit.reshape(-1, across, few, across, few).sum(axis=(2, 4)) > ENOUGH
@@ -123,9 +128,8 @@ def mosaic(observation: Observation, family: Family, coordinates: np.ndarray) ->
     tiles = replace(observation, pictures=pictures, weights=weights, psf=psf, x=x, y=y)
     half, misfit = _in_wide_pixels(tiles, light, HALF, family, coordinates[of])
     narrow = misfit.sum(axis=(1, 2)) > ENOUGH
-    return Mosaic(
-        ((wide, np.arange(len(wide))), (half[~narrow], of[~narrow]), (_within_reach(tiles[narrow]), of[narrow]))
-    )
+    tiles = _within_reach(tiles)
+    return Mosaic(((wide, np.arange(len(wide))), (half[~narrow], of[~narrow]), (tiles[narrow], of[narrow])))
 
 
 def _in_wide_pixels(
@@ -135,7 +139,7 @@ def _in_wide_pixels(
     squares of that, (B, N / width, N / width), in standard deviations."""
     wide = observation.binned(width)
     exact = observation.binned_light(light, width, wide)
-    wrong = exact - _light(wide, family, coordinates)
+    wrong = exact - wide.light(family, coordinates)
     return _within_reach(replace(wide, pictures=wide.pictures - wrong)), (wrong * wide.weights) ** 2
 
 
@@ -150,10 +154,6 @@ def _tiles(pictures: np.ndarray) -> np.ndarray:
     """(B, n, n, TILE, TILE) of pictures (B, n · TILE, n · TILE)."""
     across = pictures.shape[1] // TILE
     return pictures.reshape(-1, across, TILE, across, TILE).swapaxes(2, 3)
-
-
-def _light(observation: Observation, family: Family, coordinates: np.ndarray) -> np.ndarray:
-    return np.concatenate([light[:, 0] for _, light in observation.drawn(family, coordinates)])
 
 
 def _reach(observation: Observation) -> int:

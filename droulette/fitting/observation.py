@@ -98,6 +98,10 @@ class Observation:
         for _, pictures, light in drawn_together((self,), family, (coordinates,), per):
             yield pictures, light
 
+    def light(self, family: Family, coordinates: Array) -> Array:
+        """(B, N, N) grey levels of scenes, (B, P)."""
+        return namespace(coordinates).concat([light[:, 0] for _, light in self.drawn(family, coordinates)])
+
     def residuals(self, family: Family, coordinates: Array) -> Array:
         """(B, N²): picture − model, in standard deviations; coordinates (B, P)."""
         parts = []

@@ -27,10 +27,10 @@ COMPARABLE = math.log(1000)  # of evidence, by which a solution that counts may 
 FREEDOM = 8.0  # degrees of freedom of the t distributions
 WIDER = 1.1  # than the errors, and than what was found: a proposal must reach all of the posterior
 LEAST_SHARE = 0.05  # of the draws about a solution
-FIRST_DRAWS, MORE_DRAWS = 60, 150
+FIRST_DRAWS, MORE_DRAWS = 30, 100
 MOST_ROUNDS = 10
 CONFIRMED = 0.45  # effective draws, of all, from which on the normal distribution is taken for the posterior
-ENOUGH = 200  # effective draws
+ENOUGH = 100  # effective draws
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def sampled(observation: Observation, family: Family, found: Found, prior: Prior
     """
     rng = np.random.default_rng(seed)
     best = draws(found, count, seed)
-    about = mosaic(observation, family, found.minimum.coordinates)
+    about = mosaic(observation, family, found.minimum.coordinates, found.light)
     effective = np.zeros(len(found.pixels))
     chains = [Chain.about(*solutions(found, row)) for row in range(len(effective))]
     active = np.arange(len(chains))

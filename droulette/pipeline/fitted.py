@@ -207,12 +207,11 @@ def _of_family(
             some = without_cusps(some, family, found.minimum.coordinates)
             found = find(some, family, found.minimum.coordinates[:, None], prior)
         drawn = posterior.sampled(some, family, found, prior, count)
-        light = np.concatenate([light[:, 0] for _, light in some.drawn(family, found.minimum.coordinates)])
-        left = (some.pictures - light) * some.weights
+        left = (some.pictures - found.light) * some.weights
         progress(rows.stop - rows.start)
         values = drawn.targets(family, columns)
         described = _described(found, drawn, values, columns, family)
-        return found, values, np.stack([some.pictures, light, left], axis=1), described
+        return found, values, np.stack([some.pictures, found.light, left], axis=1), described
 
     alike = all(isinstance(one.psf, np.ndarray) and one.size == observations[0].size for one in observations)
     parts = slices(len(observations), AT_ONCE if alike else 1)
