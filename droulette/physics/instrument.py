@@ -221,8 +221,8 @@ def _strength(light: Array) -> Array:
 
 
 def seen(
-    scene: Scene, psf: Array | Kernel | Gaussians, rows: slice, size: int, centre_x: Array, centre_y: Array, canvas: int,
-    supersampling: int,
+    scene: Scene, psf: Array | Kernel | Gaussians, rows: slice, size: int, centre_x: Array, centre_y: Array,
+    canvas: int, supersampling: int,
 ) -> Array:  # fmt: skip
     """The light of some rows of scenes through their point spread functions, which are of these rows; see `take`."""
     if not isinstance(psf, Kernel | Gaussians) and psf.ndim == 1:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from droulette.devices import cores
+from droulette.devices import workers
 from droulette.fitting import posterior
 from droulette.fitting.family import Family
 from droulette.fitting.observation import Observation
@@ -215,7 +214,7 @@ def _of_family(
 
     alike = all(isinstance(one.psf, np.ndarray) and one.size == observations[0].size for one in observations)
     parts = slices(len(observations), AT_ONCE if alike else 1)
-    with ThreadPoolExecutor(cores()) as threads:
+    with workers() as threads:
         results = list(threads.map(fit_some, parts))
     samples = np.concatenate([values for _, values, *_ in results])
     table = pd.concat([described for *_, described in results], ignore_index=True)
