@@ -84,8 +84,9 @@ class Mosaic:
         """See `Observation.derivatives`."""
         directions = np.concatenate([np.zeros((1, coordinates.shape[1])), np.eye(coordinates.shape[1])])
         found = self._together(family, coordinates[:, None] + steps[:, None] * directions)
-        slopes = found[:, :1] - found[:, 1:]
-        slopes /= steps[:, :, None]
+        slopes = found[:, 1:]  # in place: they are large
+        slopes -= found[:, :1]
+        slopes /= -steps[:, :, None]
         yield slice(0, len(self)), found[:, 0], slopes
 
     def _together(self, family: Family, points: np.ndarray) -> np.ndarray:

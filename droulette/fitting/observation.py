@@ -116,11 +116,11 @@ class Observation:
             yield rows, self.residuals_of(rows, light)
 
     def residuals_of(self, rows: slice, light: Array) -> Array:
-        """(n, Q, N²), of light (n, Q, N, N)."""
+        """(n, Q, N²), of light (n, Q, N, N), in whose place they are."""
         light = light.reshape(*light.shape[:2], -1)
-        difference = self.pictures[rows].reshape(len(light), 1, -1) - light
-        difference *= self.weights[rows].reshape(len(light), 1, -1)
-        return difference
+        light -= self.pictures[rows].reshape(len(light), 1, -1)
+        light *= -self.weights[rows].reshape(len(light), 1, -1)
+        return light
 
     def squares_at(self, family: Family, points: Array) -> Array:
         """(B, Q): χ² at points (B, Q, P)."""
@@ -141,7 +141,8 @@ class Observation:
         for rows, light in self.drawn(family, moved, 1 + size):
             light = light.reshape(*light.shape[:2], -1)
             residuals = self._residuals(rows, light[:, 0])
-            slopes = light[:, 1:] - light[:, :1]
+            slopes = light[:, 1:]  # in place: they are large
+            slopes -= light[:, :1]
             slopes *= self.weights[rows].reshape(len(light), 1, -1) / steps[rows, :, None]
             yield rows, residuals, slopes
 

@@ -113,10 +113,8 @@ def minimise(
     count, size = start.shape
     at = np.array(start)
     known = observation.lengths()
-    first = observation.residuals(family, at)
-    chi2 = _squares(first)
-    residuals = [row[:length] for row, length in zip(first, known, strict=True)]
-    cost = chi2 + prior.cost(at)
+    chi2, cost = np.zeros(count), np.zeros(count)
+    residuals: list = [None] * count  # (N²,) each
     normal, slope = np.zeros((count, size, size)), np.zeros((count, size))
     derivatives: list = [None] * count  # (P, N²) each
     mended = np.zeros(count, bool)  # rows whose derivatives are not those of one place
@@ -135,6 +133,8 @@ def minimise(
                     derivatives[row], residuals[row] = np.array(d[:, : known[row]]), r[: known[row]]
                     normal[row] = derivatives[row] @ derivatives[row].T
                     slope[row] = derivatives[row] @ residuals[row]
+                    chi2[row] = residuals[row] @ residuals[row]
+            cost[stale] = chi2[stale] + prior[stale].cost(at[stale])
             mended[stale] = False
         moves, foretold = _steps(normal[active], slope[active], damping[active], prior[active], at[active])
         new = at[active] + moves
