@@ -21,7 +21,7 @@ from droulette.physics.instrument import Gaussians, Kernel
 
 WIDE, HALF = 4, 2  # px that wide pixels are wide, and those of tiles in which these do not do
 TILE = 32  # px, a multiple of WIDE
-ENOUGH = 0.03  # of χ², by which a tile's wide pixels may be wrong
+ENOUGH = 0.1  # of χ², by which a tile's wide pixels may be wrong
 WORTH_IT = 0.6  # of the rays of all pixels, above which these are kept
 REACH = 5.0  # standard deviations of a Gaussian PSF: it holds all but 6e-7 of the light
 
