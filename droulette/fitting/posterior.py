@@ -28,8 +28,8 @@ FREEDOM = 8.0  # degrees of freedom of the t distributions
 WIDER = 1.1  # than the errors, and than what was found: a proposal must reach all of the posterior
 LEAST_SHARE = 0.05  # of the draws about a solution
 FIRST_DRAWS, MORE_DRAWS = 30, 100
-MOST_ROUNDS = 10
-CONFIRMED = 0.45  # effective draws, of all, from which on the normal distribution is taken for the posterior
+MOST_ROUNDS = 14
+CONFIRMED = 0.5  # effective draws, of all, from which on the normal distribution is taken for the posterior
 ENOUGH = 100  # effective draws
 
 
@@ -166,7 +166,7 @@ class Chain:
         self.effective = 1 / (self.weights**2).sum()
         # With weights cut off, means are steadier (Ionides 2008, J. Comput. Graph. Stat. 17, 295).
         steady = np.minimum(self.weights, len(weights) ** -0.5)
-        steady = steady / steady.sum()
+        self.steady = steady = steady / steady.sum()
         first = self.proposals[0][2][0]
         middle = steady @ self.points
         apart = self.points - middle
@@ -177,9 +177,13 @@ class Chain:
         self.proposals.append((np.ones(1), middle[None], axes[None]))
 
     def drawn(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        """(count, P), equal draws: those that count most are there several times."""
+        """(count, P), equal draws: those that count most are there several times.
+
+        Where too few count, their weights are cut off: an interval must not shrink to one draw.
+        """
+        weights = self.weights if self.effective >= ENOUGH else self.steady
         steps = (np.arange(count) + rng.random()) / count
-        places = np.searchsorted(self.weights.cumsum(), steps).clip(0, len(self.weights) - 1)
+        places = np.searchsorted(weights.cumsum(), steps).clip(0, len(weights) - 1)
         return self.points[rng.permutation(places)]
 
 
