@@ -31,6 +31,7 @@ FIRST_DRAWS, MORE_DRAWS = 30, 100
 MOST_ROUNDS = 14
 CONFIRMED = 0.5  # effective draws, of all, from which on the normal distribution is taken for the posterior
 ENOUGH = 100  # effective draws
+FEW, FLATTER = 30, 0.8  # effective draws that an interval needs, and a power of weights that makes them more
 
 
 @dataclass(frozen=True)
@@ -161,12 +162,13 @@ class Chain:
         density = np.stack([_density(self.points, *proposal) for proposal in self.proposals], axis=1)
         mixture = density @ (np.array(self.numbers) / len(self.points))
         log_weights = -0.5 * (self.costs - self.costs.min()) - np.log(mixture + 1e-300)
-        weights = np.exp(log_weights - log_weights.max())
+        self.log_weights = log_weights - log_weights.max()
+        weights = np.exp(self.log_weights)
         self.weights = weights / weights.sum()
         self.effective = 1 / (self.weights**2).sum()
         # With weights cut off, means are steadier (Ionides 2008, J. Comput. Graph. Stat. 17, 295).
         steady = np.minimum(self.weights, len(weights) ** -0.5)
-        self.steady = steady = steady / steady.sum()
+        steady = steady / steady.sum()
         first = self.proposals[0][2][0]
         middle = steady @ self.points
         apart = self.points - middle
@@ -179,9 +181,13 @@ class Chain:
     def drawn(self, count: int, rng: np.random.Generator) -> np.ndarray:
         """(count, P), equal draws: those that count most are there several times.
 
-        Where too few count, their weights are cut off: an interval must not shrink to one draw.
+        Where fewer than FEW count, the weights are made more alike: an interval must not shrink to one draw.
         """
-        weights = self.weights if self.effective >= ENOUGH else self.steady
+        weights, power = self.weights, 1.0
+        while 1 / (weights**2).sum() < min(FEW, 0.5 * len(weights)):
+            power *= FLATTER
+            weights = np.exp(power * self.log_weights)
+            weights = weights / weights.sum()
         steps = (np.arange(count) + rng.random()) / count
         places = np.searchsorted(weights.cumsum(), steps).clip(0, len(weights) - 1)
         return self.points[rng.permutation(places)]
