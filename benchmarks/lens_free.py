@@ -31,7 +31,7 @@ from droulette.fitting.starts import Library
 from droulette.pipeline.draw import draw_table
 from droulette.pipeline.fitted import exposures
 from droulette.pipeline.generate import Drawing, draw_in_memory
-from droulette.pipeline.pictures import look
+from droulette.pipeline.pictures import make_views
 from droulette.pipeline.populations import family_and_coordinates
 from droulette.quantities import AMPLITUDE
 
@@ -169,7 +169,7 @@ def predicted(path: str, pictures: np.ndarray, facts: np.ndarray) -> tuple[tuple
     from droulette.learning import model_file
 
     model = model_file.load(path, torch.device("cpu"))
-    views = look(model.network.eye, pictures.astype(np.float32), "cpu", facts)
+    views = make_views(model.network.preprocessing, pictures.astype(np.float32), "cpu", facts)
     return model.columns, *model.predict(views, facts=facts)
 
 

@@ -33,7 +33,7 @@ from droulette.physics.halos import alpha_at_scale_radius, hernquist_sigma0, pja
 from droulette.physics.lenses import LENSES, Lens
 from droulette.physics.mappings import Raytrace
 from droulette.physics.rendering import render
-from droulette.physics.scene import Scene
+from droulette.physics.scene import Scenes
 from droulette.physics.sources import Spherical
 
 POINTS = 20  # of each scene
@@ -225,14 +225,14 @@ class Peer:
         return levels.reshape(size, rays, size, rays).mean((1, 3))
 
 
-def scenes(name: str, count: int, theta: tuple[float, float]) -> tuple[Lens, np.ndarray, np.ndarray, Scene]:
+def scenes(name: str, count: int, theta: tuple[float, float]) -> tuple[Lens, np.ndarray, np.ndarray, Scenes]:
     random = np.random.default_rng(2)
     lens = drawn(name, random, count)
     if hasattr(lens, "einstein_radius"):
         values = {q.name: getattr(lens, q.name) for q in lens.parameters}
         lens = type(lens)(**(values | {"einstein_radius": random.uniform(*theta, count)}))
     eta, sigma = random.uniform(-0.3, 0.3, (2, count)) * theta[1], random.uniform(2, 6, count)
-    return lens, eta, sigma, Scene(Raytrace(lens, *eta), Spherical(sigma))
+    return lens, eta, sigma, Scenes(Raytrace(lens, *eta), Spherical(sigma))
 
 
 def grey_levels(name: str, count: int) -> float:

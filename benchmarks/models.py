@@ -17,19 +17,19 @@ import numpy as np
 from droulette.physics.lenses import LENSES
 from droulette.physics.mappings import Raytrace
 from droulette.physics.rendering import render
-from droulette.physics.scene import Scene
+from droulette.physics.scene import Scenes
 from droulette.physics.sources import Spherical
 
 SIZE = 256
 PAGE = Path(__file__).parents[1] / "docs" / "own-lens.md"
 
 
-def scene(name: str, count: int) -> Scene:
+def scene(name: str, count: int) -> Scenes:
     random = np.random.default_rng(1)
     model = LENSES[name]
     drawn = [random.uniform(*quantity.default, count) for quantity in model.parameters]
     x, y = random.uniform(-20, 20, (2, count))
-    return Scene(Raytrace(model(*drawn), x, y), Spherical(random.uniform(2, 20, count)))
+    return Scenes(Raytrace(model(*drawn), x, y), Spherical(random.uniform(2, 20, count)))
 
 
 def seconds(name: str, count: int) -> float:

@@ -23,7 +23,7 @@ from droulette.physics.convolution import FWHM
 from droulette.pipeline.batching import slices
 from droulette.pipeline.draw import draw_table
 from droulette.pipeline.generate import Drawing, draw_in_memory
-from droulette.pipeline.pictures import look
+from droulette.pipeline.pictures import make_views
 from droulette.pipeline.targets import read_targets
 
 AT_ONCE = 256
@@ -37,7 +37,7 @@ def draw(params, model: Model, rows: int):
         for part in slices(rows, AT_ONCE):
             frame = draw_table(params, part.start, part.stop)
             pictures, told, table = draw_in_memory(frame, drawing, "rows", "cpu", helpers)
-            views.append(look(model.network.eye, pictures, "cpu", told))
+            views.append(make_views(model.network.preprocessing, pictures, "cpu", told))
             facts.append(told)
             true.append(table[list(model.columns)].to_numpy())
     return np.concatenate(views), np.concatenate(facts), np.concatenate(true)

@@ -18,12 +18,12 @@ from sklearn.datasets import load_sample_images
 from droulette import parameters
 from droulette.learning import polar
 from droulette.learning.novelty import Novelty
-from droulette.learning.seeing import LogPolar
+from droulette.learning.preprocessing import LogPolar
 from droulette.pipeline.draw import draw_table
 from droulette.pipeline.generate import Drawing, generate
-from droulette.pipeline.own_pictures import prepare
-from droulette.pipeline.pictures import look, read_pictures
+from droulette.pipeline.pictures import make_views, read_pictures
 from droulette.pipeline.resimulate import resimulate
+from droulette.pipeline.user_pictures import prepare
 
 MANY, FEW = 300, 40
 
@@ -55,31 +55,34 @@ def main() -> None:
     simulator, random = params.simulator, np.random.default_rng(0)
     drawing = Drawing(simulator.imagesize, simulator.cropsize, simulator.centred, 1)
     size = drawing.size
-    eye = LogPolar(size, polar.ROWS, polar.COLUMNS)
+    preprocessing = LogPolar(size, polar.ROWS, polar.COLUMNS)
     table = draw_table(params, 0, args.rows)
     with tempfile.TemporaryDirectory() as folder:
         generate(table, drawing, Path(folder))
-        views = read_pictures(folder, list(table["filename"]), table=args.params, eye=eye)
+        views = read_pictures(folder, list(table["filename"]), table=args.params, preprocessing=preprocessing)
     training, validation, testing = np.split(views, [args.rows // 2, 3 * args.rows // 4])
-    measure = Novelty.fit(eye, training, validation)
+    measure = Novelty.fit(preprocessing, training, validation)
     sources, lenses = table[:MANY], table.iloc[-len(testing) :]
     found = {"test pictures": testing}
     if "einsteinradius" in lenses:
         found["  of small lenses, θ_E < 6 px"] = testing[(lenses["einsteinradius"] < 6).to_numpy()]
     galaxies = unlensed(sources, size)
-    found["the distribution's galaxies, unlensed"] = look(eye, galaxies)
+    found["the distribution's galaxies, unlensed"] = make_views(preprocessing, galaxies)
     for low, high in ((0, 15), (15, 30), (30, np.inf)):
         inside = sources["sigma"].between(low, high).to_numpy()
         if inside.any():
-            found[f"  of sigma {low} to {high} px"] = look(eye, galaxies[inside])
+            found[f"  of sigma {low} to {high} px"] = make_views(preprocessing, galaxies[inside])
     noise = random.integers(0, 256, (FEW, size, size), dtype=np.uint8)
     faint = np.clip(np.rint(random.normal(20, 8, (FEW, size, size))), 0, 255).astype(np.uint8)
-    found |= {"uniform noise": look(eye, noise), "normal noise about grey level 20": look(eye, faint)}
-    found["photographs"] = look(eye, photographs(size, random))
+    found |= {
+        "uniform noise": make_views(preprocessing, noise),
+        "normal noise about grey level 20": make_views(preprocessing, faint),
+    }
+    found["photographs"] = make_views(preprocessing, photographs(size, random))
     print(f"{args.params}, {args.rows} rows\n{'':40}{'pictures':>9}{'warned of':>11}{'median novelty':>16}")
     for name, some in found.items():
         if len(some):
-            scores = measure.score(eye, some)
+            scores = measure.score(preprocessing, some)
             print(f"{name:40}{len(some):9}{(scores > 1).mean():11.1%}{np.median(scores):16.2f}")
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 from droulette import parameters
 from droulette.physics.lenses import SIE
 from droulette.physics.mappings import Raytrace
-from droulette.physics.rendering import Scene
+from droulette.physics.rendering import Scenes
 from droulette.physics.sources import SersicSphere
 from droulette.pipeline.draw import draw_table
 
@@ -57,7 +57,7 @@ def table(rows: int) -> pd.DataFrame:
     return draw_table(parameters.parse(tomllib.loads(toml(rows))))
 
 
-def scene(frame: pd.DataFrame) -> Scene:
+def scene(frame: pd.DataFrame) -> Scenes:
     """The rows of a table, as one batch."""
 
     def column(name: str):
@@ -65,4 +65,4 @@ def scene(frame: pd.DataFrame) -> Scene:
 
     lens = SIE(column("einsteinradius"), column("ellipseratio"), column("orientation"))
     source = SersicSphere(column("sigma"), column("n_sersic"), column("luminosity"))
-    return Scene(Raytrace(lens, column("x"), column("y")), source)
+    return Scenes(Raytrace(lens, column("x"), column("y")), source)

@@ -20,7 +20,7 @@ from droulette.physics.galaxies import Galaxy, GalaxyRows, Portrait
 from droulette.physics.lenses import SIE
 from droulette.physics.mappings import Raytrace
 from droulette.physics.maps import Map, MappedPotential, MapRows
-from droulette.physics.rendering import Scene, render
+from droulette.physics.rendering import Scenes, render
 from droulette.physics.sources import SersicEllipsoid
 
 SIZE, MAP = 256, 256
@@ -56,8 +56,8 @@ def ours(count: int, random: np.random.Generator) -> dict:
     galaxy = Galaxy(zero + 8, zero + 30, zero + 30, GalaxyRows.of([Portrait.of(picture())], np.zeros(count, int)), zero)
     sie = SIE(zero + 30, zero + 0.7, zero + 90)
     return {
-        "lens map, Sérsic source": lambda: render(Scene(Raytrace(lens, *eta), sersic), SIZE, zero, zero),
-        "SIE, galaxy's picture": lambda: render(Scene(Raytrace(sie, *eta), galaxy), SIZE, zero, zero),
+        "lens map, Sérsic source": lambda: render(Scenes(Raytrace(lens, *eta), sersic), SIZE, zero, zero),
+        "SIE, galaxy's picture": lambda: render(Scenes(Raytrace(sie, *eta), galaxy), SIZE, zero, zero),
         "deflection": lens.deflection,
     }
 

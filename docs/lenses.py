@@ -12,7 +12,7 @@ from droulette.physics.lenses import LENSES, Lens
 from droulette.physics.mappings import Raytrace
 from droulette.physics.maps import MappedPotential, MapRows
 from droulette.physics.rendering import render
-from droulette.physics.scene import Scene
+from droulette.physics.scene import Scenes
 from droulette.physics.sources import SersicEllipsoid
 from droulette.reporting.overlays import critical_curves
 
@@ -56,7 +56,7 @@ def draw(name: str) -> None:
     lens, zero = example(name), np.zeros(1)
     source = SersicEllipsoid(*(np.array([value]) for value in (16.0, 11.0, 40.0, 1.0, 60.0)))
     eta = np.array([14.0]), np.array([5.0])
-    picture = render(Scene(Raytrace(lens, *eta), source), SIZE, zero, zero)[0]
+    picture = render(Scenes(Raytrace(lens, *eta), source), SIZE, zero, zero)[0]
     figure = plt.figure(figsize=(3.2, 3.2))
     axes = figure.add_axes([0, 0, 1, 1])
     half = SIZE / 2

@@ -13,7 +13,7 @@ from droulette.physics.amplitudes import amplitudes, orders
 from droulette.physics.lens_equation import apparent_position
 from droulette.physics.lenses import SIE
 from droulette.physics.mappings import Raytrace, Roulette, convergence_radius
-from droulette.physics.rendering import Scene, render
+from droulette.physics.rendering import Scenes, render
 from droulette.physics.sources import Spherical
 from droulette.pipeline.scenes import critical_radii
 
@@ -33,7 +33,7 @@ def one(*values: float) -> list[np.ndarray]:
     return [np.array([value]) for value in values]
 
 
-def draw(scene: Scene) -> np.ndarray:
+def draw(scene: Scenes) -> np.ndarray:
     """(SIZE, SIZE) grey levels of a batch of one scene, about the origin."""
     zero = np.zeros(1)
     return render(scene, SIZE, zero, zero, supersampling=2)[0]
@@ -68,12 +68,12 @@ def draw_lensing(folder: Path, lens: SIE, source: Spherical, xi: tuple) -> None:
     """The source as it is, and as the lens shows it."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(8, 4.2), layout="constrained")
     no_lens = Roulette.from_amplitudes(*one(*ETA), np.zeros((1, 1)), np.zeros((1, 1)), 0)
-    show(left, draw(Scene(no_lens, source)), "source plane: the galaxy as it is")
+    show(left, draw(Scenes(no_lens, source)), "source plane: the galaxy as it is")
     x, y = critical_curve()
     dx, dy = lens.deflection(x, y)
     left.plot(x - dx, y - dy, **LIGHT, label="caustic")
     left.plot(*ETA, "o", color="cyan", ms=4, label="η, the source's place")
-    show(right, draw(Scene(Raytrace(lens, *one(*ETA)), source)), "image plane: what is seen")
+    show(right, draw(Scenes(Raytrace(lens, *one(*ETA)), source)), "image plane: what is seen")
     right.plot(x, y, **LIGHT, label="critical curve")
     right.plot(0, 0, "+", color="white", ms=8, label="lens")
     right.plot(*xi, "o", color="cyan", ms=4, label="ξ₀, the reference point")
@@ -96,7 +96,7 @@ def draw_modes(folder: Path, source: Spherical) -> None:
             m, s = ("⁰¹²³"[mode[0]], "₀₁₂₃₄"[mode[1]])
             names = {(1, 0): "convergence", (1, 2): "shear", (2, 1): "flexion", (2, 3): "flexion"}
             title = f"α{m}{s}" + (f", {names[mode]}" if mode in names else "")
-        show(axis, draw(Scene(Roulette.from_amplitudes(*one(0, 0), alpha, beta, 3), source)), title)
+        show(axis, draw(Scenes(Roulette.from_amplitudes(*one(0, 0), alpha, beta, 3), source)), title)
         axis.set(xlim=(-40, 40), ylim=(-40, 40))
     save(figure, folder, "modes.png")
 
@@ -113,7 +113,7 @@ def draw_orders(folder: Path, lens: SIE, source: Spherical, xi: tuple) -> None:
             title = f"roulettes up to m = {nterms}"
             count = len(orders(nterms))
             mapping = Roulette.from_amplitudes(*one(*xi), alpha[:count], beta[:count], nterms)
-        show(axis, draw(Scene(mapping, source)), title)
+        show(axis, draw(Scenes(mapping, source)), title)
         axis.plot(*xi, "o", color="cyan", ms=3)
         circle(axis, *xi, radius)
     save(figure, folder, "orders.png")

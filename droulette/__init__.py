@@ -14,7 +14,7 @@ _LATE = {
     "lens_light": "droulette.api.models",
     "load_model": "droulette.api.datasets",
     "predict": "droulette.predict",
-    "predict_pictures": "droulette.pipeline.own_predictions",
+    "predict_pictures": "droulette.pipeline.user_predictions",
     "source": "droulette.api.models",
     "split_dataset": "droulette.api.datasets",
     "train_model": "droulette.api.datasets",

@@ -21,7 +21,8 @@ python -m droulette.explore
 python -m droulette.explore scene.toml --no-browser --port 5006
 """
 NOTES = (
-    "The page is served to this machine alone, and needs no internet. It opens in the browser; Ctrl-C ends it.\n"
+    "The page is served to this machine alone, under an address with a secret token, and needs no internet.\n"
+    "It opens in the browser; Ctrl-C ends it.\n"
     "A picture that is dropped on the page is predicted by the model, and stays on this machine."
 )
 
@@ -56,10 +57,10 @@ def main(argv: list[str] | None = None) -> None:
         logging.getLogger(name).setLevel(logging.DEBUG if args.verbose else logging.ERROR)
     registry.read_installed()
 
-    def ready(address: str) -> None:
+    def ready(address: str, once: str) -> None:
         print(f"{address} (Ctrl-C ends it)", flush=True)
         if args.browser:  # in a thread: a browser of the terminal returns when it is closed
-            threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
+            threading.Thread(target=webbrowser.open, args=[once], daemon=True).start()
 
     with speaking(args, prints_result=True):
         try:

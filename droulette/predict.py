@@ -1,4 +1,4 @@
-"""Roulette amplitudes of one's own pictures: `python -m droulette.predict picture.png …`"""
+"""Roulette amplitudes of a user's pictures: `python -m droulette.predict picture.png …`"""
 
 from __future__ import annotations
 
@@ -47,22 +47,33 @@ def parser() -> argparse.ArgumentParser:
         type=float,
         metavar="S",
         default=1.0,
-        help="own pixel in training pixels (default: 1)",
+        help="one pixel of the picture in training pixels (default: 1)",
     )
-    add("--crop", type=int, metavar="N", help="take the middle N×N own pixels first")
-    add("--at", type=_place, metavar="COLUMN,ROW", help="own pixel that is the middle (default: the picture's)")
+    add("--crop", type=int, metavar="N", help="take the middle N×N pixels of the picture first")
+    add(
+        "--at",
+        type=_place,
+        metavar="COLUMN,ROW",
+        help="pixel that becomes the middle (default: the picture's middle)",
+    )
     add(
         "--centre",
         action=argparse.BooleanOptionalAction,
         default=True,
         help="shift the centre of light to the middle, as for a model of centred pictures",
     )
-    add("--black", type=float, metavar="VALUE", default=0.0, help="own value that is grey level 0 (default: 0)")
+    add(
+        "--black",
+        type=float,
+        metavar="VALUE",
+        default=0.0,
+        help="value that becomes grey level 0 (default: 0)",
+    )
     add(
         "--white",
         type=float,
         metavar="VALUE",
-        help="own value that is grey level 255 (default: 255 or 65535 for 8 and 16 bits, 1 or 255 for floats up to "
+        help="value that becomes grey level 255 (default: 255 or 65535 for 8 and 16 bits, 1 or 255 for floats up to "
         "that, else, and in FITS, the brightest pixel)",
     )
     add("--noise", metavar="FILE", help="FITS file of the noise: standard deviations, variances or weights")
@@ -119,7 +130,7 @@ def main(argv: list[str] | None = None) -> None:
         options.error("the following arguments are required: FILE")
     with speaking(args, prints_result=True):
         from droulette import files
-        from droulette.pipeline.own_predictions import predict_pictures
+        from droulette.pipeline.user_predictions import predict_pictures
 
         samples = None
         if args.samples is not None:
@@ -152,7 +163,7 @@ class _Callable(ModuleType):
     """This module as a function, `droulette.predict(pictures)`; the command has had its name for longer."""
 
     def __call__(self, *args, **named) -> pd.DataFrame:
-        from droulette.pipeline.own_predictions import predict_pictures
+        from droulette.pipeline.user_predictions import predict_pictures
 
         named.setdefault("warn", lambda line: warnings.warn(line, stacklevel=4))  # at the caller's line
         return predict_pictures(*args, **named)

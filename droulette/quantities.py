@@ -134,6 +134,7 @@ SOURCE = (
         "", (1, 20), rate=2, gt=0, le=10**12, symbol="L", tex="L", spin=0, length=2, smallest=1e-6, fitted=True,
     ),
 )  # fmt: skip
+CONSTELLATION = ("x", "y", *(quantity.name for quantity in SOURCE))  # the numbers of one source in that text
 
 
 def _vector(first: str, second: str, meaning: str, limit: int | None = None, symbol: str = "", tex: str = ""):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,8 @@ SLOW = {
     "formats": ("coolest", "packages"),
     "hardening": ("faults", "fuzz", "security"),
     "learning": (
-        "backbones", "compilation", "fit", "model_file", "novelty", "observed", "parallel", "polar", "seeing",
+        "backbones", "compilation", "fit", "model_file", "novelty", "observed", "parallel", "polar",
+        "preprocessing",
     ),
     "observing": ("observe", "psf"),
     "physics": (
@@ -61,3 +63,33 @@ def cuda(monkeypatch) -> contextlib.AbstractContextManager:
     from simulated_cuda import simulated
 
     return simulated(monkeypatch)
+
+
+@pytest.fixture
+def kernels(monkeypatch) -> Callable[[], str]:
+    """Call it, and from then on tensors on the device that it names are drawn by CUDA's kernels: those of a card, or
+    the same compiled for the processor.
+    """
+    import shutil
+
+    import torch
+
+    if torch.cuda.is_available():
+        return lambda: "cuda"
+    if not shutil.which("g++"):
+        pytest.skip("there is no C++ compiler")
+
+    def use() -> str:
+        import emulated_cuda
+
+        from droulette.physics import instrument, rendering
+        from droulette.physics.arrays import is_tensor
+        from droulette.physics.engines import cuda
+
+        monkeypatch.setattr(cuda, "_compiled", emulated_cuda.compiled)
+        monkeypatch.setattr(cuda, "_kernels", {})
+        for module in (rendering, instrument):
+            monkeypatch.setattr(module, "on_a_card", is_tensor)
+        return "cpu"
+
+    return use

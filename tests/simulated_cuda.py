@@ -10,6 +10,7 @@ import contextlib
 import threading
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
@@ -20,6 +21,9 @@ MAY_MIX = {  # copies, and indices, which may lie on the processor
     torch.ops.aten.index.Tensor,
     torch.ops.aten.index_put_.default,
 }
+
+# CUDA's square root is rounded correctly, PyTorch's on the processor is off by a last digit in 1 % of cases.
+INSTEAD = {torch.ops.aten.sqrt.default: lambda x: torch.from_numpy(np.asarray(np.sqrt(x.numpy())))}
 
 
 class There(torch.Tensor):
@@ -62,7 +66,7 @@ def compute(operation, args: tuple, kwargs: dict):
     if device is not None:
         kwargs = {**kwargs, "device": torch.device("cpu")}
     args, kwargs = tree_map_only(There, lambda tensor: tensor.here, (args, kwargs))
-    found = operation(*args, **kwargs)
+    found = INSTEAD.get(operation, operation)(*args, **kwargs)
     if not (there if device is None else torch.device(device).type == "cuda"):
         return found
     known = {id(tensor.here): tensor for tensor in there}  # what was changed in place

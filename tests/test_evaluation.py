@@ -18,7 +18,7 @@ from droulette.learning import model_file
 from droulette.pipeline.draw import draw_table
 from droulette.pipeline.evaluated import EvaluatedSplit, difference, picture_errors, resimulate_split
 from droulette.pipeline.generate import Drawing, generate
-from droulette.pipeline.pictures import look, read_pictures
+from droulette.pipeline.pictures import make_views, read_pictures
 from droulette.pipeline.resimulate import resimulate
 from droulette.pipeline.targets import read_targets
 
@@ -61,7 +61,7 @@ def constant(data: Path, path: Path) -> np.ndarray:
 
 
 def predict_with(model, data: Path, names: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    return model.predict(look(model.network.eye, read_pictures(data / "images", names, table="x")))
+    return model.predict(make_views(model.network.preprocessing, read_pictures(data / "images", names, table="x")))
 
 
 def test_prediction_files_are_the_networks_output(data, evaluated):

@@ -226,12 +226,13 @@ def test_a_port_that_is_none_is_refused(capsys):
 @dataclass(frozen=True)
 class Server:
     port: int
+    token: str
     process: subprocess.Popen
     folder: Path
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/"
+        return f"http://127.0.0.1:{self.port}/?token={self.token}"
 
 
 @pytest.fixture(scope="module")
@@ -248,8 +249,10 @@ def server(tmp_path_factory) -> Iterator[Server]:
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True, preexec_fn=heeding) as process:
         try:
             line = process.stdout.readline()
-            port = re.fullmatch(r"http://127\.0\.0\.1:(\d+)/ \(Ctrl-C ends it\)\n", line)[1]
-            yield Server(int(port), process, folder)
+            port, token = re.fullmatch(
+                r"http://127\.0\.0\.1:(\d+)/\?token=([\w-]{22}) \(Ctrl-C ends it\)\n", line
+            ).groups()
+            yield Server(int(port), token, process, folder)
         finally:
             process.send_signal(signal.SIGINT)
             try:
@@ -267,6 +270,15 @@ def status(server: Server, path: str, **headers: str) -> int:
     return connection.getresponse().status
 
 
+def upgrade() -> dict[str, str]:
+    """The headers of a request for a WebSocket."""
+    key = base64.b64encode(os.urandom(16)).decode()
+    return {
+        "Upgrade": "websocket", "Connection": "Upgrade", "Sec_WebSocket_Version": "13", "Sec_WebSocket_Key": key,
+        "Sec_WebSocket_Protocol": "bokeh, token",
+    }  # fmt: skip
+
+
 def test_the_server_listens_on_loopback_alone(server):
     listening = [c for c in psutil.Process(server.process.pid).net_connections("inet") if c.status == "LISTEN"]
     assert [(c.laddr.ip, c.laddr.port) for c in listening] == [("127.0.0.1", server.port)]
@@ -280,12 +292,39 @@ def test_another_host_name_is_not_answered(server, path):
 
 
 def test_pages_of_other_hosts_are_refused(server):
-    upgrade = {
-        "Upgrade": "websocket", "Connection": "Upgrade", "Sec_WebSocket_Version": "13",
-        "Sec_WebSocket_Key": base64.b64encode(os.urandom(16)).decode(),
-    }  # fmt: skip
     for origin in ("http://evil.example", f"http://evil.example:{server.port}", "http://127.0.0.1", "null"):
-        assert status(server, "/ws", Origin=origin, **upgrade) == 403
+        assert status(server, f"/ws?token={server.token}", Origin=origin, **upgrade()) == 403
+
+
+def test_only_who_knows_the_token_gets_the_page_and_its_websocket(server):
+    """Another user of the machine can reach the port."""
+    ours = f"http://127.0.0.1:{server.port}"
+    for wrong in ("", "?token=", f"?token={server.token[:-1]}", f"?token={server.token}x", "?token=%ff"):
+        for path in ("/", "/autoload.js", "/metadata"):
+            assert status(server, path + wrong) in (400, 403)
+        assert status(server, f"/ws{wrong}", Origin=ours, **upgrade()) in (400, 403)
+    assert status(server, f"/?token={server.token}") == 200
+    assert status(server, f"/ws?token={server.token}", Origin=ours, **upgrade()) == 101
+
+
+def test_a_browser_is_started_with_an_address_that_works_once(tmp_path):
+    command = [sys.executable, "-m", "droulette.explore"]
+    (tmp_path / "browser").write_text(f"#!{sys.executable}\nimport sys\nprint(sys.argv[1], flush=True)\n")
+    (tmp_path / "browser").chmod(0o755)
+    environment = os.environ | {"BROWSER": str(tmp_path / "browser")}
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            lines = sorted((process.stdout.readline() for _ in range(2)), key=len)
+            once, printed = (line.split()[0] for line in lines)
+            port, token = re.fullmatch(r"http://127\.0\.0\.1:(\d+)/\?token=([\w-]+)", printed).groups()
+            assert token not in once
+            for status_expected, place_expected in ((302, f"/?token={token}"), (403, None)):
+                connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=60)
+                connection.request("GET", once.removeprefix(f"http://127.0.0.1:{port}"))
+                answer = connection.getresponse()
+                assert (answer.status, answer.headers["Location"]) == (status_expected, place_expected)
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize("path", ["/../params.toml", "/static/../../explore.py", "/static/%2e%2e/server.py", "/data/"])
@@ -329,7 +368,7 @@ def open_page(chromium, server: Server, width: int = 1400, scheme: str = "light"
     heard = []
     page.on("console", lambda message: heard.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: heard.append(str(error)))
-    ours = (server.url, "data:", "blob:", f"ws://127.0.0.1:{server.port}/")
+    ours = (f"http://127.0.0.1:{server.port}/", "data:", "blob:", f"ws://127.0.0.1:{server.port}/")
     page.on("request", lambda request: None if request.url.startswith(ours) else heard.append(request.url))
     page.on("websocket", lambda socket: None if socket.url.startswith(ours) else heard.append(socket.url))
     page.goto(server.url)

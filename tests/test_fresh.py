@@ -10,8 +10,8 @@ import torch
 
 from droulette import parameters
 from droulette.errors import UserError
+from droulette.learning.preprocessing import WholePicture
 from droulette.learning.scaling import SCALINGS
-from droulette.learning.seeing import WholePicture
 from droulette.pipeline import fresh
 from droulette.pipeline.draw import draw_table
 from droulette.pipeline.fresh import FreshPictures

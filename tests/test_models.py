@@ -311,7 +311,7 @@ def test_a_network_of_a_models_columns_is_read_where_the_model_is_not_defined(tm
     network = build("polar_tiny", columns, input_size=16).eval()
     trained = model_file.Model(network, "polar_tiny", columns, scaling, "mse", 16, 4, torch.device("cpu"))
     model_file.save(trained, tmp_path / "m.safetensors")
-    views = np.random.default_rng(1).random((2, *network.eye.shape), dtype=np.float32)
+    views = np.random.default_rng(1).random((2, *network.preprocessing.shape), dtype=np.float32)
     expected = trained.predict_scaled(views)
     LENSES.classes.pop("CoreAndField")
     quantities.OF_MODELS.clear()

@@ -21,10 +21,10 @@ import droulette
 from droulette import files, predict
 from droulette.errors import UserError
 from droulette.learning import model_file
-from droulette.pipeline.own_pictures import Fit, prepare
-from droulette.pipeline.pictures import look, read_pictures
+from droulette.pipeline.pictures import make_views, read_pictures
 from droulette.pipeline.resimulate import resimulate
 from droulette.pipeline.targets import read_targets
+from droulette.pipeline.user_pictures import Conversion, prepare
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def test_pictures_of_the_dataset_are_predicted_as_they_are(data, model, names, t
     assert list(found["filename"]) == paths
     assert list(found)[-1] == "novelty"
     pictures = read_pictures(data / "images", names[:3], table="x")
-    mean, deviation = model.predict(look(model.network.eye, pictures))
+    mean, deviation = model.predict(make_views(model.network.preprocessing, pictures))
     np.testing.assert_allclose(found[list(model.columns)], mean, rtol=1e-6)
     np.testing.assert_allclose(found[[f"std:{column}" for column in model.columns]], deviation, rtol=1e-6)
     assert capsys.readouterr().err == ""
@@ -149,7 +149,7 @@ def test_a_fits_file_of_any_unit_is_white_at_its_brightest_pixel(picture, tmp_pa
     found = prepare(tmp_path / "a.fits", 48, say=said.append)
     assert expected in said[0] and "rows turned over" in said[0]
     np.testing.assert_allclose(found, picture * (255 / picture.max()), atol=1)
-    white = Fit(white=255 * factor)
+    white = Conversion(white=255 * factor)
     np.testing.assert_allclose(prepare(tmp_path / "a.fits", 48, white), picture, atol=1)
 
 
@@ -187,25 +187,25 @@ def test_any_picture_is_centred_on_its_light_and_given_the_models_size(tmp_path,
 def test_a_picture_of_other_pixels_is_brought_to_the_training_pixels(scale):
     own = spot(400, 4 / scale, 190, 205)
     said = []
-    found = prepare(own, 64, Fit(pixel_scale=scale), say=said.append)
+    found = prepare(own, 64, Conversion(pixel_scale=scale), say=said.append)
     assert np.abs(found.astype(int) - spot(64, 4, 32, 32)).max() <= (9 if scale < 1 else 16)
     assert f"{scale:g}" in said[0]
 
 
 def test_a_crop_leaves_out_the_neighbours():
     own = np.maximum(spot(300, 3, 100, 80), spot(300, 9, 220, 200, 255))
-    found = prepare(own, 48, Fit(crop=60, at=(84, 97)))
+    found = prepare(own, 48, Conversion(crop=60, at=(84, 97)))
     assert np.abs(found.astype(int) - spot(48, 3, 24, 24)).max() <= 2
     with pytest.raises(UserError, match="no light in the 20×20 pixels"):
-        prepare(own, 48, Fit(crop=20, at=(200, 100)))
+        prepare(own, 48, Conversion(crop=20, at=(200, 100)))
     with pytest.raises(UserError, match="no pixel at column 500, row 3"):
-        prepare(own, 48, Fit(crop=20, at=(500, 3)))
+        prepare(own, 48, Conversion(crop=20, at=(500, 3)))
 
 
 def test_without_centring_a_picture_stays_where_it_is():
     own = spot(48, 3, 15, 30)
-    np.testing.assert_array_equal(prepare(own, 48, Fit(centre=False)), own)
-    np.testing.assert_array_equal(prepare(np.pad(own, 10), 48, Fit(centre=False)), own)
+    np.testing.assert_array_equal(prepare(own, 48, Conversion(centre=False)), own)
+    np.testing.assert_array_equal(prepare(np.pad(own, 10), 48, Conversion(centre=False)), own)
 
 
 def test_pixels_that_are_no_number_are_black_and_said(picture):
@@ -229,7 +229,7 @@ def test_saturated_and_dark_pictures_are_warned_of(picture):
 def test_a_sky_that_was_not_subtracted_is_warned_of(picture):
     warned = []
     prepare(picture, 48, warn=warned.append)
-    prepare(np.maximum(picture, 6), 48, Fit(black=6), warn=warned.append)
+    prepare(np.maximum(picture, 6), 48, Conversion(black=6), warn=warned.append)
     assert warned == []
     prepare(np.maximum(picture, 6), 48, warn=warned.append)
     assert "its darkest pixels have grey level 6: subtract the sky" in warned[0]

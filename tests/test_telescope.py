@@ -22,7 +22,7 @@ from droulette.pipeline import fresh
 from droulette.pipeline.depth import About, decode
 from droulette.pipeline.draw import draw_table
 from droulette.pipeline.generate import Drawing, draw_in_memory
-from droulette.pipeline.own_predictions import predict_pictures
+from droulette.pipeline.user_predictions import predict_pictures
 
 ROOT = Path(__file__).parents[1]
 SIZE = 48
@@ -265,15 +265,15 @@ def trained(tmp_path_factory):
 
     options = {"variables": ["sigma", "xiX", "xiY"], "nterms": (0, 1)}
     split_file(folder / "r.csv", {name: (parts[name], size) for name, size in sizes.items()}, **options)
-    before = fresh.STRANGE, fresh.UNSEEN
-    fresh.STRANGE, fresh.UNSEEN = 60, 40
+    before = fresh.OUT_OF_DISTRIBUTION, fresh.CALIBRATION_ROWS
+    fresh.OUT_OF_DISTRIBUTION, fresh.CALIBRATION_ROWS = 60, 40
     try:
         small.train(
             parts["training"], parts["validation"], folder / "p", folder / "model.safetensors", say=lambda line: None,
             tables=dict(tables), fresh_pictures=True, model="polar_tiny", num_epochs=2,
         )  # fmt: skip
     finally:
-        fresh.STRANGE, fresh.UNSEEN = before
+        fresh.OUT_OF_DISTRIBUTION, fresh.CALIBRATION_ROWS = before
     return folder
 
 

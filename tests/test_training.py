@@ -17,7 +17,7 @@ from droulette.learning import metrics, model_file
 from droulette.learning.moments import Moments
 from droulette.learning.scaling import SCALINGS
 from droulette.pipeline import pictures
-from droulette.pipeline.pictures import look, read_pictures
+from droulette.pipeline.pictures import make_views, read_pictures
 from droulette.pipeline.targets import read_targets
 
 
@@ -34,7 +34,7 @@ def run(data: Path, output: Path, training: str | Path = "training.csv", **optio
 
 
 def predict(trained: model_file.Model, pictures: np.ndarray) -> np.ndarray:
-    return trained.predict(look(trained.network.eye, pictures))[0]
+    return trained.predict(make_views(trained.network.preprocessing, pictures))[0]
 
 
 def r2_of_testing(trained: model_file.Model, data: Path) -> float:
@@ -119,7 +119,7 @@ def test_the_models_deviations_are_calibrated_on_the_validation_part(data, tmp_p
     trained = run(data, tmp_path / "m", **LEARN)
     table = read_targets(data / "validation.csv", trained.columns)
     pictures = read_pictures(data / "images", list(table["filename"]), table="validation.csv")
-    mean, deviation = trained.predict(look(trained.network.eye, pictures))
+    mean, deviation = trained.predict(make_views(trained.network.preprocessing, pictures))
     error = np.abs(table[list(trained.columns)].to_numpy() - mean)
     assert ((error <= deviation).mean(axis=0) >= 0.68).all()
     assert ((error <= deviation * trained.calibration.reach()).mean(axis=0) >= 0.95).all()
@@ -292,10 +292,13 @@ def test_pictures_are_decoded_once_for_several_eyes(data, monkeypatch):
     names = list(read_targets(data / "testing.csv")["filename"])[:5]
     options = {"table": "testing.csv", "size": 48}
     moments = Moments(48)
-    expected = [read_pictures(data / "images", names, eye=eye, **options) for eye in (None, moments)]
+    expected = [
+        read_pictures(data / "images", names, preprocessing=preprocessing, **options)
+        for preprocessing in (None, moments)
+    ]
     opened, find = [], pictures._find
     monkeypatch.setattr(pictures, "_find", lambda *args: opened.append(args[2]) or find(*args))
-    found = pictures.see_pictures(data / "images", names, [None, moments], **options)
+    found = pictures.read_views(data / "images", names, [None, moments], **options)
     for views, wanted in zip(found, expected, strict=True):
         np.testing.assert_array_equal(views, wanted)
     assert sorted(opened) == sorted([names[0], *names])  # the first once more, for its kind

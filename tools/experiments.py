@@ -34,7 +34,7 @@ def pipeline(name: str) -> dict:
         command, code, output = INPUTS[name]
         made = [output]
         stages["inputs"] = {
-            "desc": "Make the files that the pictures are drawn from",
+            "desc": "Make the pictures of galaxies that are lensed",
             "cmd": command,
             "wdir": "../..",
             "deps": [code],

@@ -525,7 +525,7 @@ def checks(folder: Folder) -> dict[str, tuple[st.SearchStrategy[bytes], Callable
             picture(2).save("images/image-000002.png")
 
     def own(data: bytes) -> str:
-        from droulette.pipeline.own_pictures import read
+        from droulette.pipeline.user_pictures import read
 
         written("own.png", data)
         return folder.check(lambda: read("own.png"), "own.png")

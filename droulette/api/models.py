@@ -15,10 +15,9 @@ import pandas as pd
 from droulette.errors import UserError
 from droulette.physics.amplitudes import convergence_and_shear
 from droulette.pipeline.scenes import Kind, constituent_text, lens_batch
-from droulette.quantities import INSTRUMENT_COLUMNS, SOURCE, Quantity, find
+from droulette.quantities import CONSTELLATION, INSTRUMENT_COLUMNS, Quantity, find
 from droulette.registry import LENSES, SOURCES, Models
 
-CONSTELLATION = tuple(quantity.name for quantity in SOURCE)  # in the order of its text
 # What a model needs beside numbers: the argument, its column in dataset.csv, and its default.
 FILES: dict[str, tuple[tuple[str, str, object], ...]] = {
     "picture": (("image", "image", None),),
@@ -150,7 +149,7 @@ class Source(_Sum):
             return {"source": first.name, **parameters, **first.files}
         texts = []
         for part in self.parts:
-            numbers = [part.x, part.y, *(part.parameters.get(name, 1.0) for name in CONSTELLATION)]
+            numbers = [part.x, part.y, *(part.parameters.get(name, 1.0) for name in CONSTELLATION[2:])]
             texts.append(constituent_text(part.name, numbers))
         return {"source": ";".join(texts)}
 
@@ -316,7 +315,7 @@ def source_of_row(row: Mapping[str, object]) -> Source:
     for one in text.split(";"):
         name, x, y, *numbers = one.split("/")
         known = [quantity.name for quantity in SOURCES[name.strip()].parameters]
-        values = dict(zip(CONSTELLATION, map(float, numbers), strict=False))
+        values = dict(zip(CONSTELLATION[2:], map(float, numbers), strict=False))
         parts.append(_part(SOURCES, "source", name.strip(), float(x), float(y), {key: values[key] for key in known}))
     return Source(tuple(parts))
 

@@ -44,7 +44,7 @@ def predict(data: bytes, name: str, model: Path) -> View:
     from PIL import Image
 
     from droulette.exploring.view import View
-    from droulette.pipeline.own_predictions import predict_pictures
+    from droulette.pipeline.user_predictions import predict_pictures
 
     said: list[str] = []
     with tempfile.TemporaryDirectory() as folder:

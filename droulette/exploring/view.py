@@ -125,11 +125,11 @@ def _drawing(settings: Settings) -> tuple[np.ndarray, np.ndarray, dict[str, floa
         raise UserError(f"found no solution of the lens equation for the source at {settings.position}")
     alpha, beta = amplitudes(lens, *xi, order)
     source = settings.physical_source()
-    scene = physics.Scene(Raytrace(lens, *eta), source)
+    scene = physics.Scenes(Raytrace(lens, *eta), source)
     zero = np.zeros(1)
     centre = centre_of_light(scene, size) if settings.centred else (zero, zero)
     seen = [xi[axis] - centre[axis] for axis in (0, 1)]
-    series = physics.Scene(Roulette.from_amplitudes(*seen, alpha, beta, order), source)
+    series = physics.Scenes(Roulette.from_amplitudes(*seen, alpha, beta, order), source)
     picture, roulette = render(scene, size, *centre)[0], render(series, size, zero, zero)[0]
     values = np.stack([alpha[:, 0], beta[:, 0]], axis=1).ravel().tolist()
     row = dict(zip(amplitude_columns(order), values, strict=True))

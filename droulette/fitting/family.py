@@ -19,7 +19,7 @@ from droulette.physics.instrument import LensLight
 from droulette.physics.lens_equation import apparent_position, solved
 from droulette.physics.lenses import LENSES, Cluster
 from droulette.physics.mappings import Raytrace
-from droulette.physics.scene import FAINT_LEVELS, Scene
+from droulette.physics.scene import FAINT_LEVELS, Scenes
 from droulette.physics.sources import SOURCES
 from droulette.quantities import AMPLITUDE, Quantity
 
@@ -44,7 +44,7 @@ class Family:
         return f"{'+'.join(self.lenses)}, {self.source}" + (" and lens light" if self.light else "")
 
     @classmethod
-    def of(cls, scene: Scene) -> Family:
+    def of(cls, scene: Scenes) -> Family:
         """The family of raytraced scenes."""
         lenses = [lens for lens, _, _ in scene.mapping.lens.parts()]
         return cls(tuple(type(lens).__name__ for lens in lenses), type(scene.source).__name__)
@@ -102,7 +102,7 @@ class Family:
             start = end
         return found
 
-    def values_of(self, scene: Scene, middle_x: Array, middle_y: Array) -> Values:
+    def values_of(self, scene: Scenes, middle_x: Array, middle_y: Array) -> Values:
         """The parameters of scenes of this family, in the frame of pictures whose middles are at these px."""
         found = {"source.x": scene.mapping.eta_x - middle_x, "source.y": scene.mapping.eta_y - middle_y}
         for number, (lens, x, y) in enumerate(scene.mapping.lens.parts(), start=1):
@@ -111,13 +111,13 @@ class Family:
         found |= {f"source.{q.name}": getattr(scene.source, q.name) for q in scene.source.parameters}
         return {name: found[name] for name in self.names}
 
-    def scene(self, coordinates: Array, pixel: Array | float = 1.0) -> Scene:
+    def scene(self, coordinates: Array, pixel: Array | float = 1.0) -> Scenes:
         """The scenes to draw, unrounded. pixel: px that a pixel of the drawing is wide, of all or (B,)."""
         values = self._in_pixels_of(self.values(coordinates), pixel)
         lens, eta_x, eta_y = self._lens(values)
         kind = SOURCES[self.source]
         source = kind(**{q.name: values[f"source.{q.name}"] for q in kind.parameters})
-        return Scene(Raytrace(lens, eta_x, eta_y), source, coordinates[:, 0] * 0.0 + FAINT_LEVELS[0])
+        return Scenes(Raytrace(lens, eta_x, eta_y), source, coordinates[:, 0] * 0.0 + FAINT_LEVELS[0])
 
     def lens_light(
         self, coordinates: Array, pixel: Array | float = 1.0

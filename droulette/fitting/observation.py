@@ -16,9 +16,9 @@ from droulette.physics import convolution
 from droulette.physics.arrays import Array, namespace, to_numpy
 from droulette.physics.convolution import FWHM
 from droulette.physics.elementary import where
-from droulette.physics.instrument import Gaussians, Kernel, seen
+from droulette.physics.instrument import Gaussians, Kernel, blurred
 from droulette.physics.mappings import Unlensed
-from droulette.physics.scene import Scene
+from droulette.physics.scene import Scenes
 
 CANVAS = 1 << 20  # px: light from everywhere comes in
 PIXELS_AT_ONCE = 1 << 20  # of the processor's: 8 MB, as large as the caches that cores share
@@ -164,7 +164,7 @@ def drawn_together(
         pixel = np.repeat(pixels, [len(of_part) for of_part in coordinates])
     scene = family.scene(every, pixel)
     glow = family.lens_light(every, pixel)
-    lens_light = glow and Scene(Unlensed(), glow[0], scene.faintest)
+    lens_light = glow and Scenes(Unlensed(), glow[0], scene.faintest)
     first = 0
     for number, part in enumerate(parts):
         psf = part.psf if isinstance(part.psf, Kernel | Gaussians) else Gaussians.of(to_numpy(part.psf))
@@ -180,11 +180,11 @@ def drawn_together(
             rows = slice(first + some.start, first + some.stop)
             about = psf if isinstance(psf, Kernel) else psf[np.arange(len(part))[pictures].repeat(per)]
             options = {"rows": rows, "size": part.size, "canvas": CANVAS, "supersampling": part.supersampling}
-            light = seen(scene, about, centre_x=x[some], centre_y=y[some], **options)
+            light = blurred(scene, about, centre_x=x[some], centre_y=y[some], **options)
             if lens_light:
                 _, light_x, light_y, sky = glow
                 centre = {"centre_x": x[some] - light_x[rows], "centre_y": y[some] - light_y[rows]}
-                light = light + seen(lens_light, about, **centre, **options) + sky[rows, None, None]
+                light = light + blurred(lens_light, about, **centre, **options) + sky[rows, None, None]
             if math.isfinite(part.ceiling):
                 light = where(light > part.ceiling, part.ceiling, light)
             yield number, pictures, light.reshape(-1, per, part.size, part.size)

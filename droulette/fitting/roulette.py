@@ -30,7 +30,7 @@ from droulette.physics.amplitudes import orders
 from droulette.physics.arrays import Array
 from droulette.physics.elementary import exp
 from droulette.physics.mappings import Roulette
-from droulette.physics.scene import FAINT_LEVELS, Scene
+from droulette.physics.scene import FAINT_LEVELS, Scenes
 from droulette.physics.sources import SOURCES
 from droulette.quantities import AMPLITUDE
 
@@ -116,7 +116,7 @@ class RouletteScenes:
     def lens_light(self, coordinates: Array, pixel: float = 1.0) -> None:
         """There is no lens."""
 
-    def scene(self, coordinates: Array, pixel: float = 1.0) -> Scene:
+    def scene(self, coordinates: Array, pixel: float = 1.0) -> Scenes:
         """The scenes to draw, unrounded."""
         if pixel != 1.0:
             raise ValueError(f"roulette scenes in pixels of {pixel} px")
@@ -127,7 +127,7 @@ class RouletteScenes:
         mapping = Roulette.from_amplitudes(values["xiX"] - self.x, values["xiY"] - self.y, alpha, beta, nterms)
         kind = SOURCES[self.source]
         source = kind(**{q.name: values[q.column] for q in kind.parameters})
-        return Scene(mapping, source, zero + FAINT_LEVELS[0])
+        return Scenes(mapping, source, zero + FAINT_LEVELS[0])
 
 
 @dataclass(frozen=True)

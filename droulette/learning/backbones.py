@@ -14,7 +14,7 @@ from droulette.errors import UserError
 from droulette.learning import own
 from droulette.learning.observed import ObservedPicture
 from droulette.learning.polar import Polar
-from droulette.learning.seeing import WholePicture
+from droulette.learning.preprocessing import WholePicture
 from droulette.learning.symmetry import Laws
 
 OWN = {
@@ -48,7 +48,7 @@ def check(name: str) -> None:
 def build(
     name: str, columns: Sequence[str], weights: str = "", input_size: int = 256, observed: bool = False
 ) -> nn.Module:
-    """A network that takes views, as its `eye` has them, of pictures (B, N, N), N = `input_size`.
+    """A network that takes views, made by its `preprocessing`, of pictures (B, N, N), N = `input_size`.
 
     It gives (B, 2C): the C columns on the trained scale, and the logarithms of their variances.
 
@@ -78,7 +78,7 @@ class Torchvision(nn.Module):
 
     def __init__(self, name: str, outputs: int, input_size: int, *, pretrained: bool = False, observed: bool = False):
         super().__init__()
-        self.eye = (ObservedPicture if observed else WholePicture)(input_size)
+        self.preprocessing = (ObservedPicture if observed else WholePicture)(input_size)
         self.observed = observed
         size = FIXED_INPUT.get(name, max(input_size, LEAST_INPUT.get(name, 32)))
         self.resize_to = size if size != input_size else None

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 T = TypeVar("T")
-Seen = Callable[[int], object]  # called with the number of pictures just done
+Progress = Callable[[int], object]  # called with the number of pictures just done
 
 
 @dataclass(frozen=True)
 class Split:
-    """Rows that are in memory. views: (n, *shape), as the network's eye has them; targets: (n, C), columns' units."""
+    """Rows in memory. views: (n, *shape), by the network's preprocessing; targets: (n, C), columns' units."""
 
     views: np.ndarray
     targets: np.ndarray
@@ -107,7 +107,7 @@ def fit(
     *,
     checkpoint: Checkpoint | None = None,
     log: Callable[[dict[str, float]], None] = lambda metrics: None,
-    seen: Seen = lambda pictures: None,
+    progress: Progress = lambda pictures: None,
 ) -> nn.Module:
     """Train the network and leave in it the weights of the epoch with the least validation loss.
 
@@ -116,7 +116,7 @@ def fit(
     checkpoint: where the state after each epoch is kept, and what is gone on from.
     fabric: of several processes each works on its part of every batch, which has `recipe.batch_size` pictures in all;
     the first alone measures, keeps and logs.
-    log: called after each epoch with its metrics. seen: called after each batch with its number of pictures.
+    log: called after each epoch with its metrics. progress: called after each batch with its number of pictures.
     """
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
@@ -140,7 +140,7 @@ def fit(
         checkpoint.restore(state, fabric)
         for entry in state.history if first else ():
             log(entry)
-            seen(count)
+            progress(count)
 
     while state.epoch < recipe.epochs and state.waited < recipe.patience:
         network.train()
@@ -150,7 +150,7 @@ def fit(
         for batch in ahead(training.batches(state.epoch, starts, recipe.batch_size, share)):
             views = batch.views.to(fabric.device, non_blocking=True)
             if batch.motions is not None:
-                views = network.eye.move(views, batch.motions)
+                views = network.preprocessing.move(views, batch.motions)
             targets = batch.targets.to(fabric.device, non_blocking=True)
             with compilation.whole_batches(compiled, batch.in_all == recipe.batch_size):
                 mean, log_variance = network(views).float().chunk(2, 1)
@@ -162,7 +162,7 @@ def fit(
             rate = rates.get_last_lr()[0]
             rates.step()
             losses.append(loss.detach())
-            seen(batch.in_all if first else 0)
+            progress(batch.in_all if first else 0)
 
         state.epoch += 1
         output = None

@@ -61,20 +61,20 @@ class Model:
 
     def unlikeness(self, views: np.ndarray) -> np.ndarray:
         """(n,): above 1, a picture is unlike those trained on; NaN where the model cannot tell."""
-        found = self.novelty.score(self.network.eye, views) if self.novelty else np.full(len(views), np.nan)
+        found = self.novelty.score(self.network.preprocessing, views) if self.novelty else np.full(len(views), np.nan)
         return np.fmax(found, self.screen.score(self.network, views)) if self.screen else found
 
     def predict(
         self,
         views: np.ndarray,
-        seen: Callable[[int], object] = lambda pictures: None,
+        progress: Callable[[int], object] = lambda pictures: None,
         facts: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Means and standard deviations, (n, C), columns' units.
 
-        views: (n, *shape), as `network.eye` has them. facts: (n, 6), of pictures with noise, see `observed`.
+        views: (n, *shape), by `network.preprocessing`. facts: (n, 6), of pictures with noise, see `observed`.
         """
-        return self.in_units(*self.predict_scaled(views, seen), conditions(views, facts))
+        return self.in_units(*self.predict_scaled(views, progress), conditions(views, facts))
 
     def reach(self, views: np.ndarray, facts: np.ndarray | None = None) -> np.ndarray:
         """(C,) or (n, C): so many times the standard deviation are half a 95 % interval."""
@@ -83,13 +83,13 @@ class Model:
         return self.calibration.reach(conditions(views, facts))
 
     def predict_scaled(
-        self, views: np.ndarray, seen: Callable[[int], object] = lambda pictures: None
+        self, views: np.ndarray, progress: Callable[[int], object] = lambda pictures: None
     ) -> tuple[np.ndarray, np.ndarray]:
         """The same before it is brought to the columns' units: means and variances on the trained scale."""
         laws = Laws.of(self.columns)
-        turns = Group.of(laws, self.network.eye.turns).some(self.symmetries)
+        turns = Group.of(laws, self.network.preprocessing.turns).some(self.symmetries)
         fabric = fabric_on(self.device, self.precision)
-        return predict_scaled(self.network, views, laws, self.scaling, turns, fabric, seen)
+        return predict_scaled(self.network, views, laws, self.scaling, turns, fabric, progress)
 
     def in_units(
         self, scaled: np.ndarray, variance: np.ndarray, conditions: np.ndarray | None = None
@@ -108,12 +108,14 @@ class Model:
         return self.scaling.inverse(scaled), deviation
 
 
-def save(model: Model, path: str | Path) -> None:
-    """Write the model; the same model gives the same bytes."""
+def save(model: Model, path: str | Path, half: bool = False) -> None:
+    """Write the model; the same model gives the same bytes. half: its weights in 16 bits, to which they are rounded."""
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    tensors = {f"network.{k}": v.detach().cpu().contiguous() for k, v in model.network.state_dict().items()}
+    kind = torch.float16 if half else torch.float32
+    weights = {k: v.to(kind) if v.is_floating_point() else v for k, v in model.network.state_dict().items()}
+    tensors = {f"network.{k}": v.detach().cpu().contiguous() for k, v in weights.items()}
     tensors |= {f"scaling.{k}": torch.from_numpy(np.array(v, order="C")) for k, v in arrays(model.scaling).items()}
     if model.calibration:
         kept = arrays(model.calibration)
@@ -170,7 +172,7 @@ def load(path: str | Path, device: torch.device | str = "cpu", precision: str = 
         raise UserError(f"{path}: not a whole safetensors file: {error}") from error
     except OSError:
         raise
-    except Exception as error:  # what a stranger's metadata say may break anything that believes it
+    except Exception as error:  # metadata of an untrusted file may raise anything
         found = (str(error) or type(error).__name__).splitlines()[0][:300]
         raise UserError(f"{path}: not a droulette model: {found}") from error
 

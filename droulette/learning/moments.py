@@ -17,9 +17,9 @@ SIGNIFICANT = 2.0  # standard deviations of the noise
 
 
 class Moments:
-    """Σ w r^p e^{isφ} / Σ w of each picture, for w its brightness and the square root of it, and the Σ w. An eye.
+    """Σ w r^p e^{isφ} / Σ w of each picture, for w its brightness and the square root of it, and the Σ w.
 
-    (features,) float64 a picture, r in units of half the picture's side.
+    A preprocessing: (features,) float64 a picture, r in units of half the picture's side.
     """
 
     dtype = np.dtype(np.float64)
@@ -33,7 +33,7 @@ class Moments:
         self.kernels = torch.stack([torch.ones_like(radius), *kernels]).flatten(1).T.float()
         self.shape = (2 * self.kernels.shape[1],)
 
-    def see(self, pictures: Tensor, facts: Tensor | None = None) -> Tensor:
+    def views(self, pictures: Tensor, facts: Tensor | None = None) -> Tensor:
         if facts is None:
             light = pictures.flatten(1).float() / 255
         else:  # what stands out of the noise

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import torch
 
-from droulette.learning.seeing import Eye, LogPolar
+from droulette.learning.preprocessing import LogPolar, Preprocessing
 
 BANDS = 16  # of radius, evenly spaced in its logarithm
 SPINS = (0, 1, 2, 3, 4, 5, 7, 11, 19, 33)  # edges of the groups of angular frequencies; 33 are left of 64 angles
@@ -40,9 +40,9 @@ class Novelty:
     threshold: np.ndarray
 
     @classmethod
-    def fit(cls, eye: Eye, training: np.ndarray, validation: np.ndarray) -> Novelty:
-        """training, validation: (n, *shape), views as the eye has them."""
-        described = describe(eye, _some(training))
+    def fit(cls, preprocessing: Preprocessing, training: np.ndarray, validation: np.ndarray) -> Novelty:
+        """training, validation: (n, *shape), views that the preprocessing made."""
+        described = describe(preprocessing, _some(training))
         mean = described.mean(axis=0)
         variances, axes = np.linalg.eigh(np.cov(described.T, ddof=0))
         kept = min(COMPONENTS, max(1, len(described) - 1))
@@ -50,12 +50,12 @@ class Novelty:
         reference = (described - mean) @ axes
         arrays = (array.astype(np.float32) for array in (mean, axes, reference, np.ones(())))
         measure = cls(*arrays)
-        threshold = np.quantile(measure.score(eye, _some(validation)), SHARE, method="higher")
+        threshold = np.quantile(measure.score(preprocessing, _some(validation)), SHARE, method="higher")
         return cls(measure.mean, measure.axes, measure.reference, np.maximum(threshold, 1e-6).astype(np.float32))
 
-    def score(self, eye: Eye, views: np.ndarray) -> np.ndarray:
+    def score(self, preprocessing: Preprocessing, views: np.ndarray) -> np.ndarray:
         """(n, *shape) → (n,): the distance to the training pictures over the threshold; above 1 they are unlike."""
-        place = (describe(eye, views) - self.mean) @ self.axes.astype(np.float64)
+        place = (describe(preprocessing, views) - self.mean) @ self.axes.astype(np.float64)
         reference = self.reference.astype(np.float64)
         nearest = min(NEIGHBOURS, len(reference)) - 1
         found = np.empty(len(place))
@@ -76,9 +76,9 @@ class Novelty:
             raise ValueError("its measure of novelty is none")
 
 
-def describe(eye: Eye, views: np.ndarray) -> np.ndarray:
+def describe(preprocessing: Preprocessing, views: np.ndarray) -> np.ndarray:
     """(n, *shape) → (n, F) float64, unchanged when the scene is turned or mirrored."""
-    return np.concatenate([_strengths(circles) for circles in _circles(eye, views)])
+    return np.concatenate([_strengths(circles) for circles in _circles(preprocessing, views)])
 
 
 def _strengths(circles: np.ndarray) -> np.ndarray:
@@ -91,13 +91,15 @@ def _strengths(circles: np.ndarray) -> np.ndarray:
     return np.column_stack([np.sqrt(power + FAINTEST**2).reshape(count, -1), np.log(greatest)])
 
 
-def _circles(eye: Eye, views: np.ndarray) -> Iterator[np.ndarray]:
+def _circles(preprocessing: Preprocessing, views: np.ndarray) -> Iterator[np.ndarray]:
     """The pictures on circles about the origin, (B, rows, columns) float32, a batch at a time."""
-    polar = eye if isinstance(eye, LogPolar) else LogPolar(eye.shape[-1], 2 * BANDS, 2 * SPINS[-1] - 2)
+    polar = preprocessing
+    if not isinstance(polar, LogPolar):
+        polar = LogPolar(preprocessing.shape[-1], 2 * BANDS, 2 * SPINS[-1] - 2)
     for start in range(0, len(views), AT_ONCE):
         batch = np.array(views[start : start + AT_ONCE])
-        if polar is not eye:
-            batch = polar.see(torch.from_numpy(batch)).numpy()
+        if polar is not preprocessing:
+            batch = polar.views(torch.from_numpy(batch)).numpy()
         yield batch[:, 0].astype(np.float32)
 
 

@@ -1,4 +1,4 @@
-"""What a network is shown of a picture with noise: the picture in units of its noise, and what the noise and PSF are.
+"""The view of a picture with noise: the picture in units of its noise, and what the noise and PSF are.
 
 Nothing of it depends on the unit of the picture. Beside each picture comes a row of facts, in the order of `FACTS`.
 """
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from droulette.learning.seeing import LogPolar, WholePicture
+from droulette.learning.preprocessing import LogPolar, WholePicture
 
 # background left in the picture; deviation of its noise; variance that a unit of light adds; PSF's FWHM in px; pixel
 # scale in arcsec, 0 if it is not known; the value that is shown as white.
@@ -69,7 +69,7 @@ class ObservedPolar(LogPolar):
         super().__init__(size, rows, columns)
         self.shape = (1 + TOLD, rows, columns)
 
-    def see(self, pictures: Tensor, facts: Tensor | None = None) -> Tensor:
+    def views(self, pictures: Tensor, facts: Tensor | None = None) -> Tensor:
         return _view(self.sample(above_background(pictures, facts)), facts)
 
 
@@ -82,29 +82,29 @@ class ObservedPicture(WholePicture):
         super().__init__(size)
         self.shape = (1 + TOLD, size, size)
 
-    def see(self, pictures: Tensor, facts: Tensor | None = None) -> Tensor:
+    def views(self, pictures: Tensor, facts: Tensor | None = None) -> Tensor:
         return _view(above_background(pictures, facts), facts)
 
 
 class Facts:
-    """An eye that sees what is known of a picture, (6,) float64."""
+    """A preprocessing that gives the facts of a picture, (6,) float64."""
 
     shape = (len(FACTS),)
     dtype = np.dtype(np.float64)
 
-    def see(self, pictures: Tensor, facts: Tensor | None = None) -> Tensor:
+    def views(self, pictures: Tensor, facts: Tensor | None = None) -> Tensor:
         return facts
 
 
 class Light:
-    """An eye that sees the light above the background, (N, N) float32 in the picture's unit."""
+    """A preprocessing that gives the light above the background, (N, N) float32 in the picture's unit."""
 
     dtype = np.dtype(np.float32)
 
     def __init__(self, size: int) -> None:
         self.shape = (size, size)
 
-    def see(self, pictures: Tensor, facts: Tensor | None = None) -> Tensor:
+    def views(self, pictures: Tensor, facts: Tensor | None = None) -> Tensor:
         return above_background(pictures, facts)[:, 0]
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from droulette.learning.observed import ObservedPolar
-from droulette.learning.seeing import LogPolar
+from droulette.learning.preprocessing import LogPolar
 from droulette.learning.symmetry import Laws
 
 ROWS, COLUMNS = 64, 128  # radii and angles of the view
@@ -205,9 +205,9 @@ class Polar(nn.Module):
         observed: bool = False,
     ):
         super().__init__()
-        self.eye = (ObservedPolar if observed else LogPolar)(input_size, rows, columns)
+        self.preprocessing = (ObservedPolar if observed else LogPolar)(input_size, rows, columns)
         self.register_buffer("radius", torch.linspace(-1, 1, rows)[None, None, :, None], persistent=False)
-        layers = [Convolution(self.eye.shape[0] + 1, widths[0], (2, 2)), Norm(widths[0]), nn.ReLU()]
+        layers = [Convolution(self.preprocessing.shape[0] + 1, widths[0], (2, 2)), Norm(widths[0]), nn.ReLU()]
         inputs, rows, columns = widths[0], rows // 2, columns // 2
         fewest = 16 if laws.spin.max(initial=0) < 8 else 64  # columns that still resolve the highest spin
         for k, width in enumerate(widths):

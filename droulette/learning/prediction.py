@@ -29,7 +29,7 @@ def predict_scaled(
     scaling: Scaling,
     turns: Motions,
     fabric: Fabric,
-    seen: Callable[[int], object] = lambda pictures: None,
+    progress: Callable[[int], object] = lambda pictures: None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """views: (n, *shape) → means and variances of the columns on the trained scale, (n, C) float64 each.
 
@@ -46,13 +46,13 @@ def predict_scaled(
         for k in range(len(turns)):
             motions = turns[[k]].repeat(len(batch))
             with fabric.autocast():
-                output = network(network.eye.move(batch, motions))
+                output = network(network.preprocessing.move(batch, motions))
             found, log_variance = (part.numpy() for part in output.double().cpu().chunk(2, 1))
             mean = mean + _turn_back(found, laws, scaling, motions) / len(turns)
             variance = variance + laws.mix(np.exp(np.clip(log_variance, -30, 30)), motions) / len(turns)
         means.append(mean)
         variances.append(variance)
-        seen(len(batch))
+        progress(len(batch))
     return np.concatenate(means), np.concatenate(variances)
 
 

@@ -29,23 +29,23 @@ class Screen:
     threshold: np.ndarray
 
     @classmethod
-    def fit(cls, network: nn.Module, known: np.ndarray, validation: np.ndarray, strange: np.ndarray) -> Screen:
-        """known, validation, strange: views of training pictures, of others of their kind, and of other kinds."""
+    def fit(cls, network: nn.Module, known: np.ndarray, validation: np.ndarray, others: np.ndarray) -> Screen:
+        """known, validation, others: views of training pictures, of others of their kind, and of other kinds."""
         from sklearn.linear_model import LogisticRegression
 
-        inside, outside = features(network, known[:MOST]), features(network, strange)
+        inside, outside = features(network, known[:MOST]), features(network, others)
         both = np.concatenate([inside, outside])
         mean, scale = both.mean(axis=0), np.maximum(both.std(axis=0), 1e-6)
-        is_strange = np.arange(len(both)) >= len(inside)
+        is_other = np.arange(len(both)) >= len(inside)
         regression = LogisticRegression(C=PENALTY, max_iter=200, tol=1e-3, class_weight="balanced")
-        regression.fit((both - mean) / scale, is_strange)
+        regression.fit((both - mean) / scale, is_other)
         arrays = (array.astype(np.float32) for array in (mean, scale, regression.coef_[0], np.zeros(())))
         raw = cls(*arrays)
         threshold = np.quantile(raw.sums(network, validation), SHARE, method="higher")
         return cls(raw.mean, raw.scale, raw.weights, threshold.astype(np.float32))
 
     def sums(self, network: nn.Module, views: np.ndarray) -> np.ndarray:
-        """(n,): the larger, the stranger."""
+        """(n,): the larger, the less like the training pictures."""
         return ((features(network, views) - self.mean) / self.scale) @ self.weights.astype(np.float64)
 
     def score(self, network: nn.Module, views: np.ndarray) -> np.ndarray:

@@ -176,6 +176,7 @@ class Training(Table):
         "render new training pictures when they are needed, from rows after the dataset's last; an epoch has as many "
         "as the training file",
     )
+    half_weights: bool = key(False, "round the trained weights to 16 bits: a file of half the size")
     augmentation: bool = key(True, "turn and mirror pictures and amplitudes: exact symmetries of the scene")
     symmetries: int = key(4, "predictions are means over this many turned and mirrored pictures", ge=1, le=256)
 
@@ -193,7 +194,7 @@ class Evaluation(Table):
 class Fit(Table):
     """Fits of test pictures, beside the network, and the bound that no unbiased estimate passes. Left out: none."""
 
-    rows: int = key(0, "pictures of the testing part that are fitted; needs evaluation.lenses", ge=0, le=10_000_000)
+    rows: int = key(0, "test rows that are fitted; needs evaluation.lenses", ge=0, le=10_000_000)
     family: str | None = key(
         None,
         "in place of the families that the model was trained on: `SIE+Shear,SersicSphere`, or a TOML file; "

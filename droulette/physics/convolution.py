@@ -9,19 +9,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.fft
 from scipy.fft import next_fast_len
 
 from droulette.physics.arrays import Array, is_numpy, like, namespace, to_numpy
-from droulette.physics.elementary import exp, log, rint
+from droulette.physics.elementary import exp, log, rint, where
 from droulette.physics.engines import compiled
 
 FWHM = 2 * math.sqrt(2 * math.log(2))  # of a Gaussian, in standard deviations
 REACH = 6.0  # standard deviations, beyond which a Gaussian is 0: it holds all but 1e-8 of the light
 PICTURE_BITS = 22
 KERNEL_BITS = 14, 12  # of its larger and its smaller part
+SUM_BITS = 50  # of the sums of its weights
+LARGEST_KERNEL = 257  # px
+MOFFAT_REACH = 6  # full widths at half maximum, to which a Moffat profile is drawn
+LN_2 = math.log(2)
 WIDTH_STEPS = 40
 NARROWEST = 1e-6  # px: a narrower profile is one pixel all the same
 
@@ -46,45 +51,108 @@ def gaussian_kernels(fwhm: np.ndarray, reach: float = REACH) -> tuple[np.ndarray
     return np.ascontiguousarray(weights), radii
 
 
+@dataclass(frozen=True)
+class Moffat:
+    """Moffat profiles (1 + (r/α)²)^−β of B rows, sampled at the pixels, of sum 1 (Moffat 1969, A&A 3, 455).
+
+    fwhm: (B,) px, their full widths at half maximum. beta: (B,).
+    """
+
+    fwhm: Array
+    beta: Array
+
+    def __getitem__(self, rows) -> Moffat:
+        return Moffat(self.fwhm[rows], self.beta[rows])
+
+    def radii(self) -> np.ndarray:
+        """(B,) int64: to how many px each is drawn, along either axis."""
+        reach = np.ceil(MOFFAT_REACH * to_numpy(self.fwhm))
+        return np.minimum(reach, LARGEST_KERNEL // 2).astype(np.int64)
+
+    def kernels(self) -> Array:
+        """(B, h, h), h = 2 max(`radii`) + 1."""
+        return moffat_kernels(self.fwhm, self.beta, self.radii())
+
+    def widths(self) -> np.ndarray:
+        """(B,): `fwhms` of the kernels."""
+        found, radii = np.empty(len(self.fwhm)), self.radii()
+        for radius in np.unique(radii):
+            rows = radii == radius
+            rings = _Rings(2 * int(radius) + 1)
+            found[rows] = rings.fwhms(rings.pixels * _moffat(rings.r2, self.fwhm[rows, None], self.beta[rows, None]))
+        return found
+
+
+def moffat_kernels(fwhm: Array, beta: Array, radii: np.ndarray) -> Array:
+    """(B, h, h) of `Moffat` profiles that are drawn to so many px, (B,)."""
+    xp, most = namespace(fwhm), int(radii.max(initial=0))
+    k = xp.arange(most + 1, dtype=xp.float64, **like(fwhm))
+    inside = xp.asarray((np.arange(most + 1) <= radii[:, None]) * 1.0, **like(fwhm))
+    quarter = _moffat(k**2 + (k**2)[:, None], fwhm[:, None, None], beta[:, None, None])
+    quarter = quarter * inside[:, None, :] * inside[:, :, None]
+    lines = total = fwhm * 0.0
+    for place in range(most, 0, -1):  # the faintest first, and in one order on every device
+        lines = quarter[:, :, place] + (lines if place < most else 0.0)
+    lines = 2.0 * lines + quarter[:, :, 0] if most else quarter[:, :, 0]
+    for place in range(most, 0, -1):
+        total = total + lines[:, place]
+    quarter = quarter / (2.0 * total + lines[:, 0])[:, None, None]
+    mirrored = xp.abs(xp.arange(-most, most + 1, **like(fwhm)))
+    return xp.take(xp.take(quarter, mirrored, axis=1), mirrored, axis=2)
+
+
 def moffat_kernel(fwhm: float, beta: float, radius: int) -> np.ndarray:
-    """(1 + (r/α)²)^−β with the width `fwhm` px, sampled at (2 radius + 1)² pixels, of sum 1 (Moffat 1969)."""
-    k = np.arange(-radius, radius + 1.0)
-    r2 = k**2 + (k**2)[:, None]
-    inverse = (exp(log(np.array([2.0])) / beta) - 1.0) * 4 / max(fwhm, NARROWEST) ** 2
-    kernel = exp(-beta * log(1.0 + r2 * inverse))
-    return kernel / math.fsum(kernel.ravel())
+    """One of `moffat_kernels`, (2 radius + 1)²."""
+    return moffat_kernels(np.array([fwhm]), np.array([beta]), np.array([radius]))[0]
+
+
+def _moffat(r2: Array, fwhm: Array, beta: Array) -> Array:
+    wide = where(fwhm < NARROWEST, NARROWEST, fwhm)
+    return exp(-beta * log(1.0 + r2 * ((exp(LN_2 / beta) - 1.0) * 4 / (wide * wide))))
 
 
 def fwhm(kernel: np.ndarray) -> float:
-    """Full width at half maximum, px, of the round Gaussian that fits a kernel (h, h) best under its own weight.
+    """The one of a kernel (h, h), see `fwhms`."""
+    return float(fwhms(kernel[None])[0])
+
+
+def fwhms(kernels: np.ndarray) -> np.ndarray:
+    """Full widths at half maximum, (B,) px, of the round Gaussians that fit kernels (B, h, h) best under their weight.
 
     The variance of a Gaussian weight under which the kernel and that Gaussian, on the same pixels, have the same second
     moment: of a Gaussian its own width, of others that of their core (Bernstein & Jarvis 2002, AJ 123, 583, eq. 3-13).
     """
-    k = np.arange(len(kernel)) - len(kernel) // 2
-    r2 = k**2 + (k**2)[:, None]
-
-    def second_moment(values: np.ndarray) -> float:
-        total = values.sum()
-        return float((values * r2).sum() / total) if total > 0 else 0.0
-
-    low, high = math.log(1e-3), math.log(len(kernel) ** 2)
-    for _ in range(WIDTH_STEPS):
-        middle = (low + high) / 2
-        weight = np.exp(r2 * (-0.5 / math.exp(middle)))
-        if second_moment(kernel * weight) > second_moment(weight * weight):
-            low = middle
-        else:
-            high = middle
-    return FWHM * math.sqrt(math.exp(low))
+    rings = _Rings(kernels.shape[1])
+    return rings.fwhms(rings.sums(kernels))
 
 
-def reaches(kernels: np.ndarray) -> np.ndarray:
-    """(K,) px: how far from the middle of kernels (K, h, h) the last weight is that is not 0."""
-    most = kernels.shape[1] // 2
-    distance = np.abs(np.arange(-most, most + 1))
-    used = (kernels != 0).any(axis=1) | (kernels != 0).any(axis=2)
-    return (used * distance).max(axis=1)
+class _Rings:
+    """The pixels of h × h that are equally far from the middle. r2: (n,) px². pixels: (n,), how many there are."""
+
+    def __init__(self, side: int) -> None:
+        k2 = (np.arange(side) - side // 2) ** 2
+        self.r2, ring, counts = np.unique(k2 + k2[:, None], return_inverse=True, return_counts=True)
+        self.pixels = counts.astype(np.float64)
+        self._order, self._start = np.argsort(ring, axis=None, kind="stable"), np.cumsum(counts) - counts
+        self._widest = math.log(side**2)
+
+    def sums(self, kernels: np.ndarray) -> np.ndarray:
+        """(B, n), the light of each."""
+        return np.add.reduceat(kernels.reshape(len(kernels), -1)[:, self._order], self._start, axis=1)
+
+    def fwhms(self, light: np.ndarray) -> np.ndarray:
+        """(B,) of light (B, n), see `fwhms`."""
+        low, high = np.full(len(light), math.log(1e-3)), np.full(len(light), self._widest)
+        for _ in range(WIDTH_STEPS):
+            middle = (low + high) / 2
+            weight = np.exp(self.r2 * (-0.5 / np.exp(middle))[:, None])
+            narrower = self._second_moment(light * weight) > self._second_moment(self.pixels * weight * weight)
+            low, high = np.where(narrower, middle, low), np.where(narrower, high, middle)
+        return FWHM * np.sqrt(np.exp(low))
+
+    def _second_moment(self, light: np.ndarray) -> np.ndarray:
+        total = light.sum(axis=1)
+        return np.where(total > 0, (light * self.r2).sum(axis=1) / np.where(total > 0, total, 1.0), 0.0)
 
 
 def blur(pictures: Array, kernels: np.ndarray, radii: np.ndarray, size: int) -> Array:
@@ -110,13 +178,13 @@ def blur(pictures: Array, kernels: np.ndarray, radii: np.ndarray, size: int) -> 
     return blurred
 
 
-def convolve(pictures: Array, kernel: np.ndarray, size: int) -> Array:
+def convolve(pictures: Array, kernel: Array, size: int) -> Array:
     """Convolve pictures with a kernel, (h, h), or one each, (B, h, h), h odd, of sum 1; see `blur`, most = (h − 1) / 2.
 
     Exact sums of a picture rounded to 2⁻²² of its maximum and a kernel rounded to 2⁻²⁶.
     """
     xp = namespace(pictures)
-    kernels = kernel if kernel.ndim == 3 else kernel[None]
+    kernels = xp.asarray(kernel if kernel.ndim == 3 else kernel[None], **like(pictures))
     width = kernels.shape[1]
     side = next_fast_len(pictures.shape[1], real=True)
     forth, back = _transforms(pictures, side)
@@ -129,20 +197,23 @@ def convolve(pictures: Array, kernel: np.ndarray, size: int) -> Array:
     total = 0.0
     for part, unit in _parts(kernels):
         # Pixel (most, most) of the picture is the result's first: what wraps around falls beyond the result.
-        filtered = forth(xp.asarray(part, **like(pictures))) * fourier
+        filtered = forth(part) * fourier
         sums = rint(back(filtered)[:, width - 1 : width - 1 + size, width - 1 : width - 1 + size])
         total = sums * unit + total
     return total / scale
 
 
-def _within_reach(pictures: Array, kernels: np.ndarray) -> Array:
+def _within_reach(pictures: Array, kernels: Array) -> Array:
     """Pictures without what no weight of their kernels reaches: it must not decide how the rest is rounded."""
-    cut = kernels.shape[1] // 2 - reaches(kernels)
+    xp, most = namespace(pictures), kernels.shape[1] // 2
+    weights = kernels != 0.0
+    used = to_numpy(xp.any(weights, axis=1) | xp.any(weights, axis=2))
+    cut = most - (used * np.abs(np.arange(-most, most + 1))).max(axis=1)
     if not cut.any():
         return pictures
     place = np.arange(pictures.shape[1])
     inside = (np.minimum(place, place[::-1]) >= cut[:, None]).astype(np.float64)
-    inside = namespace(pictures).asarray(inside, **like(pictures))
+    inside = xp.asarray(inside, **like(pictures))
     return pictures * inside[:, :, None] * inside[:, None, :]
 
 
@@ -163,13 +234,17 @@ def _powers_of_two(above: np.ndarray) -> np.ndarray:
     return np.where(above > 0, np.ldexp(1.0, PICTURE_BITS - exponent), 1.0)
 
 
-def _parts(kernel: np.ndarray) -> list[tuple[np.ndarray, float]]:
+def _parts(kernels: Array) -> list[tuple[Array, float]]:
     """Kernels (K, h, h) as two whole-numbered ones, each with its unit; together their sum is 1 exactly.
 
     What rounding takes from a weight goes to the next one, so that the many faint ones of a wide kernel lose nothing.
     """
-    fine, bits = 2.0 ** sum(KERNEL_BITS), KERNEL_BITS[1]
-    sums = np.rint(np.cumsum(kernel.reshape(len(kernel), -1), axis=1) * fine)
-    whole = np.diff(sums, axis=1, prepend=0.0).reshape(kernel.shape)
-    high = np.rint(whole / 2**bits)
-    return [(high, 2.0**bits / fine), (whole - high * 2**bits, 1 / fine)]
+    xp = namespace(kernels)
+    fine, bits = sum(KERNEL_BITS), KERNEL_BITS[1]
+    # Sums of whole numbers are the same in any order, which a card chooses.
+    flat = xp.astype(rint(kernels.reshape(len(kernels), -1) * 2.0**SUM_BITS), xp.int64)
+    sums = (xp.cumulative_sum(flat, axis=1) + (1 << (SUM_BITS - fine - 1))) >> (SUM_BITS - fine)
+    whole = sums - xp.concat([sums[:, :1] * 0, sums[:, :-1]], axis=1)
+    whole = xp.astype(whole, xp.float64).reshape(kernels.shape)
+    high = rint(whole * 2.0**-bits)
+    return [(high, 2.0 ** (bits - fine)), (whole - high * 2.0**bits, 2.0**-fine)]

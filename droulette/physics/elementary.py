@@ -115,8 +115,6 @@ def _is_transformed(x: Array) -> bool:
     """Whether `torch.func` (grad, jvp, vmap) or forward-mode differentiation works on it."""
     import torch
 
-    if torch.compiler.is_compiling():
-        return False
     transformed = torch._C._functorch.is_functorch_wrapped_tensor(x)
     return transformed or torch.autograd.forward_ad.unpack_dual(x).tangent is not None
 

@@ -13,14 +13,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from droulette.physics import convolution, noise
-from droulette.physics.arrays import Array, is_numpy, like, namespace, to_numpy
+from droulette.physics.arrays import Array, is_numpy, like, namespace, on_a_card, to_numpy
 from droulette.physics.batches import leaves, rebuild
+from droulette.physics.convolution import Moffat
 from droulette.physics.elementary import rint, sqrt, where
 from droulette.physics.engines import compiled, programs
 from droulette.physics.mappings import Unlensed
 from droulette.physics.noise import FEW, Noise
-from droulette.physics.rendering import render
-from droulette.physics.scene import FAINT_LEVELS, Scene
+from droulette.physics.rendering import on_cuda, render
+from droulette.physics.scene import FAINT_LEVELS, Scenes
 from droulette.physics.sources import SersicEllipsoid
 
 FAINT = 0.02  # standard deviations of the background's noise, below which the source's light is left out
@@ -66,7 +67,7 @@ class Instrument:
     """What takes B pictures; all arrays (B,) float64.
 
     psf: full width of a Gaussian point spread function at half its maximum, px, 0 for none; or a kernel for all rows;
-    or one for each row, (B, h, h).
+    or Moffat profiles.
     background: counts a second in each pixel. pedestal: what of it is left in the picture.
     noise: see `Noise`; its normal part holds all that is not Poisson.
     factor: counts of a grey level. counts: of the unlensed source in all, a second. signal_to_noise:
@@ -76,7 +77,7 @@ class Instrument:
     share: of the light that is left in the picture.
     """
 
-    psf: Array | Kernel
+    psf: Array | Kernel | Moffat
     background: Array
     pedestal: Array
     noise: Noise
@@ -94,11 +95,11 @@ class Instrument:
         others = replace(self, psf=None)
         return replace(rebuild(others, (array[rows] for array in leaves(others))), psf=psf)
 
-    def lens_light(self, faintest: Array) -> Scene:
+    def lens_light(self, faintest: Array) -> Scenes:
         """The lens's own light, made once."""
         made = self.__dict__.setdefault("_lens_light", [])
         if not made:
-            made.append(Scene(Unlensed(), self.light, faintest))
+            made.append(Scenes(Unlensed(), self.light, faintest))
         return made[0]
 
     def kinds_of_noise(self) -> tuple[Callable, ...]:
@@ -117,8 +118,7 @@ class Instrument:
 
     def _darkens(self) -> bool:
         """Whether the point spread function may make pixels darker than the background."""
-        psf = self.psf.values if isinstance(self.psf, Kernel) else self.psf
-        return bool((psf < 0.0).any())
+        return isinstance(self.psf, Kernel) and bool((self.psf.values < 0.0).any())
 
     def deviation(self) -> Array:
         """(B,): the standard deviation of the background's noise."""
@@ -147,7 +147,7 @@ def frame(middle: Array) -> Array:
 
 
 def take(
-    scene: Scene,
+    scene: Scenes,
     instrument: Instrument,
     size: int,
     centre_x: Array,
@@ -170,7 +170,7 @@ def take(
     scene = scene if scene.faintest is not None else observable(scene, instrument)
     about = instrument.rows(rows)
     where_to = (rows, size, centre_x, centre_y, canvas or size, supersampling)
-    picture = seen(scene, about.psf, *where_to)
+    picture = blurred(scene, about.psf, *where_to)
     factor = _factor(scene, instrument)
     if factor is None:
         strength = _strength(picture)
@@ -185,7 +185,7 @@ def take(
     if instrument.light is not None:
         if about.light_x is not None:
             where_to = (rows, size, centre_x - about.light_x, centre_y - about.light_y, *where_to[4:])
-        light = wide * seen(instrument.lens_light(scene.faintest), about.psf, *where_to)
+        light = wide * blurred(instrument.lens_light(scene.faintest), about.psf, *where_to)
         picture = picture + light
         hidden = (1.0 - about.share)[:, None, None] * light
     picture += about.background[:, None, None]
@@ -195,12 +195,12 @@ def take(
     return (picture if hidden is None else picture - hidden), factor
 
 
-def observable(scene: Scene, instrument: Instrument) -> Scene:
+def observable(scene: Scenes, instrument: Instrument) -> Scenes:
     """The scenes, to be drawn as light that is neither rounded nor clipped."""
     return replace(scene, faintest=instrument.faintest(_factor(scene, instrument)))
 
 
-def _factor(scene: Scene, instrument: Instrument) -> Array | None:
+def _factor(scene: Scenes, instrument: Instrument) -> Array | None:
     """(B,) counts of a grey level; None where they are to be found from a signal-to-noise ratio."""
     if instrument.factor is not None:
         return instrument.factor
@@ -220,17 +220,19 @@ def _strength(light: Array) -> Array:
     return sqrt(xp.sum(steps * steps, axis=1)) * step
 
 
-def seen(
-    scene: Scene, psf: Array | Kernel | Gaussians, rows: slice, size: int, centre_x: Array, centre_y: Array,
+def blurred(
+    scene: Scenes, psf: Array | Kernel | Moffat | Gaussians, rows: slice, size: int, centre_x: Array, centre_y: Array,
     canvas: int, supersampling: int,
 ) -> Array:  # fmt: skip
     """The light of some rows of scenes through their point spread functions, which are of these rows; see `take`."""
-    if not isinstance(psf, Kernel | Gaussians) and psf.ndim == 1:
+    if not isinstance(psf, Kernel | Moffat | Gaussians):
         psf = Gaussians.of(to_numpy(psf))
-    if isinstance(psf, Gaussians):
-        most = psf.weights.shape[1] - 1
+    if isinstance(psf, Kernel):
+        most = len(psf.values) // 2
+    elif isinstance(psf, Moffat):
+        most = int(psf.radii().max())
     else:
-        most = (psf.values if isinstance(psf, Kernel) else psf).shape[-1] // 2
+        most = psf.weights.shape[1] - 1
     around = size + 2 * most
     side = min(around, max(size, canvas - (canvas - size) % 2))
     picture = render(scene, side, centre_x, centre_y, rows=rows, supersampling=supersampling, canvas=canvas)
@@ -243,7 +245,7 @@ def seen(
         return picture
     if isinstance(psf, Gaussians):
         return convolution.blur(picture, psf.weights, psf.radii, size)
-    return convolution.convolve(picture, psf.values if isinstance(psf, Kernel) else to_numpy(psf), size)
+    return convolution.convolve(picture, psf.values if isinstance(psf, Kernel) else psf.kernels(), size)
 
 
 def _noisy(picture: Array, instrument: Instrument, about: Instrument, rows: slice) -> Array:
@@ -253,6 +255,8 @@ def _noisy(picture: Array, instrument: Instrument, about: Instrument, rows: slic
         return picture
     if is_numpy(picture) and (program := programs.of_noise(instrument.noise, kinds)):
         compiled.expose(program, picture, rows.start or 0)
+        return picture
+    if on_a_card(picture) and on_cuda().add_noise(about.noise, kinds, picture := picture.contiguous()):
         return picture
     xp, shape = namespace(picture), picture.shape
     flat = picture.reshape(shape[0], -1)

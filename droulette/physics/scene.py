@@ -1,4 +1,4 @@
-"""What is drawn, B pictures of it: scenes, and how a pixel samples them. Formulas of one pixel, for every engine.
+"""A batch of scenes, and how a pixel samples them. Formulas of one pixel, for every engine.
 
 Pixel (row i, column j) of an N×N picture is the point x = j − N/2, y = N/2 − i.
 """
@@ -16,12 +16,14 @@ from droulette.physics.sources import Source, clipped
 TILE = 16  # px: the side of the squares of a picture that are drawn, or found to be black, together
 SQUARE = TILE // 2  # px: what is left of a tile is tested once more in quarters
 DARKEST = 0.5  # grey level that still rounds to 1
-FAINT_LEVELS = tuple(2.0**k for k in range(-14, 1))  # what `Scene.faintest` may be: extents are known of these
+FAINT_LEVELS = tuple(2.0**k for k in range(-14, 1))  # what `Scenes.faintest` may be: extents are known of these
 
 
 @dataclass(frozen=True)
-class Scene:
-    """B pictures to draw: where each point of the picture meets the source, and the source.
+class Scenes:
+    """A batch of B scenes: where each point of a picture meets the source, and the source.
+
+    `droulette.Scene` is one scene of the Python interface.
 
     faintest: None for whole grey levels 0…255. For unrounded and unclipped ones, (B,), of FAINT_LEVELS: light fainter
     than that is 0, so that dark tiles can be skipped.

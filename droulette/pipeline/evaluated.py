@@ -13,7 +13,7 @@ from droulette.errors import UserError
 from droulette.learning.model_file import Model
 from droulette.learning.moments import Moments
 from droulette.learning.observed import Facts
-from droulette.pipeline.pictures import is_observed, read_pictures, see_pictures
+from droulette.pipeline.pictures import is_observed, read_pictures, read_views
 from droulette.pipeline.resimulate import resimulate
 from droulette.quantities import AMPLITUDE, least
 
@@ -50,21 +50,23 @@ def read_split(
     name: str | Path,
     model: Model,
     count: int,
-    seen: Callable[[int], object],
-    predicted: Callable[[int], object],
+    reading: Callable[[int], object],
+    predicting: Callable[[int], object],
 ) -> EvaluatedSplit:
     """Read the pictures of a table and predict them; keep the first `count` pictures themselves.
 
-    name: what the table is called in messages. seen, predicted: called with the number of pictures just done.
+    name: what the table is called in messages. reading, predicting: called with the number of pictures just done.
     """
     filenames = list(table["filename"])
     options = {"table": name, "size": model.input_size}
-    eyes = [model.network.eye, Moments(model.input_size)]
+    preprocessings = [model.network.preprocessing, Moments(model.input_size)]
     if is_observed(directory, filenames[0], name):
-        eyes.append(Facts())
-    views, features, *known = see_pictures(directory, filenames, eyes, device=str(model.device), seen=seen, **options)
+        preprocessings.append(Facts())
+    views, features, *known = read_views(
+        directory, filenames, preprocessings, device=str(model.device), progress=reading, **options
+    )
     facts = known[0] if known else None
-    means, deviations = model.predict(views, predicted, facts)
+    means, deviations = model.predict(views, predicting, facts)
     pictures = read_pictures(directory, filenames[: max(count, 1)], **options)
     true = table[list(model.columns)].to_numpy()
     reach = model.reach(views, facts)

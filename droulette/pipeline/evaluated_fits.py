@@ -20,12 +20,13 @@ from droulette.learning import metrics
 from droulette.learning.calibration import coverage
 from droulette.learning.model_file import Model
 from droulette.learning.observed import Facts, Light
+from droulette.physics.convolution import Moffat
 from droulette.physics.instrument import Kernel
 from droulette.pipeline import fitted
 from droulette.pipeline.evaluated import EvaluatedSplit, order_of, prediction_table, rows_of
 from droulette.pipeline.instruments import psf_batch
 from droulette.pipeline.lens_free import NONE, fit_lens_free
-from droulette.pipeline.pictures import read_pictures, see_pictures
+from droulette.pipeline.pictures import read_pictures, read_views
 from droulette.pipeline.populations import Population, distribution_to_fit, families, populations, with_light
 from droulette.pipeline.scenes import groups, normalise
 
@@ -99,9 +100,9 @@ class Fitting:
     ) -> tuple[dict, pd.DataFrame]:  # fmt: skip
         """Fit the rows, and measure the fits, see `measure_fits`. true, bands: of the whole split."""
         count = len(self.lenses)
-        seen = progress(count if self.free else count * len(self.populations), "fitting")
+        fitted_rows = progress(count if self.free else count * len(self.populations), "fitting")
         arguments = (testing, model, self.populations, self.known, self.lenses, self.roulette, directory)
-        found = fit_rows(*arguments, name=self.name, free=self.free, progress=seen)
+        found = fit_rows(*arguments, name=self.name, free=self.free, progress=fitted_rows)
         return measure_fits(found, true[:count], judge, bands[:count])
 
 
@@ -148,8 +149,8 @@ def fit_rows(
         observations, levels = [whole[[k]] for k in range(count)], np.ones(count)
         sure = [replace(one, weights=one.weights * (fitted.LARGEST_ROUNDING / ROUNDING)) for one in observations]
     else:
-        eyes = [Light(model.input_size), Facts()]
-        light, facts = see_pictures(directory, filenames, eyes, table=name, size=model.input_size)
+        preprocessings = [Light(model.input_size), Facts()]
+        light, facts = read_views(directory, filenames, preprocessings, table=name, size=model.input_size)
         facts = facts.copy()
         facts[:, 0] = 0.0  # light has no background any more
         observations = sure = fitted.exposures(light, facts, kernels(roulette, name))
@@ -178,11 +179,10 @@ def kernels(roulette: pd.DataFrame, name: str) -> list[np.ndarray | None]:
     found: list[np.ndarray | None] = [None] * len(frame)
     for kind, rows in groups(frame, name):
         psf = psf_batch(frame.iloc[rows], kind, name)
-        for k, row in enumerate(rows):
-            if isinstance(psf, Kernel):
-                found[row] = psf.values
-            elif psf.ndim == 3:
-                found[row] = psf[k]
+        if isinstance(psf, Kernel | Moffat):
+            each = psf.kernels() if isinstance(psf, Moffat) else [psf.values] * len(rows)
+            for row, kernel in zip(rows, each, strict=True):
+                found[row] = kernel
     return found
 
 

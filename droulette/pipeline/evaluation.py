@@ -113,9 +113,9 @@ def evaluate(
         some = names["testing"][: fit.rows]
         fitting = evaluated_fits.Fitting.of(fit, model, some, evaluation.lenses, roulette, observed=observed)
     every = sum(map(len, tables.values()))
-    seen, predicted = progress(every, "reading"), progress(every, "predicting")
+    reading, predicting = progress(every, "reading"), progress(every, "predicting")
     splits = {
-        name: read_split(table, dataset.directory, paths[name], model, count, seen, predicted)
+        name: read_split(table, dataset.directory, paths[name], model, count, reading, predicting)
         for name, table in tables.items()
     }
     if count:

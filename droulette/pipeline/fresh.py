@@ -1,4 +1,4 @@
-"""Training pictures that are drawn as they are needed, each of a row that no epoch has seen."""
+"""Training pictures that are drawn as they are needed, each of a row that is in no other epoch."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from droulette.pipeline.generate import Drawing, draw_in_memory
 if TYPE_CHECKING:
     import pandas as pd
 
-    from droulette.learning.seeing import Eye
+    from droulette.learning.preprocessing import Preprocessing
     from droulette.parameters import Parameters
 
 NAME = "fresh rows"  # what error messages call their table
 ROWS_AT_ONCE = {"cpu": 512, "cuda": 8192}  # drawn together: some batches
-SEEN_AT_ONCE = 64  # pictures that the network's eye is shown together, as float32
+VIEWS_AT_ONCE = {"cpu": 64, "cuda": 1024}  # pictures that are preprocessed together, as float32
 AHEAD = {"cpu": 1, "cuda": 3}  # chunks that are drawn while one is learnt from
 
 
@@ -48,7 +48,7 @@ class FreshPictures:
     columns: list[str]
     count: int
     size: int
-    eye: Eye
+    preprocessing: Preprocessing
     scaling: Scaling
     device: torch.device
 
@@ -103,27 +103,29 @@ class FreshPictures:
         first = self.params.simulator.size + epoch * self.count
         frame = draw_table(self.params, first + starts[0], first + ends[-1])
         mine = frame.iloc[np.concatenate(places) - starts[0]].reset_index(drop=True)
-        views, targets = self._see(mine, helpers)
+        views, targets = self._views_and_targets(mine, helpers)
         parts = np.cumsum([len(rows) for rows in places])[:-1].tolist()
         batches = zip(torch.tensor_split(views, parts), torch.tensor_split(targets, parts), starts, ends, strict=True)
-        return [Batch(seen, None, wanted, end - start) for seen, wanted, start, end in batches]
+        return [Batch(some, None, wanted, end - start) for some, wanted, start, end in batches]
 
-    def _see(self, frame: pd.DataFrame, helpers: ThreadPoolExecutor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _views_and_targets(self, frame: pd.DataFrame, helpers: ThreadPoolExecutor) -> tuple[torch.Tensor, torch.Tensor]:
         """Views and scaled targets, on the device that trains."""
         device = str(self.device)
         with stream_of(device), torch.no_grad():
             drawing = Drawing.of(self.params.simulator)
             pictures, facts, table = draw_in_memory(frame, drawing, NAME, device, helpers)
             pictures = pictures if is_tensor(pictures) else torch.from_numpy(pictures)
-            views = torch.cat([self._seen(pictures, facts, part) for part in slices(len(pictures), SEEN_AT_ONCE)])
+            views = torch.cat(
+                [self._views(pictures, facts, part) for part in slices(len(pictures), VIEWS_AT_ONCE[self.device.type])]
+            )
             targets = self.scaling.transform(table[self.columns].to_numpy()).astype(np.float32)
             targets = torch.from_numpy(targets).to(self.device)
             if self.device.type == "cuda":
                 torch.cuda.current_stream(self.device).synchronize()
         return views, targets
 
-    def _seen(self, pictures: torch.Tensor, facts: np.ndarray | None, part: slice) -> torch.Tensor:
-        return self.eye.see(pictures[part], None if facts is None else torch.from_numpy(facts[part]))
+    def _views(self, pictures: torch.Tensor, facts: np.ndarray | None, part: slice) -> torch.Tensor:
+        return self.preprocessing.views(pictures[part], None if facts is None else torch.from_numpy(facts[part]))
 
     def _handed_over(self, drawn: Future) -> Iterator[Batch]:
         """The batches, whose memory is not used again before the training's work on them is done."""
@@ -135,22 +137,24 @@ class FreshPictures:
             yield batch
 
 
-STRANGE = 2000  # pictures of each other kind
-UNSEEN = 3000  # more pictures to measure errors on
+OUT_OF_DISTRIBUTION = 2000  # pictures of each other kind
+CALIBRATION_ROWS = 3000  # more rows, beside the validation part, to measure errors on
 LIGHT_OF_LENS = (0.2, 5.0)  # over that of the lensed source
 NO_LENS = 1e-3  # px, Einstein radius
 
 
-def unseen(
-    params: Parameters, eye: Eye, columns: list[str], first: int, device: torch.device
+def calibration_rows(
+    params: Parameters, preprocessing: Preprocessing, columns: list[str], first: int, device: torch.device
 ) -> tuple[Split, np.ndarray]:
-    """UNSEEN rows of the distribution from number `first` on, and the facts of their pictures, (n, 6)."""
-    views, facts, tables = zip(*_taken(params, eye, first, UNSEEN, device), strict=True)
+    """CALIBRATION_ROWS rows of the distribution from number `first` on, and the facts of their pictures, (n, 6)."""
+    views, facts, tables = zip(*_taken(params, preprocessing, first, CALIBRATION_ROWS, device), strict=True)
     targets = np.concatenate([table[columns].to_numpy() for table in tables])
     return Split(np.concatenate(views), targets), np.concatenate(facts)
 
 
-def strange_views(params: Parameters, eye: Eye, device: torch.device) -> np.ndarray | None:
+def out_of_distribution_views(
+    params: Parameters, preprocessing: Preprocessing, device: torch.device
+) -> np.ndarray | None:
     """Views of pictures of other kinds than the distribution's, by the same instrument: galaxies without a lens; and
     with the light of the lens, where the distribution has none.
     """
@@ -164,19 +168,19 @@ def strange_views(params: Parameters, eye: Eye, device: torch.device) -> np.ndar
             kinds.append(params.model_copy(update={"lens_light": light}))
     views = []
     for number, kind in enumerate(kinds):
-        first = params.simulator.size + number * STRANGE
-        views += [part for part, _, _ in _taken(kind, eye, first, STRANGE, device)]
+        first = params.simulator.size + number * OUT_OF_DISTRIBUTION
+        views += [part for part, _, _ in _taken(kind, preprocessing, first, OUT_OF_DISTRIBUTION, device)]
     return np.concatenate(views) if views else None
 
 
 def _taken(
-    params: Parameters, eye: Eye, first: int, count: int, device: torch.device
+    params: Parameters, preprocessing: Preprocessing, first: int, count: int, device: torch.device
 ) -> Iterator[tuple[np.ndarray, np.ndarray, pd.DataFrame]]:
     """Views, facts and amplitudes of rows, some at a time."""
     drawing = Drawing.of(params.simulator)
     with ThreadPoolExecutor(cores()) as helpers:
-        for part in slices(count, SEEN_AT_ONCE * 4):
+        for part in slices(count, VIEWS_AT_ONCE[device.type] * 4):
             frame = draw_table(params, first + part.start, first + part.stop)
             pictures, facts, table = draw_in_memory(frame, drawing, NAME, str(device), helpers)
             pictures = pictures if is_tensor(pictures) else torch.from_numpy(pictures)
-            yield eye.see(pictures, torch.from_numpy(facts)).cpu().numpy(), facts, table
+            yield preprocessing.views(pictures, torch.from_numpy(facts)).cpu().numpy(), facts, table

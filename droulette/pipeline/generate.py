@@ -24,7 +24,7 @@ from droulette.physics.instrument import Instrument, observable, take
 from droulette.physics.instrument import frame as frame_of
 from droulette.physics.lens_equation import apparent_position, residual, solved
 from droulette.physics.mappings import Raytrace, Roulette, convergence_radius
-from droulette.physics.rendering import Scene, centre_of_light, light_and_centre, render
+from droulette.physics.rendering import Scenes, centre_of_light, light_and_centre, render
 from droulette.physics.sources import SOURCES
 from droulette.pipeline import depth, png
 from droulette.pipeline.batching import OBSERVED_AT_ONCE, pictures_at_once, slices
@@ -267,7 +267,7 @@ class _Chunk:
         else:
             radius = convergence_radius(lens, *xi) if self.drawing.mask else None
             mapping = Roulette.from_amplitudes(*xi, alpha, beta, self.drawing.nterms, radius)
-        scene = Scene(mapping, source)
+        scene = Scenes(mapping, source)
 
         if kind.psf is not None:
             return self._take_batch(scene, kind, part, results, rows, spread)
@@ -286,7 +286,7 @@ class _Chunk:
         parts = slices(len(rows), self._pictures_at_once("cpu"))
         return spread(lambda few: self._keep(rows[few], filenames[few], draw_few(few)), parts)
 
-    def _pictures(self, scene: Scene, part: slice, results: _Results, rows: np.ndarray) -> Array:
+    def _pictures(self, scene: Scenes, part: slice, results: _Results, rows: np.ndarray) -> Array:
         """Draw a part of the scenes, which has those rows: (B, size, size) uint8, or none if they are not wanted."""
         drawing = self.drawing
         options = {"rows": part, "sampling": drawing.sampling, "supersampling": drawing.supersampling}
@@ -302,7 +302,7 @@ class _Chunk:
         return render(scene, drawing.size, *centre, canvas=drawing.imagesize, **options)
 
     def _take_batch(
-        self, scene: Scene, kind: Kind, part: pd.DataFrame, results: _Results, rows: np.ndarray, spread: Callable
+        self, scene: Scenes, kind: Kind, part: pd.DataFrame, results: _Results, rows: np.ndarray, spread: Callable
     ) -> Iterator[None]:
         """The same of pictures that an instrument takes."""
         drawing, on_card = self.drawing, self.device != "cpu"
@@ -343,7 +343,7 @@ class _Chunk:
         return spread(take_few, parts)
 
     def _light(
-        self, scene: Scene, part: pd.DataFrame, spread: Callable, parts: list[slice]
+        self, scene: Scenes, part: pd.DataFrame, spread: Callable, parts: list[slice]
     ) -> tuple[np.ndarray | None, np.ndarray]:
         """Grey levels of the lensed sources in all, and their centres, (2, B) px; where nobody asks None and 0."""
         light, middle = np.zeros(len(part)), np.zeros((2, len(part)))

@@ -12,12 +12,11 @@ import pandas as pd
 
 from droulette.errors import UserError
 from droulette.physics import convolution
+from droulette.physics.convolution import LARGEST_KERNEL, Moffat
 from droulette.physics.instrument import Instrument, Kernel, LensLight
 from droulette.physics.noise import Noise
 from droulette.pipeline.scenes import Kind, column_of_numbers, is_below_working_folder
 
-LARGEST_KERNEL = 257  # px
-MOFFAT_REACH = 6  # full widths at half maximum, to which a Moffat profile is drawn
 COLUMNS = (  # those that a resimulation needs
     "pixelscale", "psf", "psffwhm", "moffatbeta", "background", "pedestal", "noise", "electrons", "brightness",
     "lightflux", "lightradius", "lightaxisratio", "lightorientation", "lightsersic", "lightshare",
@@ -74,27 +73,15 @@ def _light(frame: pd.DataFrame, name: str, light: np.ndarray | None) -> LensLigh
     )
 
 
-def psf_batch(frame: pd.DataFrame, kind: Kind, name: str) -> np.ndarray | Kernel:
+def psf_batch(frame: pd.DataFrame, kind: Kind, name: str) -> np.ndarray | Kernel | Moffat:
     """The point spread functions of rows that all have `kind`, see `Instrument.psf`."""
     if kind.psf == "none":
         return np.zeros(len(frame))
     if kind.psf == "gaussian":
         return column_of_numbers(frame, "psffwhm", name)
     if kind.psf == "moffat":
-        widths, betas = column_of_numbers(frame, "psffwhm", name), column_of_numbers(frame, "moffatbeta", name)
-        radii = [moffat_radius(width) for width in widths]
-        most = max(radii)
-        kernels = np.zeros((len(frame), 2 * most + 1, 2 * most + 1))
-        for kernel, width, beta, radius in zip(kernels, widths, betas, radii, strict=True):
-            inner = slice(most - radius, most + radius + 1)
-            kernel[inner, inner] = convolution.moffat_kernel(float(width), float(beta), radius)
-        return kernels
+        return Moffat(column_of_numbers(frame, "psffwhm", name), column_of_numbers(frame, "moffatbeta", name))
     return Kernel(read_kernel(kind.psf, f"{name}: column psf"))
-
-
-def moffat_radius(width: float) -> int:
-    """To how many px a Moffat profile is drawn."""
-    return min(LARGEST_KERNEL // 2, math.ceil(MOFFAT_REACH * width))
 
 
 @lru_cache(maxsize=256)
@@ -120,12 +107,8 @@ def read_kernel(path: str, where: str) -> np.ndarray:
     return np.ascontiguousarray(array[::-1] / math.fsum(array.ravel()))
 
 
-def widths(psf: np.ndarray | Kernel, count: int) -> np.ndarray:
+def widths(psf: np.ndarray | Kernel | Moffat, count: int) -> np.ndarray:
     """(B,) px: the full width at half maximum that networks are told."""
     if isinstance(psf, Kernel):
         return np.full(count, convolution.fwhm(psf.values))
-    if psf.ndim == 3:  # without what pads a kernel to the size of the batch's largest: rounding would tell of it
-        cut = psf.shape[1] // 2 - convolution.reaches(psf)
-        inner = [kernel[k : len(kernel) - k, k : len(kernel) - k] for kernel, k in zip(psf, cut, strict=True)]
-        return np.array([convolution.fwhm(kernel) for kernel in inner])
-    return psf
+    return psf.widths() if isinstance(psf, Moffat) else psf

@@ -12,7 +12,7 @@ import pandas as pd
 from droulette.learning import metrics
 from droulette.learning.observed import FACTS, Facts, Light
 from droulette.pipeline.evaluated import EvaluatedSplit, order_of, rows_of, with_targets
-from droulette.pipeline.pictures import see_pictures
+from droulette.pipeline.pictures import read_views
 from droulette.pipeline.resimulate import resimulate
 
 MOST = 2000  # rows of a part whose signal-to-noise ratio is measured
@@ -27,7 +27,7 @@ Covered = Callable[[str, np.ndarray], dict[str, float]]  # of some rows of a par
 
 @dataclass(frozen=True)
 class NoiseTables:
-    """pictures: of the testing part, see `about_pictures`. bands, grid: None where there is nothing to tell apart."""
+    """pictures: of the test rows, see `about_pictures`. bands, grid: None where there is nothing to tell apart."""
 
     pictures: pd.DataFrame
     bands: pd.DataFrame | None
@@ -149,8 +149,8 @@ def residuals_of(
     """
     filenames = split.table["filename"].iloc[rows]
     size = split.pictures.shape[-1]
-    eyes = [Light(size), Facts()]
-    light, facts = see_pictures(directory, list(filenames), eyes, table=name, size=size)
+    preprocessings = [Light(size), Facts()]
+    light, facts = read_views(directory, list(filenames), preprocessings, table=name, size=size)
     about = rows_of(filenames, table, name)
     found = {}
     for kind in kinds:

@@ -1,4 +1,4 @@
-"""Observations made into what a model of pictures with noise was trained on, and its answers taken back to the sky."""
+"""Observations converted to the input of a model of noisy pictures, and its answers taken back to the sky."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from droulette.learning.model_file import Model
 from droulette.learning.observed import FACTS, Known
 from droulette.observing import Observation, observe, position_angle, sky
 from droulette.observing.fits_files import is_fits, split_choice
-from droulette.pipeline import depth, own_pictures
-from droulette.pipeline.own_pictures import resampling
+from droulette.pipeline import depth, user_pictures
+from droulette.pipeline.user_pictures import resampling
 
 SAME_SCALE = 0.01  # relative difference of pixel scales that is not worth another sampling
 WHITE = 0.999  # quantile of the light that is shown as white
@@ -33,8 +33,8 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Seen:
-    """An observation as a model is shown it.
+class Prepared:
+    """An observation in the pixels and the size of a model's pictures.
 
     observation: None of a picture that `generate` made.
     picture: (N, N) float32. facts: (6,), of FACTS. column, row: of the observation's pixel that is the picture's
@@ -50,7 +50,7 @@ class Seen:
     pixel_scale: float | None
 
 
-def see(
+def prepare(
     picture: str | Path | np.ndarray,
     name: str,
     model: Model,
@@ -63,10 +63,10 @@ def see(
     unit: float,
     say: Say,
     warn: Say,
-) -> Seen:
+) -> Prepared:
     """Read an observation and bring it to the pixels and the size of the model's.
 
-    picture: FITS, or what `own_pictures.read` reads; the unit of the latter is not known.
+    picture: FITS, or what `user_pictures.read` reads; the unit of the latter is not known.
     pixel_scale: of the picture in the model's pixels; None: by both of their world coordinates. unit: what one of the
     picture's units is in those of the training pictures.
 
@@ -109,14 +109,14 @@ def see(
     for line in found.warnings:
         warn(f"{found.name}: {line}")
     _warn_of_unknown(found.name, facts, model.known, warn)
-    return Seen(found, (picture * unit).astype(np.float32), facts, column, row, scale, model_scale)
+    return Prepared(found, (picture * unit).astype(np.float32), facts, column, row, scale, model_scale)
 
 
 def _values(picture: str | Path | np.ndarray, name: str, warn: Say) -> np.ndarray:
     """(H, W), the light of a picture that is no FITS file, to which noise is added where it has none."""
-    own = own_pictures.of_array(picture, name) if isinstance(picture, np.ndarray) else own_pictures.read(picture)
-    values = own.values
-    if own.white == EIGHT_BITS:
+    given = user_pictures.of_array(picture, name) if isinstance(picture, np.ndarray) else user_pictures.read(picture)
+    values = given.values
+    if given.white == EIGHT_BITS:
         warn(
             f"{name}: a picture for the screen, whose light may be stretched, cut off or compressed: "
             "trust a FITS file more"
@@ -129,7 +129,7 @@ def _values(picture: str | Path | np.ndarray, name: str, warn: Say) -> np.ndarra
     return values
 
 
-def _made_here(path: str | Path | np.ndarray, size: int) -> Seen | None:
+def _made_here(path: str | Path | np.ndarray, size: int) -> Prepared | None:
     """A picture that `generate` made, with what it says of itself; None: it is something else."""
     if isinstance(path, np.ndarray) or not (path := Path(path)).is_file():
         return None
@@ -138,7 +138,7 @@ def _made_here(path: str | Path | np.ndarray, size: int) -> Seen | None:
     if not depth.is_observed(data[: depth.LONGEST_HEAD]) or (about := depth.decode(data, picture)) is None:
         return None
     scale = about.pixel_scale or None
-    return Seen(None, picture, about.table()[0], size / 2, size / 2, 1.0, scale)
+    return Prepared(None, picture, about.table()[0], size / 2, size / 2, 1.0, scale)
 
 
 def _warn_of_unknown(name: str, facts: np.ndarray, known: Known, warn: Say) -> None:
@@ -182,7 +182,7 @@ def _window(found: Observation, size: int, scale: float, column: float, row: flo
     return np.where(covered, picture, noise * share), deviation
 
 
-def on_the_sky(table: pd.DataFrame, seen: list[Seen], reach: pd.DataFrame) -> pd.DataFrame:
+def on_the_sky(table: pd.DataFrame, observed: list[Prepared], reach: pd.DataFrame) -> pd.DataFrame:
     """The table of predictions with what follows from the observations. reach: see `Model.reach`, as a table.
 
     Added are, where they are known:
@@ -194,7 +194,7 @@ def on_the_sky(table: pd.DataFrame, seen: list[Seen], reach: pd.DataFrame) -> pd
     """
     columns = [name.removeprefix("std:") for name in table if name.startswith("std:")]
     rows = []
-    for (_, row), (_, far), one in zip(table.iterrows(), reach.iterrows(), seen, strict=True):
+    for (_, row), (_, far), one in zip(table.iterrows(), reach.iterrows(), observed, strict=True):
         added: dict[str, float] = {f"half95:{c}": row[f"std:{c}"] * far[c] for c in columns}
         added |= {"middle_column": one.column, "middle_row": one.row}
         if one.pixel_scale:
@@ -213,7 +213,7 @@ def on_the_sky(table: pd.DataFrame, seen: list[Seen], reach: pd.DataFrame) -> pd
     return pd.concat([table, pd.DataFrame(rows, index=table.index)], axis=1)
 
 
-def _directions(row: pd.Series, columns: list[str], one: Seen) -> dict[str, float]:
+def _directions(row: pd.Series, columns: list[str], one: Prepared) -> dict[str, float]:
     found: dict[str, float] = {}
     if {"xiX", "xiY"} <= set(columns):
         place = one.column + row["xiX"] / one.scale, one.row - row["xiY"] / one.scale

@@ -22,7 +22,7 @@ from droulette.pipeline import depth, png
 from droulette.pipeline.storage import Reader, reader
 
 if TYPE_CHECKING:
-    from droulette.learning.seeing import Eye
+    from droulette.learning.preprocessing import Preprocessing
 
 AT_ONCE = 256  # pictures looked at together; the last bits of their moments depend on it
 A_TASK = 32  # pictures that a thread decodes before it asks for more: asking takes longer than one
@@ -52,32 +52,33 @@ def read_pictures(
     *,
     table: str | Path,
     size: int | None = None,
-    eye: Eye | None = None,
+    preprocessing: Preprocessing | None = None,
     **options,
 ) -> np.ndarray:
-    """Pictures, (n, N, N) uint8, or what the eye makes of them, (n, *eye.shape); the rest as for `see_pictures`."""
+    """Pictures, (n, N, N) uint8, or their views, (n, *preprocessing.shape). Other options: see `read_views`."""
     size = size or picture_size(directory, filenames[0], table)
-    return see_pictures(directory, filenames, [eye], table=table, size=size, **options)[0]
+    return read_views(directory, filenames, [preprocessing], table=table, size=size, **options)[0]
 
 
-def see_pictures(
+def read_views(
     directory: str | Path,
     filenames: Sequence[str],
-    eyes: Sequence[Eye | None],
+    preprocessings: Sequence[Preprocessing | None],
     *,
     table: str | Path,
     size: int,
     device: str = "cpu",
     workers: int | None = None,
-    seen: Callable[[int], object] = lambda count: None,
+    progress: Callable[[int], object] = lambda count: None,
 ) -> list[np.ndarray]:
-    """Decode pictures once, in threads, and keep what each of the eyes makes of them on the `device`.
+    """Decode pictures once, in threads, and make views of them by each preprocessing on the `device`.
 
     table: what the file names come from, for error messages. size: N, the side of each.
-    seen: called with the number of pictures just decoded.
+    progress: called with the number of pictures just decoded.
 
     Returns:
-        (n, *eye.shape) for each eye, (n, N, N) uint8 for None: of an instrument's pictures, what is shown of them.
+        (n, *preprocessing.shape) for each preprocessing. For None the pictures, (n, N, N) uint8; an instrument's are
+        brought to 8 bits.
 
     Raises:
         UserError: the first row whose picture is outside the directory, missing, no PNG, no 8-bit picture,
@@ -87,7 +88,7 @@ def see_pictures(
 
     directory = Path(directory)
     _check_directory(directory, table)
-    kinds = [(eye.shape, eye.dtype) if eye else ((size, size), np.dtype(np.uint8)) for eye in eyes]
+    kinds = [(each.shape, each.dtype) if each else ((size, size), np.dtype(np.uint8)) for each in preprocessings]
     kept = [_room((len(filenames), *shape), dtype) for shape, dtype in kinds]
     source = reader(directory)
     order = source.order(filenames)
@@ -146,14 +147,14 @@ def see_pictures(
                 if on_card:
                     running = start(number + 1)
                 pictures = buffers[number % len(buffers)][: len(rows)]
-                on_device = pictures.to(device, non_blocking=True) if any(eyes) else None
+                on_device = pictures.to(device, non_blocking=True) if any(preprocessings) else None
                 facts = torch.from_numpy(known[number % len(buffers)][: len(rows)]) if observed else None
-                for eye, views in zip(eyes, kept, strict=True):
-                    if eye:
-                        views[rows] = eye.see(on_device, facts).cpu().numpy()
+                for preprocessing, views in zip(preprocessings, kept, strict=True):
+                    if preprocessing:
+                        views[rows] = preprocessing.views(on_device, facts).cpu().numpy()
                     else:
                         views[rows] = depth.shown(pictures.numpy(), facts.numpy()) if observed else pictures.numpy()
-                seen(len(rows))
+                progress(len(rows))
                 if not on_card:
                     running = start(number + 1)
         except BaseException:
@@ -181,12 +182,14 @@ def _room(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     return np.memmap(store, dtype, "w+", shape=shape)
 
 
-def look(eye: Eye, pictures: np.ndarray, device: str = "cpu", facts: np.ndarray | None = None) -> np.ndarray:
-    """pictures: (n, N, N) uint8, or float32 with facts (n, 6) → views, (n, *eye.shape)."""
+def make_views(
+    preprocessing: Preprocessing, pictures: np.ndarray, device: str = "cpu", facts: np.ndarray | None = None
+) -> np.ndarray:
+    """pictures: (n, N, N) uint8, or float32 with facts (n, 6) → views, (n, *preprocessing.shape)."""
     import torch
 
     told = None if facts is None else torch.from_numpy(np.ascontiguousarray(facts))
-    return eye.see(torch.from_numpy(np.ascontiguousarray(pictures)).to(device), told).cpu().numpy()
+    return preprocessing.views(torch.from_numpy(np.ascontiguousarray(pictures)).to(device), told).cpu().numpy()
 
 
 def _inside(directory: Path, filename: str) -> bool:
@@ -196,7 +199,7 @@ def _inside(directory: Path, filename: str) -> bool:
 
 
 def _decode(opened: Path | BinaryIO, directory: Path, filename: str, where: str, size: int) -> np.ndarray:
-    """Any PNG file's picture, (size, size) uint8, by Pillow. Raises `UserError` as `see_pictures` does."""
+    """Any PNG file's picture, (size, size) uint8, by Pillow. Raises `UserError` as `read_views` does."""
     with _open(opened, directory / filename, where) as picture:
         if picture.size != (size, size):
             found = "×".join(map(str, picture.size))

@@ -31,7 +31,7 @@ def write(
     noise: NoiseTables | None = None,
     residuals: dict[str, np.ndarray] | None = None,
 ) -> None:
-    """Write the tables of columns, orders, bands and lens families as CSV, and figures of the testing part as PNG.
+    """Write the tables of columns, orders, bands and lens families as CSV, and figures of the test rows as PNG.
 
     examples: rows of the gallery. noise: of pictures with noise; residuals: then of the examples, see `residuals_of`.
     """
@@ -98,7 +98,7 @@ def predicted_against_true(split: EvaluatedSplit, columns: tuple[str, ...], tabl
 
 
 def scores(table: pd.DataFrame):
-    """R² of each column of the testing part, in units and on the quantile scale."""
+    """R² of each column of the test rows, in units and on the quantile scale."""
     from matplotlib.figure import Figure
 
     testing = table[table["part"] == "testing"]

@@ -19,7 +19,7 @@ from droulette.fitting.optimise import Prior
 from droulette.fitting.starts import Library
 from droulette.physics.lenses import LENSES
 from droulette.physics.mappings import Raytrace
-from droulette.physics.scene import Scene
+from droulette.physics.scene import Scenes
 from droulette.physics.sources import SOURCES
 from droulette.pipeline.draw import draw_table
 from droulette.pipeline.generate import Drawing, generate_chunks
@@ -244,7 +244,7 @@ def families(rows: pd.DataFrame, roulette: pd.DataFrame, name: str) -> list[tupl
         _check(kind, name)
         some = frame.iloc[places]
         lens, source = lens_batch(some, kind, name), source_batch(some, kind, name)
-        scene = Scene(Raytrace(lens, *some[["x", "y"]].to_numpy(np.float64).T), source)
+        scene = Scenes(Raytrace(lens, *some[["x", "y"]].to_numpy(np.float64).T), source)
         family = Family.of(scene)
         middle = roulette[["centreX", "centreY"]].to_numpy(np.float64)[places].T
         found.append((places, family, family.coordinates(family.values_of(scene, *middle))))

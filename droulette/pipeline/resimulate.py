@@ -16,7 +16,7 @@ from droulette.physics.arrays import Array, to_numpy
 from droulette.physics.batches import move
 from droulette.physics.instrument import take
 from droulette.physics.mappings import Roulette
-from droulette.physics.rendering import Scene, render
+from droulette.physics.rendering import Scenes, render
 from droulette.pipeline.batching import OBSERVED_AT_ONCE, pictures_at_once, slices
 from droulette.pipeline.instruments import instrument_batch
 from droulette.pipeline.scenes import AMPLITUDE, Kind, groups, source_batch
@@ -77,7 +77,7 @@ def resimulate(
                 pictures[rows] = observed(frame.iloc[rows], scene, kind, middle)
         progress(len(rows))
 
-    def observed(part: pd.DataFrame, scene: Scene, kind: Kind, middle: Array) -> np.ndarray:
+    def observed(part: pd.DataFrame, scene: Scenes, kind: Kind, middle: Array) -> np.ndarray:
         """Grey levels or counts, without noise, through the point spread function and with the lens's light."""
         instrument = instrument_batch(part, kind, name)
         instrument = move(instrument, device) if device != "cpu" else instrument
@@ -102,12 +102,12 @@ def resimulate(
     return pictures
 
 
-def scene_of_amplitudes(part: pd.DataFrame, kind: Kind, nterms: int, name: str) -> Scene:
+def scene_of_amplitudes(part: pd.DataFrame, kind: Kind, nterms: int, name: str) -> Scenes:
     """The scenes of rows of one kind, from their amplitudes."""
     alpha = np.stack([_column(part, f"alpha[{m}][{s}]", name) for m, s in orders(nterms)])
     beta = np.stack([_column(part, f"beta[{m}][{s}]", name) for m, s in orders(nterms)])
     xi = _column(part, "xiX", name), _column(part, "xiY", name)
-    return Scene(Roulette.from_amplitudes(*xi, alpha, beta, nterms), source_batch(part, kind, name))
+    return Scenes(Roulette.from_amplitudes(*xi, alpha, beta, nterms), source_batch(part, kind, name))
 
 
 def _column(part: pd.DataFrame, label: str, name: str) -> np.ndarray:

@@ -25,7 +25,7 @@ from droulette.pipeline.maps import map_rows
 from droulette.pipeline.picture_files import is_below_working_folder as is_below_working_folder
 from droulette.pipeline.picture_files import path_below, read_picture
 from droulette.quantities import AMPLITUDE as AMPLITUDE
-from droulette.quantities import Quantity
+from droulette.quantities import CONSTELLATION, Quantity
 
 MOST_CONSTITUENTS = 1000  # of a cluster or a constellation
 
@@ -262,9 +262,6 @@ def _exactly(part: list[str], count: int) -> list[str]:
     if len(part) < count:
         raise ValueError
     return part[:count]  # CosmoSim's constellations may carry numbers that their mode does not use
-
-
-CONSTELLATION = ("x", "y", *(quantity.name for quantity in quantities.SOURCE))
 
 
 def source_batch(frame: pd.DataFrame, kind: Kind, name: str) -> Source:

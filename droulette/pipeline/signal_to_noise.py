@@ -15,7 +15,7 @@ from droulette.physics.batches import move
 from droulette.physics.instrument import frame as frame_of
 from droulette.physics.instrument import take
 from droulette.physics.mappings import Raytrace
-from droulette.physics.rendering import Scene
+from droulette.physics.rendering import Scenes
 from droulette.pipeline.batching import OBSERVED_AT_ONCE, pictures_at_once, slices
 from droulette.pipeline.instruments import instrument_batch
 from droulette.pipeline.resimulate import largest_order, scene_of_amplitudes
@@ -70,13 +70,13 @@ def signal_to_noise(
             found[few] = np.where(total > 0, total / deviation, 0.0)
         progress(len(few))
 
-    def scene_of(part: pd.DataFrame, kind: Kind, few: np.ndarray) -> tuple[Scene, np.ndarray]:
+    def scene_of(part: pd.DataFrame, kind: Kind, few: np.ndarray) -> tuple[Scenes, np.ndarray]:
         if kind.model == "Roulette":  # its table's frame has the centre of light at the origin
             some = roulette.iloc[few].reset_index(drop=True)
             return scene_of_amplitudes(some, kind, largest_order(roulette.columns), names[1]), np.zeros((2, len(few)))
         eta = part["x"].to_numpy(np.float64, copy=True), part["y"].to_numpy(np.float64, copy=True)
         lens = lens_batch(part, kind, names[0], simulator.imagesize)
-        return Scene(Raytrace(lens, *eta), source_batch(part, kind, names[0])), middle[:, few]
+        return Scenes(Raytrace(lens, *eta), source_batch(part, kind, names[0])), middle[:, few]
 
     at_once = OBSERVED_AT_ONCE if device == "cpu" else pictures_at_once(size, simulator.imagesize, device)
     kinds, batches = [], []

@@ -21,8 +21,8 @@ from droulette.learning.scaling import SCALINGS
 from droulette.learning.screen import Screen
 from droulette.learning.symmetry import Group, Laws
 from droulette.parameters import distribution
-from droulette.pipeline.fresh import FreshPictures, strange_views, unseen
-from droulette.pipeline.pictures import is_observed, picture_size, see_pictures
+from droulette.pipeline.fresh import FreshPictures, calibration_rows, out_of_distribution_views
+from droulette.pipeline.pictures import is_observed, picture_size, read_views
 from droulette.pipeline.targets import read_targets
 
 if TYPE_CHECKING:
@@ -81,20 +81,20 @@ def train(
         network = backbones.build(settings.model, columns, settings.weights, size, observed).to(device)
         group = Group.of(laws, 1)
         if training.augmentation:
-            group = Group.of(laws, network.eye.turns, network.eye.zooms)
-            if len(group.turns) < 2 * network.eye.turns:
-                turns = f"{len(group.turns)} of {2 * network.eye.turns} turns"
+            group = Group.of(laws, network.preprocessing.turns, network.preprocessing.zooms)
+            if len(group.turns) < 2 * network.preprocessing.turns:
+                turns = f"{len(group.turns)} of {2 * network.preprocessing.turns} turns"
                 say(f"augmentation: {turns} are defined on these columns")
-        seen = progress(sum(map(len, tables)), "reading")
+        reading = progress(sum(map(len, tables)), "reading")
         splits, facts = [], []
-        eyes = [network.eye, Facts()] if observed else [network.eye]
+        preprocessings = [network.preprocessing, Facts()] if observed else [network.preprocessing]
         for path, table in zip(paths, tables, strict=True):
-            options = {"table": path, "size": size, "device": device, "seen": seen}
-            views, *read = see_pictures(directory, list(table["filename"]), eyes, **options)
+            options = {"table": path, "size": size, "device": device, "progress": reading}
+            views, *read = read_views(directory, list(table["filename"]), preprocessings, **options)
             splits.append(fit.Split(views, table[columns].to_numpy()))
             facts += read
         if training.fresh_pictures:
-            pictures = FreshPictures(params, columns, len(targets), size, network.eye, judge.scaling, device)
+            pictures = FreshPictures(params, columns, len(targets), size, network.preprocessing, judge.scaling, device)
             say("training pictures are drawn as they are needed")
         else:
             pictures = fit.Stored(splits[0], judge.scaling, laws, group, settings.seed, device)
@@ -115,10 +115,12 @@ def train(
             fabric,
             checkpoint=checkpoint,
             log=log,
-            seen=progress(training.num_epochs * len(targets), "training"),
+            progress=progress(training.num_epochs * len(targets), "training"),
         )
     if not fabric.is_global_zero:
         return None
+    if training.half_weights:  # what is measured below is to be of the weights that are kept
+        network = network.half().float()
     symmetries = training.symmetries if training.augmentation else 1
     trained = model_file.Model(
         network,
@@ -132,16 +134,18 @@ def train(
         precision=precision,
         distribution=distribution(params),
     )
-    strange = None
+    others = None
     if observed and training.fresh_pictures:
         say("drawing more pictures, and some of other kinds, to measure what the model knows")
         first = params.simulator.size + training.num_epochs * len(targets)
-        more, known = unseen(params, network.eye, columns, first, device)
+        more, known = calibration_rows(params, network.preprocessing, columns, first, device)
         splits[1] = splits[1].joined(more)
         facts[1] = np.concatenate([facts[1], known])
-        strange = strange_views(params, network.eye, device) if hasattr(network, "describe") else None
-    trained = complete(trained, *splits, facts, strange)
-    model_file.save(trained, model_path)
+        others = (
+            out_of_distribution_views(params, network.preprocessing, device) if hasattr(network, "describe") else None
+        )
+    trained = complete(trained, *splits, facts, others)
+    model_file.save(trained, model_path, training.half_weights)
     checkpoint.remove()
     return trained
 
@@ -151,19 +155,19 @@ def complete(
     training: fit.Split,
     validation: fit.Split,
     facts: Sequence[np.ndarray] = (),
-    strange: np.ndarray | None = None,
+    others: np.ndarray | None = None,
 ) -> model_file.Model:
     """What a trained network has to be told of its own errors, and of what it knows.
 
-    facts: (n, 6), of the two splits' pictures with noise. strange: views of pictures of other kinds.
+    facts: (n, 6), of the two splits' pictures with noise. others: views of pictures of other kinds.
     """
     scaled, variance = model.predict_scaled(validation.views)
     model = replace(model, limit=Limit.fit(model.scaling, scaled, validation.targets))
     under = conditions(validation.views, facts[1]) if facts else None
     calibration = Calibration.fit(validation.targets, *model.in_units(scaled, variance), under)
-    novelty = Novelty.fit(model.network.eye, training.views, validation.views)
+    novelty = Novelty.fit(model.network.preprocessing, training.views, validation.views)
     known = Known.of(np.concatenate(facts)) if facts else None
-    screen = None if strange is None else Screen.fit(model.network, training.views, validation.views, strange)
+    screen = None if others is None else Screen.fit(model.network, training.views, validation.views, others)
     return replace(model, calibration=calibration, novelty=novelty, known=known, screen=screen)
 
 

@@ -20,7 +20,7 @@ Curves = Mapping[str, pd.DataFrame]
 GREY = "#888888"  # readable on white and on black
 RATIO = "signal-to-noise ratio"
 BARS = 30  # of a histogram
-BINS = 10  # with equally many rows of the testing part
+BINS = 10  # with equally many rows of the test rows
 NUMBERS = {"loss": "loss", "r2_quantile": "R², quantile scale", "r2": "R², pixels", "mae": "mean absolute error"}
 
 
@@ -43,7 +43,7 @@ def curves(
 
 
 def scores(columns: pd.DataFrame, others: Mapping[str, pd.DataFrame]) -> go.Figure:
-    """R² of each column of the testing part."""
+    """R² of each column of the test rows."""
     testing = columns[columns["part"] == "testing"].iloc[::-1]
     names = [symbol(column) for column in testing["column"]]
     figure = _figure("R² of the testing part", "")
@@ -118,7 +118,7 @@ def against(results: Results) -> dict[str, go.Figure]:
 def errors(results: Results) -> dict[str, dict[str, go.Figure]]:
     """Of each property of a row, and each measure of its error, the error against the property.
 
-    Points are the rows with pictures; the line is the median of all rows of the testing part, in BINS of the property,
+    Points are the rows with pictures; the line is the median of all rows of the test rows, in BINS of the property,
     the band from the 16th to the 84th percentile.
     """
     split = results.split

@@ -200,7 +200,7 @@ def gallery(radii: np.ndarray) -> list[int]:
 
 
 def metrics_table(measured: dict) -> list[tuple[str, dict]]:
-    """Each part and its metrics, and the baselines of the testing part."""
+    """Each part and its metrics, and the baselines of the test rows."""
     last = measured["testing"]
     beside = [("testing, linear model", last.get("linear", {})), ("testing, training part's means", last["baseline"])]
     return [*measured.items(), *beside]

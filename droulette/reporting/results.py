@@ -79,7 +79,7 @@ class Results:
 
 
 def read(where: Files, pictures: int, simulator: Simulator) -> Results:
-    """Read the files, and resimulate the first `pictures` of the testing part.
+    """Read the files, and resimulate the first `pictures` of the test rows.
 
     simulator: how the pictures were drawn.
 

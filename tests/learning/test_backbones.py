@@ -48,7 +48,7 @@ def test_every_classification_model_of_torchvision_gets_a_head(monkeypatch):
 def test_networks_run_and_learn_at_64_pixels(name):
     torch.manual_seed(0)
     network = build(name, COLUMNS, input_size=64).train()
-    output = network(network.eye.see(torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8)))
+    output = network(network.preprocessing.views(torch.randint(0, 256, (3, 64, 64), dtype=torch.uint8)))
     assert output.shape == (3, 14)
     output.square().mean().backward()
     grown = [parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in network.parameters()]
@@ -91,11 +91,11 @@ def test_all_that_sees_and_predicts_is_on_the_device(cuda, name):
     network = build(name, columns, input_size=64).to(memory_format=torch.channels_last)
     pictures = torch.from_numpy(rng.integers(0, 256, (3, 64, 64), np.uint8))
     laws, scaling = Laws.of(columns), SCALINGS["radial"].fit(rng.normal(size=(99, len(columns))), columns)
-    turns = Group.of(laws, network.eye.turns).some(3)
+    turns = Group.of(laws, network.preprocessing.turns).some(3)
 
     def predicted(device: str) -> np.ndarray:
         fabric = SimpleNamespace(device=torch.device(device), autocast=nullcontext)
-        views = network.eye.see(pictures.to(device)).cpu().numpy()
+        views = network.preprocessing.views(pictures.to(device)).cpu().numpy()
         return np.stack(predict_scaled(network, views, laws, scaling, turns, fabric))
 
     expected = predicted("cpu")

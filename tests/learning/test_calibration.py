@@ -42,9 +42,9 @@ def test_moments_are_those_of_a_spot():
     size, (x, y) = 64, (10, -6)
     picture = torch.zeros(1, size, size, dtype=torch.uint8)
     picture[0, size // 2 - y, size // 2 + x] = 255
-    eye = Moments(size)
-    found = eye.see(picture)[0].numpy()
-    assert found.shape == eye.shape
+    preprocessing = Moments(size)
+    found = preprocessing.views(picture)[0].numpy()
+    assert found.shape == preprocessing.shape
     assert found[0] == pytest.approx(0)  # ln of the light, one whole pixel
     radius, angle = np.hypot(x, y) / 32, np.arctan2(y, x)
     assert found[1] == pytest.approx(radius)

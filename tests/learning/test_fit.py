@@ -13,8 +13,8 @@ from droulette.learning import fit, metrics
 from droulette.learning.backbones import Heads
 from droulette.learning.checkpoint import Checkpoint
 from droulette.learning.prediction import predict_scaled
+from droulette.learning.preprocessing import WholePicture
 from droulette.learning.scaling import SCALINGS
-from droulette.learning.seeing import WholePicture
 from droulette.learning.symmetry import Group, Laws
 
 COLUMNS = ["xiX", "xiY", "sigma"]
@@ -35,7 +35,7 @@ class Network(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.eye = WholePicture(16)
+        self.preprocessing = WholePicture(16)
         layers = [nn.Conv2d(1, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 16, 3, 2, 1), nn.ReLU(), nn.Flatten()]
         self.body = nn.Sequential(*layers, nn.Dropout(0.05))
         self.heads = Heads(nn.Linear(256, 3), nn.Linear(256, 3))

@@ -17,7 +17,7 @@ from droulette.learning.backbones import build
 from droulette.learning.calibration import Calibration
 from droulette.learning.novelty import Novelty
 from droulette.learning.scaling import SCALINGS
-from droulette.pipeline.pictures import look
+from droulette.pipeline.pictures import make_views
 
 COLUMNS = ("sigma", "xiX", "xiY")
 CPU = torch.device("cpu")
@@ -28,8 +28,8 @@ def model(kind: str = "quantile", backbone: str = "polar_tiny") -> model_file.Mo
     scaling = SCALINGS[kind].fit(np.random.default_rng(0).normal(size=(200, 3)) * [1, 10, 1e-3], COLUMNS)
     network = build(backbone, COLUMNS, input_size=40).eval()
     calibration = Calibration(np.array([[1.0, 1.1, 0.9], [2.0, 2.1, 1.9]]))
-    views = look(network.eye, np.random.default_rng(2).integers(0, 256, (6, 40, 40), dtype=np.uint8))
-    novelty = Novelty.fit(network.eye, views[:4], views[4:])
+    views = make_views(network.preprocessing, np.random.default_rng(2).integers(0, 256, (6, 40, 40), dtype=np.uint8))
+    novelty = Novelty.fit(network.preprocessing, views[:4], views[4:])
     return model_file.Model(network, backbone, COLUMNS, scaling, "mse", 40, 4, CPU, "32-true", calibration, novelty)
 
 
@@ -39,13 +39,29 @@ def test_a_model_read_again_predicts_the_same(tmp_path, kind, backbone):
     written = model(kind, backbone)
     model_file.save(written, tmp_path / "m.safetensors")
     read = model_file.load(tmp_path / "m.safetensors")
-    views = look(read.network.eye, np.random.default_rng(1).integers(0, 256, (3, 40, 40), dtype=np.uint8))
+    views = make_views(
+        read.network.preprocessing, np.random.default_rng(1).integers(0, 256, (3, 40, 40), dtype=np.uint8)
+    )
     for found, expected in zip(read.predict(views), written.predict(views), strict=True):
         np.testing.assert_array_equal(found, expected)
         assert found.shape == (3, 3) and found.dtype == np.float64
-    scores = (one.novelty.score(one.network.eye, views) for one in (read, written))
+    scores = (one.novelty.score(one.network.preprocessing, views) for one in (read, written))
     np.testing.assert_array_equal(*scores)
     assert (read.columns, read.input_size, read.backbone) == (COLUMNS, 40, backbone)
+
+
+def test_half_weights_are_half_the_file_and_what_was_rounded_to_them(tmp_path):
+    rounded = model()
+    rounded.network.half().float()
+    model_file.save(rounded, tmp_path / "whole.safetensors")
+    model_file.save(model(), tmp_path / "half.safetensors", half=True)
+    weights = load_file(tmp_path / "half.safetensors")
+    assert {v.dtype for k, v in weights.items() if k.startswith("network.")} == {torch.float16}
+    whole, half = (model_file.load(tmp_path / f"{name}.safetensors") for name in ("whole", "half"))
+    drawn = np.random.default_rng(1).integers(0, 256, (3, 40, 40), dtype=np.uint8)
+    views = make_views(half.network.preprocessing, drawn)
+    for found, expected in zip(half.predict(views), whole.predict(views), strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_the_same_model_gives_the_same_bytes_in_any_process(tmp_path):

@@ -20,12 +20,12 @@ from droulette.learning.observed import (
     above_background,
     in_units_of_noise,
 )
-from droulette.learning.seeing import WholePicture
+from droulette.learning.preprocessing import WholePicture
 from droulette.learning.symmetry import Motions
 from droulette.pipeline.depth import NAMES
 
 SIZE = 48
-EYES = {"picture": ObservedPicture(SIZE), "polar": ObservedPolar(SIZE, 24, 32)}
+PREPROCESSINGS = {"picture": ObservedPicture(SIZE), "polar": ObservedPolar(SIZE, 24, 32)}
 OF_UNIT = torch.tensor([1.0, 1, 1, 0, 0, 1]).double()  # the facts that change with the unit
 
 
@@ -54,46 +54,46 @@ def spacing(view: torch.Tensor) -> float:
     return float(np.spacing(np.float16(view.abs().max())))
 
 
-@pytest.mark.parametrize("eye", EYES)
+@pytest.mark.parametrize("preprocessing", PREPROCESSINGS)
 @given(unit=st.floats(-12, 12), noise=st.floats(-3, 3), poisson=st.floats(-3, 3))
 @settings(max_examples=40)
-def test_views_do_not_depend_on_the_pictures_unit(eye, unit, noise, poisson):
+def test_views_do_not_depend_on_the_pictures_unit(preprocessing, unit, noise, poisson):
     known = facts(noise=10**noise, poisson=10**poisson, count=3)
-    view = EYES[eye].see(pictures(), known)
+    view = PREPROCESSINGS[preprocessing].views(pictures(), known)
     unit = 10**unit
-    other = EYES[eye].see(pictures() * unit, in_unit(known, unit))
-    assert view.shape == (3, *EYES[eye].shape) and view.dtype == torch.float16
+    other = PREPROCESSINGS[preprocessing].views(pictures() * unit, in_unit(known, unit))
+    assert view.shape == (3, *PREPROCESSINGS[preprocessing].shape) and view.dtype == torch.float16
     assert (other.float() - view.float()).abs().max() <= 2 * spacing(view)
 
 
-@pytest.mark.parametrize("eye", EYES)
-def test_views_tell_noise_poisson_and_psf_apart_but_not_background_white_or_pixels(eye):
+@pytest.mark.parametrize("preprocessing", PREPROCESSINGS)
+def test_views_tell_noise_poisson_and_psf_apart_but_not_background_white_or_pixels(preprocessing):
     light = pictures(1)
-    view = EYES[eye].see(light, facts())
+    view = PREPROCESSINGS[preprocessing].views(light, facts())
     for change in ({"noise": 6.0}, {"poisson": 4.0}, {"psf_fwhm": 5.0}):
-        assert not torch.equal(EYES[eye].see(light, facts(**change)), view), change
+        assert not torch.equal(PREPROCESSINGS[preprocessing].views(light, facts(**change)), view), change
     for change in ({"white": 9.0}, {"pixel_scale": 0.0}):
-        assert torch.equal(EYES[eye].see(light, facts(**change)), view), change
-    raised = EYES[eye].see(light + 64, facts(background=66.0))
+        assert torch.equal(PREPROCESSINGS[preprocessing].views(light, facts(**change)), view), change
+    raised = PREPROCESSINGS[preprocessing].views(light + 64, facts(background=66.0))
     assert (raised.float() - view.float()).abs().max() < 0.01
 
 
-@pytest.mark.parametrize("eye", EYES)
-def test_a_picture_alone_has_the_view_that_it_has_among_others(eye):
+@pytest.mark.parametrize("preprocessing", PREPROCESSINGS)
+def test_a_picture_alone_has_the_view_that_it_has_among_others(preprocessing):
     known = facts(count=3) * torch.tensor([[1.0], [2.0], [0.5]])
-    together = EYES[eye].see(pictures(), known)
+    together = PREPROCESSINGS[preprocessing].views(pictures(), known)
     for row in range(3):
-        assert torch.equal(EYES[eye].see(pictures()[[row]], known[[row]])[0], together[row])
+        assert torch.equal(PREPROCESSINGS[preprocessing].views(pictures()[[row]], known[[row]])[0], together[row])
 
 
-@pytest.mark.parametrize("eye", EYES)
+@pytest.mark.parametrize("preprocessing", PREPROCESSINGS)
 @pytest.mark.parametrize("noise, poisson", [(0.0, 0.0), (0.0, 0.5), (1e-30, 0.0), (2.0, 0.0)])
-def test_no_noise_is_no_trouble(eye, noise, poisson):
+def test_no_noise_is_no_trouble(preprocessing, noise, poisson):
     bright = pictures(noise=0.0)
     for light in (bright, bright * 0 + 2.0, bright * 1e6, 2.0 - bright):
-        view = EYES[eye].see(light, facts(noise=noise, poisson=poisson, count=3))
+        view = PREPROCESSINGS[preprocessing].views(light, facts(noise=noise, poisson=poisson, count=3))
         assert torch.isfinite(view).all()
-    dark = EYES[eye].see(bright * 0 + 2.0, facts(noise=noise, poisson=poisson, count=3))
+    dark = PREPROCESSINGS[preprocessing].views(bright * 0 + 2.0, facts(noise=noise, poisson=poisson, count=3))
     assert not dark[:, 0].any() and not dark[:, 2].any()
 
 
@@ -123,7 +123,7 @@ def test_told_are_the_width_and_the_brightest_place_over_the_noise():
     _, told = in_units_of_noise(light, facts(noise=3.0, psf_fwhm=4.0))
     assert told[0, 0].item() == pytest.approx(4 / 8)
     assert told[0, 1].item() == pytest.approx(math.log1p(20) / 7, rel=1e-4)
-    view = ObservedPicture(5).see(light[:, 0], facts(background=0.0, psf_fwhm=4.0))
+    view = ObservedPicture(5).views(light[:, 0], facts(background=0.0, psf_fwhm=4.0))
     assert (view[0, 1] == 0.5).all() and (view[0, 2] == view[0, 2, 0, 0]).all()
 
 
@@ -131,29 +131,31 @@ def test_told_are_the_width_and_the_brightest_place_over_the_noise():
 @pytest.mark.parametrize("degrees", [0.0, 90.0, 180.0, 270.0])
 def test_turns_and_mirrors_of_the_scene_turn_the_view_of_the_whole_picture(degrees, mirror):
     motions = Motions(np.full(3, degrees), np.full(3, mirror), np.ones(3))
-    known, eye = facts(count=3), EYES["picture"]
+    known, preprocessing = facts(count=3), PREPROCESSINGS["picture"]
     turned = WholePicture(SIZE).move(pictures(), motions)
-    assert torch.equal(eye.see(turned, known), eye.move(eye.see(pictures(), known), motions))
+    assert torch.equal(
+        preprocessing.views(turned, known), preprocessing.move(preprocessing.views(pictures(), known), motions)
+    )
 
 
 @pytest.mark.parametrize("mirror", [False, True])
 @pytest.mark.parametrize("degrees", [0.0, 90.0, 180.0, 270.0])
 def test_turns_and_mirrors_of_the_scene_turn_the_polar_view(degrees, mirror):
     motions = Motions(np.full(3, degrees), np.full(3, mirror), np.ones(3))
-    known, eye = facts(count=3), EYES["polar"]
+    known, preprocessing = facts(count=3), PREPROCESSINGS["polar"]
     smooth = pictures(noise=0.0)
-    turned = eye.see(WholePicture(SIZE).move(smooth, motions), known).float()
-    expected = eye.move(eye.see(smooth, known), motions).float()
+    turned = preprocessing.views(WholePicture(SIZE).move(smooth, motions), known).float()
+    expected = preprocessing.move(preprocessing.views(smooth, known), motions).float()
     difference = (turned - expected)[:, :, :-4].abs()  # what is interpolated in halved pictures turns roughly
     assert difference.max() < 0.3 and difference.mean() < 0.02
     assert (turned - expected)[:, 1:].abs().max() < 0.02
     if degrees or mirror:
-        assert (turned - eye.see(smooth, known).float()).abs().max() > 0.5
+        assert (turned - preprocessing.views(smooth, known).float()).abs().max() > 0.5
 
 
 def test_facts_are_seen_as_they_are():
     known = facts(count=3)
-    assert torch.equal(Facts().see(pictures(), known), known)
+    assert torch.equal(Facts().views(pictures(), known), known)
     assert FACTS == NAMES
 
 

@@ -29,7 +29,7 @@ def test_output_turns_with_the_view(degrees):
     views = torch.rand(3, 1, 32, 64)
     motions = Motions(np.full(3, degrees), np.zeros(3, bool), np.ones(3))
     mean, log_variance = output(made, views)
-    turned_mean, turned_log_variance = output(made, made.eye.move(views, motions))
+    turned_mean, turned_log_variance = output(made, made.preprocessing.move(views, motions))
     np.testing.assert_allclose(turned_mean, Laws.of(COLUMNS).turn(mean, motions), atol=1e-5)
     np.testing.assert_allclose(turned_log_variance, log_variance, atol=1e-5)
     assert np.abs(turned_mean - mean).max() > 1e-3
@@ -39,7 +39,7 @@ def test_a_high_spin_is_resolved():
     columns = ["alpha[20][21]", "beta[20][21]"]
     made = network(columns)
     views, one = torch.rand(2, 1, 32, 64), Motions(np.full(2, 360 / 32), np.zeros(2, bool), np.ones(2))
-    turned = output(made, made.eye.move(views, one))[0]
+    turned = output(made, made.preprocessing.move(views, one))[0]
     np.testing.assert_allclose(turned, Laws.of(columns).turn(output(made, views)[0], one), atol=1e-5)
 
 

@@ -15,7 +15,7 @@ from mocks import galaxy, spot, write, write_many
 from droulette.errors import UserError
 from droulette.observing import fits_files, observe
 from droulette.observing.fits_files import read_plane, read_set, split_choice
-from droulette.pipeline import own_pictures
+from droulette.pipeline import user_pictures
 
 A, B, C = (np.full((4, 6), value, np.float32) for value in (1, 2, 3))
 
@@ -48,7 +48,7 @@ def test_an_extension_is_chosen_by_number_name_or_name_and_version(tmp_path, cho
 def test_several_pictures_without_a_choice_are_listed(tmp_path):
     path = write_many(tmp_path / "a.fits", {"ONE": A, "TWO": B, "SAME,1": C, "SAME,2": C})
     expected = "found 4 pictures, 1 ONE (6×4), 2 TWO (6×4), 3 SAME,1 (6×4), 4 SAME,2 (6×4): choose one"
-    for read in (read_plane, read_set, own_pictures.read, observe):
+    for read in (read_plane, read_set, user_pictures.read, observe):
         refused(lambda read=read: read(path), str(path), expected, f"{path}[ONE]", f"{path}[1]")
     for choice in ("SAME", "0", "5", "THREE", "SAME,3", ""):
         refused(lambda choice=choice: read_plane(f"{path}[{choice}]"), "found no one picture", "1 ONE (6×4)")
@@ -100,12 +100,12 @@ def test_packed_files_are_read_whatever_their_name(tmp_path):
     for name in ("a.fits.gz", "packed"):
         (tmp_path / name).write_bytes(gzip.compress(plain.read_bytes()))
         np.testing.assert_array_equal(read_plane(tmp_path / name).array[::-1], values)
-        np.testing.assert_array_equal(own_pictures.read(tmp_path / name).values, values)
+        np.testing.assert_array_equal(user_pictures.read(tmp_path / name).values, values)
     whole = np.rint(values * 100).astype(np.int16)
     tiles = fits.CompImageHDU(np.ascontiguousarray(whole[::-1]), compression_type="RICE_1", name="SCI")
     fits.HDUList([fits.PrimaryHDU(), tiles]).writeto(tmp_path / "a.fits.fz")
     np.testing.assert_array_equal(read_plane(tmp_path / "a.fits.fz").array[::-1], whole)
-    np.testing.assert_array_equal(own_pictures.read(tmp_path / "a.fits.fz[SCI]").values, whole)
+    np.testing.assert_array_equal(user_pictures.read(tmp_path / "a.fits.fz[SCI]").values, whole)
 
 
 def test_a_gzip_bomb_is_refused_before_it_fills_the_memory(tmp_path, monkeypatch):
@@ -120,7 +120,7 @@ def test_a_gzip_bomb_is_refused_before_it_fills_the_memory(tmp_path, monkeypatch
     shortened = gzip.compress(header.tostring().encode())
     (tmp_path / "wide.fits.gz").write_bytes(shortened)
     refused(lambda: read_plane(path), "bomb.fits.gz: unpacks to more than 0.3 GB")
-    refused(lambda: own_pictures.read(path), "bomb.fits.gz: unpacks to more than 0.3 GB")
+    refused(lambda: user_pictures.read(path), "bomb.fits.gz: unpacks to more than 0.3 GB")
     refused(lambda: read_plane(tmp_path / "wide.fits.gz"), "wide.fits.gz")
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024 < 100
 
@@ -162,13 +162,13 @@ def test_a_half_file_is_one_line(tmp_path):
 
 def test_8_bit_pictures_are_chosen_too_and_three_planes_stay_colours(tmp_path):
     path = write_many(tmp_path / "a.fits", {"ONE": A, "TWO": spot(2, 3, 2, 200, 9).astype(np.uint8)})
-    own = own_pictures.read(f"{path}[TWO]")
+    own = user_pictures.read(f"{path}[TWO]")
     np.testing.assert_array_equal(own.values, spot(2, 3, 2, 200, 9).astype(np.uint8))
     assert own.white == 255 and own.steps[0] == "HDU 2 taken"
     write(tmp_path / "c.fits", np.full((9, 8, 3), 50, np.uint8).transpose(2, 0, 1))
-    assert own_pictures.read(tmp_path / "c.fits").values.shape == (9, 8)
+    assert user_pictures.read(tmp_path / "c.fits").values.shape == (9, 8)
     (tmp_path / "a.png").write_bytes(b"\x89PNG")
-    refused(lambda: own_pictures.read(f"{tmp_path / 'a.png'}[1]"), "a.png", "not FITS")
+    refused(lambda: user_pictures.read(f"{tmp_path / 'a.png'}[1]"), "a.png", "not FITS")
 
 
 def test_a_header_without_an_end_in_a_packed_file_is_refused(tmp_path, monkeypatch):

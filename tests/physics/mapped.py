@@ -10,7 +10,7 @@ from random_scenes import Random
 from droulette.physics.galaxies import Galaxy, GalaxyRows, Portrait
 from droulette.physics.mappings import Raytrace
 from droulette.physics.maps import Map, MappedPotential, MapRows
-from droulette.physics.scene import Scene
+from droulette.physics.scene import Scenes
 
 
 def grid(size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -56,6 +56,6 @@ def random_galaxy(random: Random) -> Galaxy:
     return Galaxy(sigma, theta, luminosity, rows, random.rng.integers(0, 2, random.count))
 
 
-def mapped_scene(seed: int, count: int = 4) -> Scene:
+def mapped_scene(seed: int, count: int = 4) -> Scenes:
     random = Random(seed, count)
-    return Scene(Raytrace(random_map(random), *random.in_disc(1, 20)), random_galaxy(random))
+    return Scenes(Raytrace(random_map(random), *random.in_disc(1, 20)), random_galaxy(random))

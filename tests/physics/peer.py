@@ -15,7 +15,7 @@ from droulette.physics.amplitudes import amplitudes, orders
 from droulette.physics.lens_equation import apparent_position
 from droulette.physics.lenses import Lens
 from droulette.physics.mappings import Mapping, Raytrace, Roulette
-from droulette.physics.rendering import Scene, centre_of_light, render
+from droulette.physics.rendering import Scenes, centre_of_light, render
 from droulette.pipeline.scenes import groups, lens_batch, normalise, source_batch
 
 pytest.importorskip("CosmoSim", reason="the peer is a test dependency: pip install -r requirements-test.txt")
@@ -144,7 +144,7 @@ def ours(rows: pd.DataFrame, xi: np.ndarray | None = None) -> Results:
                 at = np.stack(apparent_position(lens, *eta))
             else:
                 at = xi[here].T.copy()
-            scene = Scene(mapping(part, lens, at), source)
+            scene = Scenes(mapping(part, lens, at), source)
             zero = np.zeros(len(here))
             results.pictures[here] = render(scene, IMAGESIZE, zero, zero, sampling="nearest")
             results.centre[here] = np.stack(centre_of_light(scene, IMAGESIZE, sampling="nearest"), 1)

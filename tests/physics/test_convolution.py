@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from scipy.signal import fftconvolve
 
 from droulette.physics import convolution
-from droulette.physics.convolution import blur, convolve, fwhm, gaussian_kernels, moffat_kernel
+from droulette.physics.batches import move
+from droulette.physics.convolution import Moffat, blur, convolve, fwhm, gaussian_kernels, moffat_kernel
 
 RNG = np.random.default_rng(0)
 
@@ -84,6 +85,21 @@ def test_moffat_of_no_width_leaves_the_picture(width):
     kernel = moffat_kernel(width, 3.0, 2)
     assert kernel[2, 2] == pytest.approx(1)
     assert kernel.sum() == pytest.approx(1)
+
+
+def test_moffats_together_are_those_alone_on_every_device():
+    profiles = Moffat(np.array([0.0, 0.7, 5.2, 2.0, 60.0]), np.array([3.0, 2.5, 1.2, 40.0, 4.0]))
+    kernels, radii = profiles.kernels(), profiles.radii()
+    assert kernels.shape == (5, 257, 257)
+    np.testing.assert_allclose(kernels.sum(axis=(1, 2)), 1, rtol=1e-13)
+    np.testing.assert_array_equal(move(profiles, "cpu").kernels().numpy(), kernels)
+    for row, radius in enumerate(radii):
+        inner = slice(128 - radius, 129 + radius)
+        alone = profiles[row : row + 1].kernels()[0]
+        np.testing.assert_array_equal(alone, kernels[row, inner, inner])
+        assert kernels[row].sum() == pytest.approx(alone.sum(), rel=1e-13)
+        assert profiles.widths()[row] == pytest.approx(fwhm(alone), rel=1e-9)
+        assert profiles[row : row + 1].widths()[0] == profiles.widths()[row]
 
 
 @pytest.mark.parametrize("width", [0.5, 1.0, 1.5, 2.0, 3.7, 8.0, 20.0])

@@ -1,13 +1,15 @@
-"""Compiled loops, array operations of NumPy and PyTorch, and PyTorch's compiler: the same bytes."""
+"""Compiled loops, array operations of NumPy and PyTorch, and CUDA's kernels: the same bytes."""
 
 from __future__ import annotations
 
 import gc
+import os
 import shutil
 import subprocess
 import sys
 import weakref
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,15 +22,15 @@ from droulette.physics.arrays import Array, namespace, to_numpy
 from droulette.physics.batches import move, take
 from droulette.physics.elementary import exp
 from droulette.physics.engines import arrays, formulas, machine, programs
-from droulette.physics.engines import cuda as kernels
+from droulette.physics.engines import cuda as engine
 from droulette.physics.lens_equation import apparent_position
 from droulette.physics.lenses import SIS, CentredLens
 from droulette.physics.mappings import Raytrace
 from droulette.physics.rendering import centre_of_light, render
 from droulette.physics.sampled import Sampled
-from droulette.physics.scene import Sampling, Scene
+from droulette.physics.scene import Sampling, Scenes
 from droulette.physics.series import sqrt
-from droulette.physics.sources import Image, Picture, Source, Spherical
+from droulette.physics.sources import Image, Picture, Source
 
 WAYS = [("exact", 1), ("exact", 2), ("nearest", 1)]
 
@@ -57,30 +59,30 @@ class Ring(Source):
         return self.ring + 4 * self.sigma
 
 
-def own_scene(seed: int = 5) -> Scene:
+def own_scene(seed: int = 5) -> Scenes:
     random = Random(seed, 4)
     lens = Softened(random.uniform(5, 30), random.uniform(1, 5))
-    return Scene(Raytrace(lens, *random.in_disc(1, 20)), Ring(random.uniform(1, 3), random.uniform(5, 12)))
+    return Scenes(Raytrace(lens, *random.in_disc(1, 20)), Ring(random.uniform(1, 3), random.uniform(5, 12)))
 
 
-def draw(scene: Scene, sampling: str, rays: int) -> list[np.ndarray]:
+def draw(scene: Scenes, sampling: str, rays: int) -> list[np.ndarray]:
     """Centres of light and pictures about them, of a size that tiles do not divide."""
     centre = centre_of_light(scene, 150, sampling=sampling, supersampling=rays)
     return [*centre, render(scene, 101, *centre, sampling=sampling, supersampling=rays, canvas=150)]
 
 
-def draw_by_arrays(scene: Scene, sampling: str, rays: int) -> list:
+def draw_by_arrays(scene: Scenes, sampling: str, rays: int) -> list:
     how = Sampling(sampling, rays, 150)
     light, light_x, light_y = arrays.sums_of_light(scene, how, 150)
     x, y = light_x / light - 75, 75 - light_y / light
     return [x, y, arrays.render(scene, how, 101, x, y)]
 
 
-def sampled(scene: Scene) -> Scene:
+def sampled(scene: Scenes) -> Scenes:
     """The same by raytracing through a sampled lens."""
     mapping = scene.mapping
     lens = Sampled.of(mapping.lens, len(mapping.eta_x), 150)
-    return Scene(Raytrace(lens, mapping.eta_x, mapping.eta_y), scene.source)
+    return Scenes(Raytrace(lens, mapping.eta_x, mapping.eta_y), scene.source)
 
 
 def assert_same_bytes(results: list, expected: list) -> None:
@@ -129,7 +131,7 @@ def test_tables_are_kept_by_programs_and_by_no_formula():
 
     def drawn(side: int) -> weakref.ref:
         picture = Picture(np.full((side, side), 200.0))
-        scene = Scene(Raytrace(SIS(zero + 10.0), zero, zero + 5.0), Image(zero, picture))
+        scene = Scenes(Raytrace(SIS(zero + 10.0), zero, zero + 5.0), Image(zero, picture))
         assert programs.of_scene(scene, Sampling()).tables == (picture,)
         assert render(scene, 64, zero, zero).max() == 200
         return weakref.ref(picture)
@@ -165,19 +167,19 @@ ON_THE_DEVICE = [
 ]
 
 
-@pytest.mark.parametrize("as_kernels", [False, True])
-@pytest.mark.parametrize("lens, source, model, sampling, rays", ON_THE_DEVICE)
-def test_all_that_draws_is_on_the_device(cuda, lens, source, model, sampling, rays, as_kernels, uncompiled):
+def device_scene(lens: str, source: str, model: str) -> Scenes:
     if lens == "own":
-        scene = own_scene()
-    elif lens == "map":
-        scene = mapped_scene(9)
-    else:
-        scene = random_scene(lens, source, "Roulette" if model == "Roulette" else "Raytrace", 50, mask=True)
-        scene = sampled(scene) if model == "sampled lens" else scene
+        return own_scene()
+    if lens == "map":
+        return mapped_scene(9)
+    scene = random_scene(lens, source, "Roulette" if model == "Roulette" else "Raytrace", 50, mask=True)
+    return sampled(scene) if model == "sampled lens" else scene
+
+
+@pytest.mark.parametrize("lens, source, model, sampling, rays", ON_THE_DEVICE)
+def test_all_that_draws_is_on_the_device(cuda, lens, source, model, sampling, rays):
+    scene = device_scene(lens, source, model)
     expected = draw(scene, sampling, rays)
-    if as_kernels:
-        uncompiled()
     with cuda:
         found = draw(move(scene, "cuda"), sampling, rays)
         assert {array.device.type for array in found} == {"cuda"}
@@ -185,54 +187,86 @@ def test_all_that_draws_is_on_the_device(cuda, lens, source, model, sampling, ra
     assert_same_bytes(found, expected)
 
 
-def compile_at_once(monkeypatch) -> None:
-    monkeypatch.setattr(kernels, "PAYS_BACK", 1)
-    monkeypatch.setattr(kernels, "PAYS_BACK_KEPT", 1)
-    monkeypatch.setattr(arrays, "on_a_card", lambda array: not isinstance(array, np.ndarray))
-    monkeypatch.setattr(kernels, "_ready", {})
+@pytest.mark.parametrize("lens, source, model, sampling, rays", ON_THE_DEVICE)
+def test_kernels_draw_the_same_bytes(kernels, monkeypatch, lens, source, model, sampling, rays):
+    scene = device_scene(lens, source, model)
+    expected = draw(scene, sampling, rays)
+    device = kernels()
+    monkeypatch.setattr(arrays, "_tiles", lambda *_: pytest.fail("drawn by array operations"))
+    assert_same_bytes(draw(move(scene, device), sampling, rays), expected)
 
 
-@pytest.fixture
-def uncompiled(monkeypatch):
-    """Call it, and from then on kernels are used from the first picture; on a simulated card as they are written."""
+@pytest.mark.parametrize("lens", ["SIE", "EPL", "own", "map"])
+def test_cudas_compiler_takes_the_kernels(monkeypatch, lens):
+    """Of cards that are not here; without fused multiply-add, which would round another way."""
+    pytest.importorskip("cuda.bindings.nvrtc")
+    sources = []
+    monkeypatch.setattr(engine, "_kernels", {})
+    monkeypatch.setattr(engine, "_compiled", lambda source, name: sources.append((source, name)))
+    scene = move(device_scene(lens, "Spherical", "Raytrace"), "cpu")
+    assert engine.sums_of_light(scene, Sampling("exact", 2, 150), 150) is None  # of the stand-in for a kernel
+    ((source, name),) = sources
+    for major, minor in ((8, 0), (9, 0)):
+        assert name.encode() in engine.binary(source, major, minor)
+    with pytest.raises(RuntimeError, match="nonsense"):
+        engine.binary(source + "nonsense", 9, 0)
 
-    def use() -> None:
-        compile_at_once(monkeypatch)
-        if not torch.cuda.is_available():
-            monkeypatch.setattr(torch, "compile", lambda function, **options: function)
 
-    return use
+THROUGH_THE_DRIVER = """
+import sys, types
+sys.path[:0] = sys.argv[1:]
+import emulated_cuda, numpy, torch
+from test_engines import device_scene, draw
+from test_noise import camera, exposed, flat
+from droulette.physics import instrument, rendering
+from droulette.physics.batches import move
+from droulette.physics.engines import cuda
+
+scenes = [device_scene(lens, "Spherical", "Raytrace") for lens in ("EPL", "map")]
+expected = [draw(scene, "exact", 2) for scene in scenes]
+noisy, pictures = camera([0.5, 2.0], [0.0, 2.0], background=9.0), flat([9.0, 50.0], 21)
+noise = exposed(pictures, noisy)
+
+torch.cuda.get_device_capability = lambda: (9, 0)
+torch.cuda.current_stream = lambda: types.SimpleNamespace(cuda_stream=0)
+cuda.binary = lambda source, major, minor: str(emulated_cuda.library(source)).encode() + bytes(1)
+instrument.on_a_card = rendering.on_a_card = torch.is_tensor
+for scene, wanted in zip(scenes, expected):
+    for found, one in zip(draw(move(scene, "cpu"), "exact", 2), wanted):
+        numpy.testing.assert_array_equal(found, one)
+there = move(noisy, "cpu")
+numpy.testing.assert_array_equal(instrument._noisy(torch.from_numpy(pictures), there, there, slice(None)), noise)
+assert len(cuda._kernels) == 5 and None not in cuda._kernels.values()
+"""
 
 
-def test_pytorchs_compiler_gives_the_same_bytes(monkeypatch):
-    """On the processor, where it takes a minute for a lens and a source of many operations."""
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card")
+def test_kernels_are_loaded_and_started_through_cudas_driver(tmp_path):
+    """By its own Python binding, with a stand-in for the driver."""
+    pytest.importorskip("cuda.bindings.driver")
     if not shutil.which("g++"):
         pytest.skip("there is no C++ compiler")
-    compile_at_once(monkeypatch)
-    random = Random(6, 3)
-    scene = Scene(Raytrace(SIS(random.uniform(5, 30)), *random.in_disc(1, 20)), Spherical(random.uniform(2, 6)))
-    expected = draw(scene, "exact", 1)
-    assert_same_bytes(draw_by_arrays(move(scene, "cpu"), "exact", 1), expected)
-    assert len(kernels._ready) == 2 and None not in kernels._ready.values()  # a test of tiles, and their pixels
+    tests = Path(__file__).parents[1]
+    driver = str(tmp_path / "libcuda.so.1")
+    subprocess.run(["gcc", "-shared", "-fPIC", "-o", driver, str(tests / "fake_driver.c"), "-ldl"], check=True)
+    environment = os.environ | {"LD_LIBRARY_PATH": str(tmp_path)}
+    command = [sys.executable, "-c", THROUGH_THE_DRIVER, str(tests), str(tests / "physics")]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
 
 
-def test_without_a_compiler_a_card_draws_by_array_operations(monkeypatch, caplog):
-    def fail(function, **options):
-        raise RuntimeError("no Triton")
-
-    compile_at_once(monkeypatch)
-    monkeypatch.setattr(torch, "compile", fail)
+def test_without_a_compiler_a_card_draws_by_array_operations(kernels, monkeypatch, caplog):
     scene = random_scene("SIS", "Spherical", "Raytrace", 51)
     expected = draw(scene, "exact", 1)
-    assert_same_bytes(draw_by_arrays(move(scene, "cpu"), "exact", 1), expected)
-    assert "no Triton" in caplog.text
+    device = kernels()
 
+    def fail(source, name):
+        raise RuntimeError("no NVRTC")
 
-def test_few_pictures_are_not_compiled_for(monkeypatch):
-    monkeypatch.setattr(torch, "compile", lambda *args, **options: pytest.fail("compiled"))
-    monkeypatch.setattr(arrays, "on_a_card", lambda array: not isinstance(array, np.ndarray))
-    scene = random_scene("SIS", "Spherical", "Raytrace", 52)
-    assert_same_bytes(draw_by_arrays(move(scene, "cpu"), "exact", 1), draw(scene, "exact", 1))
+    monkeypatch.setattr(engine, "_kernels", {})
+    monkeypatch.setattr(engine, "_compiled", fail)
+    assert_same_bytes(draw(move(scene, device), "exact", 1), expected)
+    assert "no NVRTC" in caplog.text
 
 
 @pytest.mark.parametrize("sampling, rays", WAYS)
@@ -260,7 +294,7 @@ class Steps(Source):
 
 def test_what_is_not_compiled_is_the_same_in_torch_and_is_said(caplog):
     programs._warn_once.cache_clear()
-    scene = Scene(random_scene("SIE", "Spherical", "Raytrace", 3).mapping, Steps(numbers(4.0, 5.0, 6.0)))
+    scene = Scenes(random_scene("SIE", "Spherical", "Raytrace", 3).mapping, Steps(numbers(4.0, 5.0, 6.0)))
     assert programs.of_scene(scene, Sampling()) is None
     assert "array operations" in caplog.text
     found = draw(move(scene, "cpu"), "exact", 1)
@@ -280,7 +314,7 @@ def test_reference_points_are_the_same_numbers_in_every_engine(kind):
 # ---------------------------------------------------------------- derivatives
 
 
-def brightness(scene: Scene) -> torch.Tensor:
+def brightness(scene: Scenes) -> torch.Tensor:
     """The sum over some points, before it is cut off at 255."""
     x, y = (torch.linspace(-25, 30, 41, dtype=torch.float64) for _ in range(2))
     return scene.source.brightness(*scene.mapping.offset(x[None, :, None], y[None, None, :])).sum()
@@ -305,7 +339,7 @@ def test_derivatives_by_every_parameter_are_those_of_differences(lens, source):
             fields = [f.name for f in model.__dataclass_fields__.values() if f.init]
             return type(model)(*(again(getattr(model, name)) for name in fields))
 
-        return Scene(Raytrace(again(mass), *(next(made) for _ in eta)), again(light))
+        return Scenes(Raytrace(again(mass), *(next(made) for _ in eta)), again(light))
 
     def inputs(model):
         if isinstance(model, tuple):

@@ -34,7 +34,7 @@ from droulette.physics.mappings import Raytrace
 from droulette.physics.perturbations import Convergence, Multipole3, Multipole4, Shear
 from droulette.physics.power_law import EPL
 from droulette.physics.rendering import centre_of_light, render
-from droulette.physics.scene import Sampling, Scene
+from droulette.physics.scene import Sampling, Scenes
 from droulette.physics.sources import Spherical
 
 EACH = (*ALONE, *PERTURBATIONS)
@@ -543,7 +543,7 @@ def test_reference_points_are_the_same_numbers_in_every_engine(kind):
 @pytest.mark.parametrize("kind", (*EACH, *SUMS))
 def test_pictures_are_the_same_bytes_in_every_engine_and_by_every_pixel(kind, sampling, rays):
     draw = Random(14, 3)
-    scene = Scene(Raytrace(draw.lens(kind, (5, 30)), *draw.in_disc(1, 30)), Spherical(draw.uniform(2, 12)))
+    scene = Scenes(Raytrace(draw.lens(kind, (5, 30)), *draw.in_disc(1, 30)), Spherical(draw.uniform(2, 12)))
     assert programs.of_scene(scene, Sampling(sampling, rays, 100)) is not None
 
     def draw_by(scene):
@@ -580,7 +580,7 @@ def test_derivatives_by_every_parameter_are_those_of_differences(kind):
 
     def light(values) -> torch.Tensor:
         *given, eta_x, eta_y, size = (value[:, None, None] for value in values)
-        scene = Scene(Raytrace(model(*given), eta_x, eta_y), Spherical(size))
+        scene = Scenes(Raytrace(model(*given), eta_x, eta_y), Spherical(size))
         x, y = (torch.linspace(-25, 30, 41, dtype=torch.float64) for _ in range(2))
         return scene.source.brightness(*scene.mapping.offset(x[None, :, None], y[None, None, :])).sum()
 

@@ -13,7 +13,7 @@ from random_scenes import LENSES, Random, numbers
 from droulette.physics.amplitudes import amplitudes, convergence_and_shear
 from droulette.physics.lenses import SIE, SIS, Lens
 from droulette.physics.mappings import Raytrace
-from droulette.physics.rendering import Scene, render
+from droulette.physics.rendering import Scenes, render
 from droulette.physics.sampled import Sampled
 from droulette.physics.sources import Spherical
 
@@ -104,7 +104,7 @@ def test_picture_of_a_sampled_lens_is_that_of_the_lens(kind):
     lens, eta = draw.lens(kind, (10, 20), (0.4, 0.9)), draw.in_disc(5, 15)
     source, zero = Spherical(draw.uniform(4, 8)), np.zeros(4)
     exact, sampled = (
-        render(Scene(Raytrace(one, *eta), source), 128, zero, zero).astype(float)
+        render(Scenes(Raytrace(one, *eta), source), 128, zero, zero).astype(float)
         for one in (lens, Sampled.of(lens, 4, 128))
     )
     assert abs(exact - sampled).mean() < 0.005 * exact.mean()

@@ -166,3 +166,15 @@ def test_another_row_or_seed_has_other_noise():
     for row, seed in ((2, 1), (1, 2), (0, 1), (1, 0), (2, 0)):
         other = exposed(picture, camera([1.0], [0.0], row=[row], seed=[seed]))
         assert abs(np.corrcoef(first.ravel(), other.ravel())[0, 1]) < 0.07
+
+
+@pytest.mark.parametrize("background", [3.0, 50.0])
+@pytest.mark.parametrize("size", [20, 21])
+def test_a_kernel_gives_the_same_noise(kernels, size, background):
+    instrument = camera([0.5, 2.0, 0.0], [0.0, 2.0, 5.0], background=background)
+    pictures = flat([background, background + 9, 100.0], size)
+    expected = exposed(pictures, instrument)
+    device = kernels()
+    there = move(instrument, device)
+    found = module._noisy(move(pictures.copy(), device), there, there, slice(None))
+    np.testing.assert_array_equal(found.cpu().numpy(), expected)

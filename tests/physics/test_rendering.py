@@ -11,14 +11,14 @@ from droulette.physics.batches import take
 from droulette.physics.lens_equation import apparent_position
 from droulette.physics.lenses import SIS
 from droulette.physics.mappings import Raytrace, Roulette, convergence_radius
-from droulette.physics.rendering import Scene, centre_of_light, render
+from droulette.physics.rendering import Scenes, centre_of_light, render
 from droulette.physics.sources import Image, Picture, Spherical
 
 ROWS = 3
 
 
 @np.errstate(all="ignore")
-def every_pixel(scene: Scene, size: int, centre_x, centre_y, sampling="exact", sub=1) -> np.ndarray:
+def every_pixel(scene: Scenes, size: int, centre_x, centre_y, sampling="exact", sub=1) -> np.ndarray:
     """The whole grid at once: (B, size, size) uint8."""
     total = 0.0
     scene = take(scene, np.arange(len(centre_x)), trailing=2)
@@ -41,21 +41,21 @@ def every_pixel(scene: Scene, size: int, centre_x, centre_y, sampling="exact", s
     return np.nan_to_num(total / sub**2).round().astype(np.uint8)
 
 
-def random_scene(lens_kind: str, source_kind: str, model: str, seed: int, nterms=5, mask=False) -> Scene:
+def random_scene(lens_kind: str, source_kind: str, model: str, seed: int, nterms=5, mask=False) -> Scenes:
     draw = Random(seed, ROWS)
     lens, eta = draw.lens(lens_kind, (5, 30)), draw.in_disc(1, 30)
     source = draw.source(source_kind)
     if model == "Raytrace":
-        return Scene(Raytrace(lens, *eta), source)
+        return Scenes(Raytrace(lens, *eta), source)
     xi = apparent_position(lens, *eta)
     radius = convergence_radius(lens, *xi) if mask else None
-    return Scene(Roulette.from_amplitudes(*xi, *amplitudes(lens, *xi, nterms), nterms, radius), source)
+    return Scenes(Roulette.from_amplitudes(*xi, *amplitudes(lens, *xi, nterms), nterms, radius), source)
 
 
 def test_a_small_unrounded_picture_is_the_middle_of_a_large_one():
     """Small ones are drawn without tests for darkness, large ones with them."""
     mapping = Raytrace(SIS(numbers(9.0, 4.0)), *numbers([3.0, 20.0], [1.0, 10.0]))
-    scene = Scene(mapping, Spherical(numbers(1.0, 1.5)), numbers(2.0**-6, 2.0**-6))
+    scene = Scenes(mapping, Spherical(numbers(1.0, 1.5)), numbers(2.0**-6, 2.0**-6))
     zero = numbers(0.0, 0.0)
     small, large = (render(scene, size, zero, zero) for size in (32, 96))
     assert small[0].any() and (small == 0).mean() > 0.5
@@ -105,9 +105,9 @@ def test_supersampling_is_the_mean_over_sub_pixels(sub):
 
 def test_pixel_row_i_column_j_is_the_point_j_minus_half_x_half_minus_i_y():
     for size in (20, 33):
-        point = Scene(Raytrace(SIS(numbers(1e-12)), numbers(6.0), numbers(-3.0)), Spherical(numbers(0.3)))
+        point = Scenes(Raytrace(SIS(numbers(1e-12)), numbers(6.0), numbers(-3.0)), Spherical(numbers(0.3)))
         if size % 2:
-            point = Scene(Raytrace(SIS(numbers(1e-12)), numbers(6.5), numbers(-3.5)), Spherical(numbers(0.3)))
+            point = Scenes(Raytrace(SIS(numbers(1e-12)), numbers(6.5), numbers(-3.5)), Spherical(numbers(0.3)))
         picture = render(point, size, numbers(0.0), numbers(0.0))[0]
         expected = (16 - -4, 23) if size % 2 else (10 - -3, 16)
         assert np.argwhere(picture > 200).tolist() == [list(expected)]
@@ -116,12 +116,12 @@ def test_pixel_row_i_column_j_is_the_point_j_minus_half_x_half_minus_i_y():
 def test_picture_of_the_source_alone_is_the_users_own_picture():
     levels = np.random.default_rng(1).integers(0, 256, (40, 40), dtype=np.uint8)
     source = Image(numbers(0.0), Picture(levels))
-    scene = Scene(Raytrace(SIS(numbers(1e-13)), numbers(0.0), numbers(0.0)), source)
+    scene = Scenes(Raytrace(SIS(numbers(1e-13)), numbers(0.0), numbers(0.0)), source)
     np.testing.assert_array_equal(render(scene, 40, numbers(0.0), numbers(0.0))[0], levels)
 
 
 def test_nearest_draws_black_beyond_the_border_of_the_source_picture():
-    scene = Scene(Raytrace(SIS(numbers(1e-12)), numbers(-30.5), numbers(0.5)), Spherical(numbers(1e6)))
+    scene = Scenes(Raytrace(SIS(numbers(1e-12)), numbers(-30.5), numbers(0.5)), Spherical(numbers(1e6)))
     picture = render(scene, 64, numbers(0.0), numbers(0.0), sampling="nearest")[0]
     # x + 30.5 stays below 32 up to x = 1, column 33. The lens centre is black, as in CosmoSim.
     assert picture[32, 32] == 0
@@ -159,13 +159,13 @@ def test_roulette_pictures_approach_the_raytraced_one_inside_half_the_radius(len
     lenses, eta = draw.lens(lens, (15, 30), (0.3, 1)), draw.in_disc(10, 30)
     source = Spherical(draw.uniform(3, 8))
     xi = apparent_position(lenses, *eta)
-    exact = render(Scene(Raytrace(lenses, *eta), source), 100, *xi).astype(float)
+    exact = render(Scenes(Raytrace(lenses, *eta), source), 100, *xi).astype(float)
     pixel = np.arange(100) - 50.0
     inside = np.hypot(pixel, pixel[:, None]) < 0.5 * convergence_radius(lenses, *xi)[:, None, None]
     errors = []
     for nterms in (2, 4, 8, 16):
         mapping = Roulette.from_amplitudes(*xi, *amplitudes(lenses, *xi, nterms), nterms)
-        difference = (render(Scene(mapping, source), 100, *xi).astype(float) - exact)[inside]
+        difference = (render(Scenes(mapping, source), 100, *xi).astype(float) - exact)[inside]
         errors.append(abs(difference).mean().item())
     assert errors == sorted(errors, reverse=True)
     assert errors[0] > 0
@@ -204,7 +204,7 @@ def test_centre_of_light_is_the_weighted_mean_of_the_drawn_canvas(sampling, sub,
 
 def test_black_canvas_has_its_centre_of_light_at_the_origin():
     far_and_near = Raytrace(SIS(numbers(5.0, 5.0)), numbers(500.0, 3.0), numbers(0.0, 2.0))
-    x, y = centre_of_light(Scene(far_and_near, Spherical(numbers(2.0, 2.0))), 64)
+    x, y = centre_of_light(Scenes(far_and_near, Spherical(numbers(2.0, 2.0))), 64)
     assert (x[0].item(), y[0].item()) == (0, 0)
     assert x[1].item() != 0
 

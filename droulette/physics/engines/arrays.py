@@ -1,4 +1,4 @@
-"""Pictures by array operations, of NumPy and PyTorch: the reference, and what runs on CUDA.
+"""Pictures by array operations, of NumPy and PyTorch: the reference, and what runs where nothing is compiled.
 
 A picture is divided into tiles. Those that may be lit are drawn, many at once, of all pictures.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from types import ModuleType
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from droulette.physics.elementary import rint
 from droulette.physics.scene import (
     TILE,
     Sampling,
-    Scene,
+    Scenes,
     grey,
     grey_of_hits,
     light,
@@ -29,10 +28,9 @@ from droulette.physics.sources import Source
 
 TILES_AT_ONCE = 192  # fewer cost more in calls than they save in cache
 TILES_ON_A_CARD = 16384  # fewer take it less time than their call takes Python
-TILES_OF_A_KERNEL = 1 << 18
 
 
-def render(scene: Scene, sampling: Sampling, size: int, centre_x: Array, centre_y: Array) -> Array:
+def render(scene: Scenes, sampling: Sampling, size: int, centre_x: Array, centre_y: Array) -> Array:
     """(B, size, size) uint8, or float64 where the scene is not of whole grey levels."""
     count, xp = math.ceil(size / TILE), namespace(centre_x)
     shape = (len(centre_x), count, TILE, count, TILE)
@@ -43,7 +41,7 @@ def render(scene: Scene, sampling: Sampling, size: int, centre_x: Array, centre_
     return picture.reshape(len(centre_x), count * TILE, count * TILE)[:, :size, :size]
 
 
-def sums_of_light(scene: Scene, sampling: Sampling, size: int) -> tuple[Array, Array, Array]:
+def sums_of_light(scene: Scenes, sampling: Sampling, size: int) -> tuple[Array, Array, Array]:
     """(B,) each: the grey levels' sum over the picture, and their sums times column and row of the pixel."""
     zero = scene.extent() * 0.0
     xp = namespace(zero)
@@ -60,50 +58,37 @@ def sums_of_light(scene: Scene, sampling: Sampling, size: int) -> tuple[Array, A
 
 
 def _tiles(
-    scene: Scene, sampling: Sampling, size: int, centre_x: Array, centre_y: Array
+    scene: Scenes, sampling: Sampling, size: int, centre_x: Array, centre_y: Array
 ) -> Iterator[tuple[Array, Array, Array, Array]]:
     """The tiles that may hold light: (row, tile down, tile across), (K,) each, and (K, TILE, TILE) grey levels."""
     xp = namespace(centre_x)
     step = xp.arange(TILE, dtype=xp.float64, **like(centre_x))
     with np.errstate(all="ignore"):
         row, down, across = xp.nonzero(lit_tiles(scene, sampling, size, centre_x, centre_y))
-        kernel = _cuda().tile_levels(scene, sampling) if on_a_card(row) else None
-        at_once = TILES_OF_A_KERNEL if kernel else TILES_ON_A_CARD if on_a_card(row) else TILES_AT_ONCE
+        at_once = TILES_ON_A_CARD if on_a_card(row) else TILES_AT_ONCE
         pick = taker(scene)
         for start in range(0, len(row), at_once):
             part = slice(start, start + at_once)
             rows = row[part]
             left = across[part] * TILE - size / 2 + centre_x[rows]
             top = size / 2 - down[part] * TILE + centre_y[rows]
-            if kernel:
-                levels = kernel(rows, left, top)
-            else:
-                x, y = left[:, None, None] + step, top[:, None, None] - step[:, None]
-                levels = mean_levels(pick(rows, 2), sampling, x, y)
-            yield rows, down[part], across[part], levels
+            x, y = left[:, None, None] + step, top[:, None, None] - step[:, None]
+            yield rows, down[part], across[part], mean_levels(pick(rows, 2), sampling, x, y)
 
 
-def _cuda() -> ModuleType:
-    from droulette.physics.engines import cuda
-
-    return cuda
-
-
-def lit_tiles(scene: Scene, sampling: Sampling, size: int, centre_x: Array, centre_y: Array) -> Array:
+def lit_tiles(scene: Scenes, sampling: Sampling, size: int, centre_x: Array, centre_y: Array) -> Array:
     """(B, tiles down, tiles across): which tiles may hold light."""
     xp, count = namespace(centre_x), math.ceil(size / TILE)
     middle = xp.arange(count, dtype=xp.float64, **like(centre_x)) * TILE + (TILE - 1) / 2
     x = (middle - size / 2 + centre_x[:, None])[:, None, :]
     y = (size / 2 - middle + centre_y[:, None])[:, :, None]
-    if on_a_card(x) and (test := _cuda().tile_test(scene, sampling)):
-        return test(x, y)
     scene, distance = take(scene, slice(None), trailing=2), reach(TILE)
     dx, dy = scene.mapping.offset(x, y)
     extent = scene.extent() + sampling.margin
     return may_be_lit(dx, dy, scene.mapping.stretch(x, y, distance), extent, distance)
 
 
-def mean_levels(scene: Scene, sampling: Sampling, x: Array, y: Array) -> Array:
+def mean_levels(scene: Scenes, sampling: Sampling, x: Array, y: Array) -> Array:
     """Grey levels of pixels whose middles are (x, y): the mean of their rays."""
     total = 0.0
     for sub_y in sampling.rays:
@@ -113,7 +98,7 @@ def mean_levels(scene: Scene, sampling: Sampling, x: Array, y: Array) -> Array:
     return rint(mean) if scene.whole else mean
 
 
-def levels_at(scene: Scene, sampling: Sampling, x: Array, y: Array) -> Array:
+def levels_at(scene: Scenes, sampling: Sampling, x: Array, y: Array) -> Array:
     """Grey levels, not rounded but for "nearest", at the points (x, y)."""
     dx, dy = scene.mapping.offset(x, y)
     if not scene.whole:

@@ -1,163 +1,182 @@
-"""The formulas of a tile's pixels as one kernel, by PyTorch's compiler, for `arrays.py` on CUDA.
+"""Pictures by CUDA kernels, which are compiled while the program runs; see `kernels.cu`.
 
-On a card array operations one by one wait for memory; one kernel of them is some 50 times faster. Kernels are kept on
-disk. Until compiling pays back, and where there is no compiler, the array operations do the work: to the same bytes,
-since the compiler is kept from fusing a product and a sum into one rounding.
+The formulas are written down as C++ (`formulas.py`) and compiled by NVIDIA's NVRTC, in a second or two, without fused
+multiply-add: to the bytes of the processor. Where there is no compiler, array operations do the work (`arrays.py`),
+some 50 times slower.
 """
 
 from __future__ import annotations
 
+import ctypes
 import logging
-import math
-import os
 import threading
-from collections import Counter
-from collections.abc import Callable
-from hashlib import sha256
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import torch
-import torch._dynamo
-from platformdirs import user_cache_path
 from torch import Tensor
 
-from droulette.physics.elementary import rint
-from droulette.physics.engines.formulas import DX, DY, HIT, LEVEL, STRETCH, NotAFormula, X, Y
-from droulette.physics.engines.programs import Step, level_steps, test_steps
-from droulette.physics.scene import TILE, Sampling, Scene
+from droulette.physics.engines.formulas import DX, DY, LEVEL, SCRATCH, STRETCH, Formula, NotAFormula, X, Y
+from droulette.physics.engines.programs import Step, level_steps, noise_steps, test_steps
+from droulette.physics.noise import Noise
+from droulette.physics.scene import TILE, Sampling, Scenes
 
 LOG = logging.getLogger("droulette")
-PAYS_BACK = 20_000  # pictures of one kind: the array operations draw 3,000 a second, and compiling takes 20 s
-PAYS_BACK_KEPT = 3_000  # where the kernel is on the disk
-MOST_RAYS = 4  # of a pixel, in one kernel
-# By default long chains of operations are written out anew for each use of their result: minutes in place of seconds.
-OPTIONS = {"emulate_precision_casts": True, "realize_opcount_threshold": 8, "max_fusion_size": 1000}
+SOURCE = Path(__file__).with_name("kernels.cu").read_text(encoding="utf-8")
+OPTIONS = ("--fmad=false", "--std=c++17")
+BLOCK = TILE * TILE  # threads: a tile's pixels, or as many pairs of pixels
 
-TILES = """
-def kernel(constants, tables, left, top):
-    constants = constants[:, :, None, None]
-    step = torch.arange(TILE, dtype=torch.float64, device=left.device)
-    x, y = torch.broadcast_tensors(left[:, None, None] + step, top[:, None, None] - step[:, None])
-    total = 0.0
-    for sub_y in rays:
-        for sub_x in rays:
-            total = level(constants, tables, x + sub_x, y - sub_y) + total
-    return RESULT
-"""
-TEST = """
-def kernel(constants, tables, x, y):
-    return level(constants[:, :, None, None], tables, *torch.broadcast_tensors(x, y)) > 0.0
-"""
-Kernel = Callable[[Tensor, list[Tensor], Tensor, Tensor], Tensor]
-_drawn: Counter[str] = Counter()  # pictures, by the source code of a kernel
-_ready: dict[str, Kernel | None] = {}
+Kernel = Callable[[int, list[Tensor | int]], None]  # of a number of blocks, and of the arguments
+_kernels: dict[tuple, Kernel | None] = {}
 _lock = threading.Lock()
 
 
-def tile_levels(scene: Scene, sampling: Sampling) -> Callable[[Tensor, Tensor, Tensor], Tensor] | None:
-    """A function of row, left and top of K tiles, px, which gives their grey levels, (K, TILE, TILE).
-
-    None, here and below: array operations are to do it.
-    """
-    if len(sampling.rays) ** 2 > MOST_RAYS:
-        return None
-    mean = "total / len(rays) ** 2"
-    tiles = TILES.replace("RESULT", f"rint({mean}).to(torch.uint8)" if scene.whole else mean)
-    found = _kernel(scene, lambda: level_steps(scene, sampling), f"rays = {sampling.rays}\n", tiles, [(0,), (0,)])
-    if found is None:
-        return None
-    kernel, constants, tables = found
-    return lambda row, left, top: kernel(constants[:, row], tables, left, top)
+def render(scene: Scenes, sampling: Sampling, size: int, centre_x: Tensor, centre_y: Tensor) -> Tensor | None:
+    """See `arrays.render`. None, here and below: array operations are to do it."""
+    shape = (len(centre_x), size, size)
+    picture = torch.zeros(shape, dtype=torch.uint8 if scene.whole else torch.float64, device=centre_x.device)
+    done = _draw("draw", scene, sampling, size, centre_x, centre_y, picture)
+    return picture if done else None
 
 
-def tile_test(scene: Scene, sampling: Sampling) -> Callable[[Tensor, Tensor], Tensor] | None:
-    """A function of the middles of tiles, x: (B, 1, n) and y: (B, n, 1) px, which says which may be lit, (B, n, n)."""
-    found = _kernel(scene, lambda: test_steps(scene, sampling, TILE), "", TEST, [(0, 2), (0, 1)])
-    if found is None:
-        return None
-    kernel, constants, tables = found
-    return lambda x, y: kernel(constants, tables, x, y)
+def sums_of_light(scene: Scenes, sampling: Sampling, size: int) -> tuple[Tensor, Tensor, Tensor] | None:
+    """See `arrays.sums_of_light`; of whole grey levels."""
+    zero = scene.extent() * 0.0
+    sums = torch.zeros((3, len(zero)), dtype=torch.int64, device=zero.device)
+    done = scene.whole and _draw("add_up", scene, sampling, size, zero, zero, len(zero), sums)
+    return tuple(sums.double()) if done else None
 
 
-def _kernel(
-    scene: Scene, steps_of: Callable[[], list[Step]], head: str, tail: str, sizes: list[tuple[int, ...]]
-) -> tuple[Kernel, Tensor, list[Tensor]] | None:
-    """The function `kernel` of the steps, their constants, (C, B), and tables; None if there is none, or none yet.
-
-    sizes: the dimensions of each of its two arguments that change from call to call.
-    """
-    pictures = len(scene.extent())
+def add_noise(noise: Noise, kinds: tuple[Callable, ...], pictures: Tensor) -> bool:
+    """Add these kinds of noise to pictures (B, N, N), in place. False: array operations are to do it."""
     try:
-        steps = steps_of()
-        source = head + _source(steps) + tail
+        level = _Formulas(noise_steps(noise, kinds), len(pictures))
     except NotAFormula:
-        return None
-    if not pictures:
-        return None
-    constants = torch.stack([constant.expand(pictures) for step in steps for constant in step.constants()])
-    tables = [table.numbers for step in steps for table in step.tables()]
-    with _lock:  # PyTorch compiles in one thread at a time
-        if source not in _ready:
-            _drawn[source] += pictures
-            mark = user_cache_path("droulette") / "torch" / f"{sha256(source.encode()).hexdigest()[:24]}.kept"
-            if _drawn[source] < (PAYS_BACK_KEPT if mark.exists() else PAYS_BACK):
-                return None
-            _ready[source] = _compile(source, constants, tables, sizes, mark)
-    kernel = _ready[source]
-    return kernel and (kernel, constants, tables)
+        return False
+    kernel = _kernel("expose", pictures.device, LEVEL_BODY=level.code((X, DX, DY)))
+    if kernel is None:
+        return False
+    pixels = pictures[0].numel() if len(pictures) else 0
+    blocks = (pixels + 1) // 2 // BLOCK + 1
+    kernel(blocks * len(pictures), [*level.constants(), pixels, pictures])
+    return True
 
 
-def _source(steps: list[Step]) -> str:
-    """The code of `level(constants, tables, x, y)`, which runs the steps one after the other."""
-    functions, place, table = [], 0, 0
-    body = [
-        f"def level(constants, tables, p{X}, p{Y}):",
-        f"    p{DX} = p{DY} = p{HIT} = p{LEVEL} = 0.0",
-        f"    p{STRETCH} = 1.0",
-    ]
-    for k, step in enumerate(steps):
-        formula = step.formula()
-        functions.append(formula.tensors.replace("def formula", f"def step_{k}"))
-        after, last = place + len(formula.places), table + len(formula.tables)
-        inputs, outputs = (", ".join(f"p{row}" for row in rows) for rows in (step.inputs, step.outputs))
-        body.append(f"    [{outputs}] = step_{k}(constants[{place}:{after}], tables[{table}:{last}], [{inputs}])")
-        place, table = after, last
-    return "\n\n".join([*functions, "\n".join([*body, f"    return p{LEVEL}"])]) + "\n\n"
-
-
-def _where(condition: Tensor, a: Tensor | float, b: Tensor | float) -> Tensor:
-    if isinstance(a, float) and isinstance(b, float):  # of two numbers PyTorch would make float32
-        a = torch.full((), a, dtype=torch.float64, device=condition.device)
-    return torch.where(condition, a, b)
-
-
-def _compile(
-    source: str, constants: Tensor, tables: list[Tensor], sizes: list[tuple[int, ...]], mark: Path
-) -> Kernel | None:
-    """The function `kernel` of the source, compiled; None, and a warning, where there is no compiler."""
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(mark.parent))
-    LOG.info("loading a compiled kernel" if mark.exists() else "compiling a kernel, once on this machine")
-    scope = {"torch": torch, "math": math, "where": _where, "rint": rint, "TILE": TILE}
-    exec(source, scope)
-    # Another thread may be compiling a network: this one's kernels then run as they are written.
-    torch._dynamo.config.error_on_nested_fx_trace = False
+def _draw(
+    name: str, scene: Scenes, sampling: Sampling, size: int, centre_x: Tensor, centre_y: Tensor, *into: Tensor | int
+) -> bool:
     try:
-        kernel = torch.compile(scope["kernel"], fullgraph=True, options=OPTIONS)
-        rows, places = constants[:, :1].repeat(1, 2), _places(constants, sizes)
-        for argument, dimensions in zip([rows, *places, *tables], [(1,), *sizes, *[(0,)] * len(tables)], strict=True):
-            for dimension in dimensions:
-                torch._dynamo.mark_dynamic(argument, dimension)
-        with torch.no_grad():
-            kernel(rows, tables, *places)
-    except Exception as error:  # each missing part of a compiler has an error of its own
-        LOG.warning("pictures are drawn by array operations: no kernel can be compiled: %s", str(error)[:200])
-        return None
-    mark.parent.mkdir(parents=True, exist_ok=True)
-    mark.touch()
-    return kernel
+        test = _Formulas(test_steps(scene, sampling, TILE), len(centre_x))
+        level = _Formulas(level_steps(scene, sampling), len(centre_x))
+    except NotAFormula:
+        return False
+    bodies = {"TEST_BODY": test.code((X, Y), LEVEL), "LEVEL_BODY": level.code((X, Y), LEVEL)}
+    kernel = _kernel(name, centre_x.device, PIXEL="unsigned char" if scene.whole else "double", **bodies)
+    if kernel is None:
+        return False
+    rays = torch.tensor(sampling.rays, dtype=torch.float64, device=centre_x.device)
+    centres = centre_x.contiguous(), centre_y.contiguous()
+    blocks = len(centre_x) * (-(-size // TILE)) ** 2
+    kernel(blocks, [*test.constants(), *level.constants(), size, rays, len(rays), *centres, *into])
+    return True
 
 
-def _places(constants: Tensor, sizes: list[tuple[int, ...]]) -> list[Tensor]:
-    """Some points for two rows: 2 and 3 along the dimensions that change, 1 along the others."""
-    shapes = [[(2, 3, 3)[k] if k in dimensions else 1 for k in range(max(map(max, sizes)) + 1)] for dimensions in sizes]
-    return [torch.zeros(shape, dtype=torch.float64, device=constants.device) for shape in shapes]
+class _Formulas:
+    """The steps of a pixel, one after the other, of `pictures` pictures. Raises `NotAFormula`."""
+
+    def __init__(self, steps: Sequence[Step], pictures: int) -> None:
+        self.steps, self.pictures = steps, pictures
+        self.formulas = tuple(step.formula() for step in steps)
+
+    def code(self, inputs: tuple[int, ...], result: int | None = None) -> str:
+        """See `_code`."""
+        return _code(self.formulas, inputs, result)
+
+    def constants(self) -> tuple[Tensor, int]:
+        """(B, C), and C."""
+        columns = []
+        for step in self.steps:
+            columns += step.constants()
+            for table in step.tables():
+                address = torch.tensor([table.numbers.data_ptr()], device=table.numbers.device)
+                columns.append(address.view(torch.float64))
+        return torch.stack([column.expand(self.pictures) for column in columns], dim=1), len(columns)
+
+
+@lru_cache(maxsize=256)
+def _code(formulas: tuple[Formula, ...], inputs: tuple[int, ...], result: int | None) -> str:
+    """The body of a C++ function of `constants`, and of first, second … in the rows `inputs` of the work buffer.
+
+    It returns the row `result`, or leaves the rows in all arguments but the first.
+    """
+    names = dict(zip(inputs, ("first", "second", "third"), strict=False))
+    lines = [f"double work[{SCRATCH}] = {{}};", f"work[{STRETCH}] = 1.0;"]
+    lines += [f"work[{row}] = {name};" for row, name in names.items()]
+    for formula in formulas:
+        lines += ["{", formula.cpp, f"}} constants += {len(formula.places) + len(formula.tables)};"]
+    lines += [f"{name} = work[{row}];" for row, name in list(names.items())[1:] if result is None]
+    return "\n".join(lines if result is None else [*lines, f"return work[{result}];"])
+
+
+def _kernel(name: str, device: torch.device, **words: str) -> Kernel | None:
+    """A kernel of `kernels.cu` with these in place of its words; None, and a warning, where it cannot be made."""
+    key = name, device, *words.values()
+    with _lock:
+        if key not in _kernels:
+            try:
+                _kernels[key] = _compiled(source_of(name, **words), name)
+            except Exception as error:  # each missing part of a compiler has an error of its own
+                LOG.warning("pictures are drawn by array operations: no kernel can be compiled: %s", str(error)[:300])
+                _kernels[key] = None
+        return _kernels[key]
+
+
+def source_of(name: str, **words: str) -> str:
+    source = SOURCE.replace("DRAWS", str(int(name != "expose")))
+    source = source.replace("WHOLE", str(int(words.get("PIXEL") == "unsigned char")))
+    for word, text in words.items():
+        source = source.replace(word, text)
+    return source
+
+
+def _compiled(source: str, name: str) -> Kernel:
+    """Of the current device."""
+    from cuda.bindings import driver
+
+    module = _checked(driver.cuModuleLoadData(binary(source, *torch.cuda.get_device_capability())))
+    function = _checked(driver.cuModuleGetFunction(module, name.encode()))
+
+    def run(blocks: int, arguments: list[Tensor | int]) -> None:
+        values = tuple(item.data_ptr() if isinstance(item, Tensor) else item for item in arguments)
+        kinds = tuple(ctypes.c_void_p if isinstance(item, Tensor) else ctypes.c_int for item in arguments)
+        stream = torch.cuda.current_stream().cuda_stream
+        if blocks:
+            _checked(driver.cuLaunchKernel(function, blocks, 1, 1, BLOCK, 1, 1, 0, stream, (values, kinds), 0))
+
+    return run
+
+
+def binary(source: str, major: int, minor: int) -> bytes:
+    """Machine code for cards of a compute capability. Raises RuntimeError, with what the compiler says."""
+    from cuda.bindings import nvrtc
+
+    def log() -> str:
+        text = b" " * _checked(nvrtc.nvrtcGetProgramLogSize(program))
+        _checked(nvrtc.nvrtcGetProgramLog(program, text))
+        return text.decode(errors="replace")
+
+    options = [option.encode() for option in (f"--gpu-architecture=sm_{major}{minor}", *OPTIONS)]
+    program = _checked(nvrtc.nvrtcCreateProgram(source.encode(), b"kernels.cu", 0, [], []))
+    _checked(nvrtc.nvrtcCompileProgram(program, len(options), options), log)
+    code = b" " * _checked(nvrtc.nvrtcGetCUBINSize(program))
+    _checked(nvrtc.nvrtcGetCUBIN(program, code))
+    return code
+
+
+def _checked(result: tuple, log: Callable[[], str] = str):
+    """What a function of CUDA gives beside its error code."""
+    error, *values = result
+    if int(error):
+        raise RuntimeError(f"{error!r} {log()}")
+    return values[0] if values else None

@@ -2,7 +2,7 @@
 
 A formula is any code on numbers: a lens's deflection, a source's brightness, … It is run once on `Symbol`s, which
 record its operations one by one, in order. Written down again as straight-line code, they compute the same bits: in
-loops over 256 pixels, for Numba (`loops.py`), and on tensors, for PyTorch's compiler (`cuda.py`).
+loops over 256 pixels, for Numba (`loops.py`), and in C++ for one pixel, for CUDA's compiler (`cuda.py`).
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ class NotAFormula(Exception):
 
 @dataclass(frozen=True)
 class Formula:
-    """loops: source code of `formula(constants, work)`. tensors: of `formula(constants, tables, pixels)`, which
-    returns them.
+    """loops: source code of `formula(constants, work)`. cpp: of the body of a C++ function of one pixel, which has
+    `constants`, and a number for each row in `work`.
 
-    places: which of the numbers that it was given are its constants. tables: which of the tables it looks up; in loops
-    their addresses are further constants, the bits of an int64 in a float64. rows: of the work buffer.
+    places: which of the numbers that it was given are its constants. tables: which of the tables it looks up; their
+    addresses are further constants, the bits of an int64 in a float64. rows: of the work buffer.
     """
 
     loops: str
-    tensors: str
+    cpp: str
     places: tuple[int, ...]
     tables: tuple[int, ...]
     rows: int
@@ -124,16 +124,16 @@ class Functions:
         return condition.code.add("{1} if {0} else {2}", float, condition, a, b)
 
 
-# Operations as Numba takes them, and as they are written for tensors where that is another way.
-ON_TENSORS = {
-    "sqrt({})": "{}.sqrt()",
-    "np.floor({})": "{}.floor()",
-    "{1} if {0} else {2}": "where({}, {}, {})",
-    "not {}": "~{}",
-    "look({}, {})": "{}[{}.long()]",
-    "to_int64({})": "{}.view(torch.int64)",
-    "to_float64({})": "{}.view(torch.float64)",
+# Operations as Numba takes them, and as C++ has them where that is another way.
+IN_CPP = {
+    "np.floor({})": "floor({})",
+    "abs({})": "fabs({})",
+    "{1} if {0} else {2}": "{0} ? {1} : {2}",
+    "not {}": "!{}",
+    "look({}, {})": "reinterpret_cast<const double*>(to_int64({}))[static_cast<int>({})]",
 }
+CPP_KINDS = {float: "double", int: "long long", bool: "bool"}
+WRAPS = ("{} + {}", "{} - {}", "{} * {}", "{} << {}")  # beyond 63 bits, which C++ has of numbers without a sign alone
 
 
 @dataclass(frozen=True)
@@ -146,9 +146,14 @@ class _Line:
     def takes(self) -> list[Symbol]:
         return [number for number in self.numbers if isinstance(number, Symbol)]
 
-    def text(self, tensors: bool = False) -> str:
-        form = ON_TENSORS.get(self.form, self.form) if tensors else self.form
-        return f"{self.result.name} = {form.format(*map(_text, self.numbers))}"
+    def text(self) -> str:
+        return f"{self.result.name} = {self.form.format(*map(_text, self.numbers))}"
+
+    def cpp(self) -> str:
+        value = IN_CPP.get(self.form, self.form)
+        if self.result.kind is int and self.form in WRAPS:
+            value = "static_cast<long long>(" + value.replace("{}", "static_cast<unsigned long long>({})") + ")"
+        return f"const {CPP_KINDS[self.result.kind]} {self.result.name} = {value.format(*map(_cpp, self.numbers))};"
 
 
 class Recorder:
@@ -177,6 +182,13 @@ def _text(number: Symbol | float) -> str:
         return f"math.{number}" if number > 0 else f"(-math.{-number})" if number < 0 else "math.nan"
     text = repr(float(number) if isinstance(number, float) else int(number))
     return f"({text})" if number < 0 else text
+
+
+def _cpp(number: Symbol | float) -> str:
+    """A number as C++ reads it."""
+    if isinstance(number, float) and not math.isfinite(number):
+        return "NOT_A_NUMBER" if math.isnan(number) else "INFINITE" if number > 0 else "(-INFINITE)"
+    return _text(number)
 
 
 # ---------------------------------------------------------------- source code
@@ -208,7 +220,7 @@ def record(
     places = tuple(k for k, constant in enumerate(constants) if constant.name in needed)
     looked_up = tuple(k for k, table in enumerate(shared) if table.name in needed)
     constants, shared = [constants[place] for place in places], [shared[k] for k in looked_up]
-    tensors = _on_tensors(constants, shared, pixels, lines, results)
+    cpp = _in_cpp([*constants, *shared], pixels, lines, outputs, results)
     once = [line for line in lines if not line.result.varies]
     loops = _split([line for line in lines if line.result.varies])
     rows = _Rows(loops, results)
@@ -226,18 +238,17 @@ def record(
         text += [f"        {line.text()}" for line in loop]
         text += [f"        {rows.store(name)}" for name in rows.written(number)]
     text += [f"        work[{row}, i] = {_text(value)}" for row, value in zip(outputs, results, strict=True)]
-    return Formula("\n".join(text) + "\n", tensors, places, looked_up, rows.count)
+    return Formula("\n".join(text) + "\n", cpp, places, looked_up, rows.count)
 
 
-def _on_tensors(
-    constants: list[Symbol], tables: list[Symbol], pixels: list[Symbol], lines: list[_Line], results: Sequence
+def _in_cpp(
+    constants: list[Symbol], pixels: list[Symbol], lines: list[_Line], outputs: Sequence[int], results: Sequence
 ) -> str:
-    text = ["def formula(constants, tables, pixels):"]
-    text += [f"    {constant.name} = constants[{k}]" for k, constant in enumerate(constants)]
-    text += [f"    {table.name} = tables[{k}]" for k, table in enumerate(tables)]
-    text += [f"    {pixel.name} = pixels[{k}]" for k, pixel in enumerate(pixels)]
-    text += [f"    {line.text(tensors=True)}" for line in lines]
-    return "\n".join(text) + f"\n    return [{', '.join(map(_text, results))}]\n"
+    text = [f"const double {constant.name} = constants[{k}];" for k, constant in enumerate(constants)]
+    text += [f"const double {pixel.name} = work[{pixel.name[1:]}];" for pixel in pixels]
+    text += [line.cpp() for line in lines]
+    text += [f"work[{row}] = {_cpp(value)};" for row, value in zip(outputs, results, strict=True)]
+    return "".join(f"    {line}\n" for line in text)
 
 
 def _needed(lines: list[_Line], results: Sequence[Symbol | float]) -> set[str]:

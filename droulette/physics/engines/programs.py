@@ -21,7 +21,7 @@ from droulette.physics.scene import (
     SQUARE,
     TILE,
     Sampling,
-    Scene,
+    Scenes,
     grey,
     grey_of_hits,
     light,
@@ -114,7 +114,7 @@ def _stretch_steps(mapping: Mapping, distance: Array) -> list[Step]:
     return [Step(_add_curvature, (*part, distance), (X, Y, STRETCH), (STRETCH,)) for part in mapping.lens.parts()]
 
 
-def test_steps(scene: Scene, sampling: Sampling, side: int) -> list[Step]:
+def test_steps(scene: Scenes, sampling: Sampling, side: int) -> list[Step]:
     """LEVEL: 1 where a square of `side` pixels about (X, Y) may be lit, else 0."""
     extent = scene.extent() + sampling.margin
     distance = extent[:1] * 0.0 + reach(side)
@@ -122,12 +122,12 @@ def test_steps(scene: Scene, sampling: Sampling, side: int) -> list[Step]:
     return [*_offset_steps(scene.mapping), *_stretch_steps(scene.mapping, distance), test]
 
 
-def level_steps(scene: Scene, sampling: Sampling) -> list[Step]:
+def level_steps(scene: Scenes, sampling: Sampling) -> list[Step]:
     """LEVEL, which begins at 0: grey levels at (X, Y)."""
     return [*_offset_steps(scene.mapping), *_light_steps(scene, sampling)]
 
 
-def _light_steps(scene: Scene, sampling: Sampling) -> list[Step]:
+def _light_steps(scene: Scenes, sampling: Sampling) -> list[Step]:
     """LEVEL: grey levels at (DX, DY)."""
     add = _add_light if scene.whole else _add_unclipped_light
     parts = [Step(add, part, (DX, DY, LEVEL), (LEVEL,)) for part in scene.source.parts()]
@@ -219,7 +219,7 @@ def _shown(about, x, y, level):
 # ---------------------------------------------------------------- programs
 
 
-def of_scene(scene: Scene, sampling: Sampling) -> Program | None:
+def of_scene(scene: Scenes, sampling: Sampling) -> Program | None:
     """The program of the scenes, made once; None, and a warning, where a formula of theirs cannot be compiled."""
     made = scene.__dict__.setdefault("_programs", {})
     if sampling not in made:
@@ -227,7 +227,7 @@ def of_scene(scene: Scene, sampling: Sampling) -> Program | None:
     return made[sampling]
 
 
-def _of_scene(scene: Scene, sampling: Sampling) -> Program | None:
+def _of_scene(scene: Scenes, sampling: Sampling) -> Program | None:
     tests = [test_steps(scene, sampling, side) for side in (TILE, SQUARE)]
     return _compiled(len(scene.extent()), *tests, level_steps(scene, sampling))
 
@@ -241,8 +241,12 @@ def of_noise(noise: Noise, kinds: tuple[Callable, ...]) -> Program | None:
 
 
 def _of_noise(noise: Noise, kinds: tuple[Callable, ...]) -> Program | None:
-    steps = [Step(_add_noise_of(kind), (noise,), (X, DX, DY), (DX, DY)) for kind in kinds]
-    return _compiled(len(noise.row), [], [], steps)
+    return _compiled(len(noise.row), [], [], noise_steps(noise, kinds))
+
+
+def noise_steps(noise: Noise, kinds: tuple[Callable, ...]) -> list[Step]:
+    """(DX, DY): the counts of two pixels, which share the random numbers of the number X."""
+    return [Step(_add_noise_of(kind), (noise,), (X, DX, DY), (DX, DY)) for kind in kinds]
 
 
 @lru_cache

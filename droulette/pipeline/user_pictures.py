@@ -1,4 +1,4 @@
-"""Pictures from elsewhere, of any format and size, made into what a model was trained on: 8-bit grey, centred, N×N."""
+"""Users' pictures, of any format and size, converted to a model's input: 8-bit grey, centred, N×N."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ NEAR = 0.5  # px that the training pictures' own centres of light, cropped as th
 
 
 @dataclass(frozen=True)
-class Fit:
-    """How own pictures are made into the model's.
+class Conversion:
+    """How a user's picture is converted to the model's.
 
-    pixel_scale: size of an own pixel in pixels of the training pictures. crop: take the middle square of so many own
-    pixels first. at: (column, row) of that middle, by default the picture's. centre: shift the centre of light to the
-    middle, as `simulator.centred` does. black, white: values that become the grey levels 0 and 255; white None: by
-    the kind of number, see `white_of`.
+    pixel_scale: size of one of the picture's pixels in pixels of the training pictures. crop: take the middle square
+    of so many of its pixels first. at: (column, row) of that middle, by default the picture's. centre: shift the
+    centre of light to the middle, as `simulator.centred` does. black, white: values that become the grey levels 0 and
+    255; white None: by the kind of number, see `white_of`.
     """
 
     pixel_scale: float = 1.0
@@ -49,8 +49,8 @@ class Fit:
 
 
 @dataclass
-class Own:
-    """A picture that was read. values: (H, W) float64, y down. white: see `Fit`."""
+class UserPicture:
+    """A picture that was read. values: (H, W) float64, y down. white: see `Conversion`."""
 
     values: np.ndarray
     white: float
@@ -61,12 +61,12 @@ class Own:
 def prepare(
     picture: str | Path | np.ndarray,
     size: int,
-    how: Fit = Fit(),
+    how: Conversion = Conversion(),
     say: Callable[[str], None] = lambda line: None,
     warn: Callable[[str], None] = lambda line: None,
     name: str | None = None,
 ) -> np.ndarray:
-    """A file, or an array (H, W) or (H, W, 3), as the model saw its own pictures: (size, size) uint8.
+    """A file, or an array (H, W) or (H, W, 3), converted to the model's pictures: (size, size) uint8.
 
     say: told in one line what was done. warn: told what may spoil the prediction.
 
@@ -75,19 +75,19 @@ def prepare(
     """
     how.check()
     name = name or (str(picture) if isinstance(picture, (str, Path)) else "picture")
-    own = read(picture) if isinstance(picture, (str, Path)) else of_array(picture, name)
-    levels = _levels(own, how, name)
+    given = read(picture) if isinstance(picture, (str, Path)) else of_array(picture, name)
+    levels = _levels(given, how, name)
     if how.crop is not None or how.at is not None:
-        levels = _crop(own, levels, how, name)
-    levels = _window(own, levels, size, how)
-    if own.steps:
-        say(f"{name}: " + ", ".join(own.steps))
-    for line in own.warnings:
+        levels = _crop(given, levels, how, name)
+    levels = _window(given, levels, size, how)
+    if given.steps:
+        say(f"{name}: " + ", ".join(given.steps))
+    for line in given.warnings:
         warn(f"{name}: {line}")
     return levels
 
 
-def read(path: str | Path) -> Own:
+def read(path: str | Path) -> UserPicture:
     """Read a picture by what its first bytes say that it is. Raises UserError.
 
     path: of a FITS file with several pictures, with the chosen one in brackets, as in `file.fits[SCI]`.
@@ -121,7 +121,7 @@ def _read_npy(path: Path) -> np.ndarray:
         raise UserError(f"{path}: not an NPY file of numbers that can be read: {error}") from error
 
 
-def _read_fits(text: str) -> Own:
+def _read_fits(text: str) -> UserPicture:
     """The chosen or only picture of a FITS file; its rows count from below, and so are turned over.
 
     Three planes are taken for colours.
@@ -130,14 +130,14 @@ def _read_fits(text: str) -> Own:
     array = plane.array
     if array.ndim == 3 and len(array) == 3:
         array = np.moveaxis(array, 0, -1)
-    own = of_array(array[::-1], text, counts=True)
-    own.steps.insert(0, "rows turned over (FITS counts them from below)")
+    given = of_array(array[::-1], text, counts=True)
+    given.steps.insert(0, "rows turned over (FITS counts them from below)")
     if plane.number:
-        own.steps.insert(0, f"HDU {plane.number} taken")
-    return own
+        given.steps.insert(0, f"HDU {plane.number} taken")
+    return given
 
 
-def _read_pillow(path: Path) -> Own:
+def _read_pillow(path: Path) -> UserPicture:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -148,26 +148,26 @@ def _read_pillow(path: Path) -> Own:
                 is_turned = opened.getexif().get(ORIENTATION, 1) != 1
                 turned = ImageOps.exif_transpose(opened)
                 if mode.startswith(("I", "F")):
-                    own = of_array(np.asarray(turned), str(path))
+                    given = of_array(np.asarray(turned), str(path))
                 elif mode in ("L", "1"):
-                    own = Own(np.asarray(turned.convert("L"), np.float64), 255.0)
+                    given = UserPicture(np.asarray(turned.convert("L"), np.float64), 255.0)
                 else:
-                    own = of_array(np.asarray(turned.convert("RGB")), str(path))
+                    given = of_array(np.asarray(turned.convert("RGB")), str(path))
                     if mode not in ("RGB", "YCbCr", "P"):
-                        own.steps.insert(0, f"{mode} taken as RGB")
+                        given.steps.insert(0, f"{mode} taken as RGB")
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         expected = f"at most {Image.MAX_IMAGE_PIXELS} pixels"
         raise UserError(f"{path}: too large to decode, expected {expected}") from error
     except (OSError, ValueError, SyntaxError, TypeError, KeyError, IndexError, OverflowError, MemoryError) as error:
         raise UserError(f"{path}: not a {FORMATS} picture that can be read: {error}") from error
     if pages > 1:
-        own.steps.insert(0, f"the first of {pages} pages")
+        given.steps.insert(0, f"the first of {pages} pages")
     if is_turned:
-        own.steps.insert(0, "turned as its EXIF data say")
-    return own
+        given.steps.insert(0, "turned as its EXIF data say")
+    return given
 
 
-def of_array(array: np.ndarray, name: str, counts: bool = False) -> Own:
+def of_array(array: np.ndarray, name: str, counts: bool = False) -> UserPicture:
     """(H, W), (H, W, 1), grey, or (H, W, 3), (H, W, 4), colour. counts: an astronomer's, of no fixed unit."""
     array = np.asarray(array)
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
@@ -190,13 +190,13 @@ def of_array(array: np.ndarray, name: str, counts: bool = False) -> Own:
         steps.append("colours made grey")
     if said:
         steps.append(said)
-    own = Own(np.where(finite, values, 0.0), white, steps)
+    given = UserPicture(np.where(finite, values, 0.0), white, steps)
     if lost := int((~finite).sum()):
-        own.steps.append(f"{lost} pixels that are no finite number made black")
-        own.values[~finite] = -np.inf  # below any black
+        given.steps.append(f"{lost} pixels that are no finite number made black")
+        given.values[~finite] = -np.inf  # below any black
         if lost > 0.01 * finite.size:
-            own.warnings.append(f"{lost / finite.size:.0%} of the pixels are no finite numbers")
-    return own
+            given.warnings.append(f"{lost / finite.size:.0%} of the pixels are no finite numbers")
+    return given
 
 
 def white_of(array: np.ndarray, brightest: float, counts: bool) -> tuple[float, str]:
@@ -215,30 +215,30 @@ def white_of(array: np.ndarray, brightest: float, counts: bool) -> tuple[float, 
     return max(brightest, 1e-300), f"{kind} values made 8-bit, white at the brightest pixel, {brightest:.6g}"
 
 
-def _levels(own: Own, how: Fit, name: str) -> np.ndarray:
+def _levels(given: UserPicture, how: Conversion, name: str) -> np.ndarray:
     """Grey levels 0…255, whole ones, of which centres of light are measured as in the training pictures."""
-    white = own.white if how.white is None else how.white
+    white = given.white if how.white is None else how.white
     if how.black or how.white is not None:
-        own.steps.append(f"black at {how.black:g} and white at {white:g}")
+        given.steps.append(f"black at {how.black:g} and white at {white:g}")
     if not white > how.black:
         raise UserError(f"{name}: found nothing brighter than black at {how.black:g}, expected a galaxy")
     with np.errstate(over="ignore"):
-        levels = np.clip(np.rint((own.values - how.black) * (255 / (white - how.black))), 0, 255)
+        levels = np.clip(np.rint((given.values - how.black) * (255 / (white - how.black))), 0, 255)
     if levels.min() == levels.max():
         found = "no light in it" if not levels.max() else f"grey level {levels.max():.0f} in all pixels"
         raise UserError(f"{name}: found {found}, expected a picture of a galaxy")
     if levels.max() < DARK:
-        own.warnings.append(
+        given.warnings.append(
             f"its brightest pixel has only grey level {levels.max():.0f} of 255: set white to a smaller value"
         )
     if (sky := np.quantile(levels, SKY)) >= 1:
-        own.warnings.append(f"its darkest pixels have grey level {sky:.0f}: subtract the sky by a larger black")
+        given.warnings.append(f"its darkest pixels have grey level {sky:.0f}: subtract the sky by a larger black")
     if (share := (levels == 255).sum() / (levels > 0).sum()) > SATURATED:
-        own.warnings.append(f"{share:.0%} of its lit pixels are saturated: what is brighter there is lost")
+        given.warnings.append(f"{share:.0%} of its lit pixels are saturated: what is brighter there is lost")
     return levels
 
 
-def _crop(own: Own, levels: np.ndarray, how: Fit, name: str) -> np.ndarray:
+def _crop(given: UserPicture, levels: np.ndarray, how: Conversion, name: str) -> np.ndarray:
     height, width = levels.shape
     column, row = how.at or (width / 2, height / 2)
     if not (0 <= column < width and 0 <= row < height):
@@ -248,11 +248,11 @@ def _crop(own: Own, levels: np.ndarray, how: Fit, name: str) -> np.ndarray:
     levels = levels[max(top, 0) : top + side, max(left, 0) : left + side]
     if levels.size == 0 or not levels.any():
         raise UserError(f"{name}: found no light in the {side}×{side} pixels that were cut out")
-    own.steps.append(f"{side}×{side} pixels about column {column:g}, row {row:g} cut out")
+    given.steps.append(f"{side}×{side} pixels about column {column:g}, row {row:g} cut out")
     return levels
 
 
-def _window(own: Own, levels: np.ndarray, size: int, how: Fit) -> np.ndarray:
+def _window(given: UserPicture, levels: np.ndarray, size: int, how: Conversion) -> np.ndarray:
     """(H, W) → (size, size) uint8 about the centre of light, in the training pictures' pixels, black outside.
 
     Pixel (i, j) of an N×N picture is the point x = j − N/2, y = N/2 − i.
@@ -268,23 +268,23 @@ def _window(own: Own, levels: np.ndarray, size: int, how: Fit) -> np.ndarray:
     if (height, width, scale) == (size, size, 1.0) and max(abs(x), abs(y)) <= NEAR:
         return levels.astype(np.uint8)
     if scale != 1:
-        own.steps.append(f"enlarged {scale:g}-fold" if scale > 1 else f"made smaller, to {scale:g} of its size")
+        given.steps.append(f"enlarged {scale:g}-fold" if scale > 1 else f"made smaller, to {scale:g} of its size")
     if how.centre:
-        own.steps.append(f"shifted by ({-x * scale:.2f}, {-y * scale:.2f}) px to its centre of light")
+        given.steps.append(f"shifted by ({-x * scale:.2f}, {-y * scale:.2f}) px to its centre of light")
     across, down = round(width * scale), round(height * scale)
     if across < size or down < size:
-        own.steps.append(f"{across}×{down} padded with black to {size}×{size}")
+        given.steps.append(f"{across}×{down} padded with black to {size}×{size}")
     elif (across, down) != (size, size):
-        own.steps.append(f"{across}×{down} cropped to {size}×{size}")
+        given.steps.append(f"{across}×{down} cropped to {size}×{size}")
     rows, columns = (resampling(*axis, size, scale) for axis in ((height, row), (width, column)))
     return np.clip(np.rint(rows @ levels @ columns.T), 0, 255).astype(np.uint8)
 
 
 def resampling(length: int, middle: float, size: int, scale: float) -> np.ndarray:
-    """(size, length): how much of each own pixel each new one takes along an axis.
+    """(size, length): how much of each old pixel each new one takes along an axis.
 
-    Linear interpolation, or, where several own pixels fall into a new one, a mean over a triangle twice as wide as
-    the new one. `middle` is the own pixel that becomes number size/2.
+    Linear interpolation, or, where several old pixels fall into a new one, a mean over a triangle twice as wide as
+    the new one. `middle` is the old pixel that becomes number size/2.
     """
     reach = max(1.0, 1 / scale)
     place = middle + (np.arange(size) - size / 2) / scale

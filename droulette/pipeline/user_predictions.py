@@ -1,4 +1,4 @@
-"""Roulette amplitudes of pictures from elsewhere, by a trained model, and what those amplitudes look like."""
+"""Roulette amplitudes of users' pictures, by a trained model, and their resimulations."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from droulette.physics.sources import SOURCES
 from droulette.pipeline import fitted, lens_free, observed_predictions, populations
 from droulette.pipeline.depth import shown
 from droulette.pipeline.evaluated import difference, prediction_table
-from droulette.pipeline.observed_predictions import Seen
-from droulette.pipeline.own_pictures import Fit, prepare
-from droulette.pipeline.pictures import look
+from droulette.pipeline.observed_predictions import Prepared
+from droulette.pipeline.pictures import make_views
 from droulette.pipeline.populations import Population
 from droulette.pipeline.resimulate import resimulate
 from droulette.pipeline.scenes import parameters_of
+from droulette.pipeline.user_pictures import Conversion, prepare
 from droulette.quantities import find, least
 
 NOVELTY = "novelty"
@@ -57,17 +57,17 @@ def predict_pictures(
     warn: Say = lambda line: warnings.warn(line, stacklevel=3),
     **how,
 ) -> pd.DataFrame:
-    """Amplitudes with standard deviations of own pictures.
+    """Amplitudes with standard deviations of a user's pictures.
 
     pictures: PNG, JPEG, TIFF, FITS or NPY files, or arrays (H, W) or (H, W, 3). model: a file that training wrote, or
-    a model that was loaded; None: `default_model`. resimulation: a folder for what the network saw of each picture,
+    a model that was loaded; None: `default_model`. resimulation: a folder for each picture as the network was given it,
     NAME-seen.png, and for the roulette simulation of what it predicts, NAME-roulette.png, of a `source` of this kind.
     say, warn: told what is done to each picture, and what speaks against a prediction. fit: whether scenes of the
     families that the model was trained on are fitted to each picture, see `fitted`; good fits take the predictions'
     place. A TOML file: those of its distribution. family: `LENS` or `LENS,SOURCE`, or a TOML file, to be fitted in
     their place; or `none`, a roulette without a lens, see `lens_free`. residuals: a folder for picture, fit and what is
     left, NAME-fit.png and NAME-fit.fits. samples: how many draws of each fit are written to which CSV file. how: the
-    fields of `own_pictures.Fit`: pixel_scale, crop, at, centre, black, white.
+    fields of `user_pictures.Conversion`: pixel_scale, crop, at, centre, black, white.
     With a model of pictures with noise, pictures are best FITS files; noise, psf, mask: files that belong to them, see
     `observing.observe`. unit: what one of the picture's units is in those of the training pictures.
 
@@ -81,8 +81,8 @@ def predict_pictures(
     Raises:
         UserError: what is wrong with a picture, the model or the options, before anything is written.
     """
-    view = Fit(**how)
-    view.check()
+    conversion = Conversion(**how)
+    conversion.check()
     fitting = family is not None or fit not in (None, False)
     for option, given in (("samples", samples), ("residuals", residuals)):
         if given and not fitting:
@@ -101,17 +101,20 @@ def predict_pictures(
     names = [f"picture-{k}" if isinstance(one, np.ndarray) else str(one) for k, one in enumerate(pictures, start=1)]
     observed = facts = None
     if model.known is None:
-        seen = np.stack(
-            [prepare(one, model.input_size, view, say, warn, name) for one, name in zip(pictures, names, strict=True)]
+        prepared = np.stack(
+            [
+                prepare(one, model.input_size, conversion, say, warn, name)
+                for one, name in zip(pictures, names, strict=True)
+            ]
         )
     else:
         observed = [
-            _observe(one, name, model, view, files_given, unit, say, warn)
+            _observe(one, name, model, conversion, files_given, unit, say, warn)
             for one, name in zip(pictures, names, strict=True)
         ]
-        seen = np.stack([one.picture for one in observed])
+        prepared = np.stack([one.picture for one in observed])
         facts = np.stack([one.facts for one in observed])
-    views = look(model.network.eye, seen, str(model.device), facts)
+    views = make_views(model.network.preprocessing, prepared, str(model.device), facts)
     table = prediction_table(model, names, *model.predict(views, facts=facts))
     table[NOVELTY] = model.unlikeness(views)
     if model.novelty is None:
@@ -129,7 +132,7 @@ def predict_pictures(
         family = None if free else family
         params, scenes = populations.distribution_to_fit(toml, family, model.distribution, size, observed is not None)
         kinds = populations.populations(params, scenes, size)
-        fits = _fitted(kinds, free, seen, facts, observed, table, names, samples and samples[0], say, warn)
+        fits = _fitted(kinds, free, prepared, facts, observed, table, names, samples and samples[0], say, warn)
         table = fitted.merged(table, fits)
         if samples:
             files.write_csv(fitted.samples_table(names, fits), samples[1])
@@ -137,13 +140,13 @@ def predict_pictures(
         reach = np.broadcast_to(model.reach(views, facts), (len(table), len(model.columns)))
         table = observed_predictions.on_the_sky(table, observed, pd.DataFrame(reach, columns=list(model.columns)))
         table = fitted.merged(table, fits) if fits else table  # with the fits' own intervals of 95 %
-        seen = shown(seen, facts)
+        prepared = shown(prepared, facts)
     if resimulation is not None:
-        drawn, found = resimulate_as_seen(table, seen, source)
+        drawn, found = resimulate_predictions(table, prepared, source)
         for name, line in zip(names, found, strict=True):
             say(f"{name}: resimulated as {source}{line}")
         with files.atomic_folder(resimulation) as folder:
-            for stem, before, after in zip(_stems(names), seen, drawn, strict=True):
+            for stem, before, after in zip(_stems(names), prepared, drawn, strict=True):
                 Image.fromarray(before).save(folder / f"{stem}-seen.png")
                 Image.fromarray(after).save(folder / f"{stem}-roulette.png")
             if fits:
@@ -155,14 +158,14 @@ def predict_pictures(
 
 
 def _fitted(
-    kinds: list[Population], free: bool, seen: np.ndarray, facts: np.ndarray | None, observed: list[Seen] | None,
-    table: pd.DataFrame, names: list[str], samples: int | None, say: Say, warn: Say,
+    kinds: list[Population], free: bool, prepared: np.ndarray, facts: np.ndarray | None,
+    observed: list[Prepared] | None, table: pd.DataFrame, names: list[str], samples: int | None, say: Say, warn: Say,
 ) -> fitted.Fits:  # fmt: skip
     if observed is None:
-        whole = fitted.drawings(seen)
-        observations = [whole[[k]] for k in range(len(seen))]
+        whole = fitted.drawings(prepared)
+        observations = [whole[[k]] for k in range(len(prepared))]
     else:
-        made = fitted.exposures(seen, facts, [None] * len(seen))
+        made = fitted.exposures(prepared, facts, [None] * len(prepared))
         observations = [_exposure(one, about, warn) for one, about in zip(observed, made, strict=True)]
     columns = [column for column in table if f"std:{column}" in table]
     options = {"brightness_known": observed is None, "count": samples or fitted.DRAWS}
@@ -174,35 +177,39 @@ def _fitted(
     return fits
 
 
-def _exposure(seen: Seen, made: Exposure, warn: Say) -> Exposure:
-    """An observation with its own noise map, mask and PSF; `made` of what the network saw where it has none of them."""
-    found = seen.observation
+def _exposure(prepared: Prepared, made: Exposure, warn: Say) -> Exposure:
+    """An observation with its noise map, mask and PSF; `made` of the network's input where it has none of them."""
+    found = prepared.observation
     if found is None:
         return made
-    if seen.scale != 1:
+    if prepared.scale != 1:
         warn(f"{found.name}: fitted as sampled anew, where the noise of neighbours is no longer independent")
         return made
-    size = seen.picture.shape[-1]
-    width = seen.facts[FACTS.index("psf_fwhm")]
-    return fitted.exposure(found, size, int(seen.column), int(seen.row), width if found.psf is None else None)
+    size = prepared.picture.shape[-1]
+    width = prepared.facts[FACTS.index("psf_fwhm")]
+    return fitted.exposure(found, size, int(prepared.column), int(prepared.row), width if found.psf is None else None)
 
 
-def _observe(picture, name: str, model: Model, fit: Fit, given: dict, unit: float, say: Say, warn: Say) -> Seen:
-    """An observation as the model is shown it. Raises UserError."""
+def _observe(
+    picture, name: str, model: Model, conversion: Conversion, given: dict, unit: float, say: Say, warn: Say
+) -> Prepared:
+    """An observation in the pixels of the model's pictures. Raises UserError."""
     for option, default in (("crop", None), ("black", 0.0), ("white", None), ("centre", True)):
-        if getattr(fit, option) != default:
+        if getattr(conversion, option) != default:
             raise UserError(f"--{option}: this model takes a picture as it is, in units of its noise: expected none")
-    scale = fit.pixel_scale if fit.pixel_scale != 1 else None
-    return observed_predictions.see(
-        picture, name, model, **given, at=fit.at, pixel_scale=scale, unit=unit, say=say, warn=warn
+    scale = conversion.pixel_scale if conversion.pixel_scale != 1 else None
+    return observed_predictions.prepare(
+        picture, name, model, **given, at=conversion.at, pixel_scale=scale, unit=unit, say=say, warn=warn
     )
 
 
-def resimulate_as_seen(table: pd.DataFrame, seen: np.ndarray, source: str = SOURCE) -> tuple[np.ndarray, list[str]]:
+def resimulate_predictions(
+    table: pd.DataFrame, prepared: np.ndarray, source: str = SOURCE
+) -> tuple[np.ndarray, list[str]]:
     """The roulette simulation of predictions, and in words what of its source was not predicted but fitted.
 
-    table: n predictions. seen: (n, N, N) uint8, the pictures, to which the source's Sérsic index and luminosity are
-    fitted where they are not among the predictions: the index by trial, the luminosity by the picture's light.
+    table: n predictions. prepared: (n, N, N) uint8, the pictures. The source's Sérsic index and luminosity are fitted
+    to them where they are not among the predictions: the index by trial, the luminosity by the picture's light.
 
     Raises:
         UserError: amplitudes, or something else that this source needs, are not among the predictions.
@@ -212,7 +219,7 @@ def resimulate_as_seen(table: pd.DataFrame, seen: np.ndarray, source: str = SOUR
         raise UserError(f"source {source}: found no predictions of {', '.join(missing)}, expected a source without")
     possible = {column: table[column].clip(lower=smallest) for column, smallest in least(table).items()}
     rows = table.assign(source=source, **possible)
-    size, light = seen.shape[-1], seen.sum(axis=(1, 2), dtype=np.float64)
+    size, light = prepared.shape[-1], prepared.sum(axis=(1, 2), dtype=np.float64)
     best, fitted, errors = None, pd.DataFrame(index=rows.index), np.full(len(rows), np.inf)
     for index in INDICES if "n_sersic" in columns else (None,):
         tried = rows if index is None else rows.assign(n_sersic=index)
@@ -223,7 +230,7 @@ def resimulate_as_seen(table: pd.DataFrame, seen: np.ndarray, source: str = SOUR
                 factor = np.clip(light / np.maximum(drawn, 1), 1e-3, 1e3)
                 tried = tried.assign(luminosity=tried["luminosity"] * factor)
         drawn = resimulate(tried, size, name="predictions")
-        found = difference(drawn, seen)
+        found = difference(drawn, prepared)
         better = found < errors
         best = drawn if best is None else np.where(better[:, None, None], drawn, best)
         for column in columns:

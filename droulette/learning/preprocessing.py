@@ -1,6 +1,6 @@
-"""What a network is shown of a picture, and the same after a motion of the scene.
+"""Preprocessing: the view of a picture that a network is given, and the same view after a motion of the scene.
 
-A picture is `see`n once and its view kept; each time it is learnt from, the view is moved anew. Pixel (i, j) of an
+The view of a picture is made once and kept. Each epoch moves it by another motion. Pixel (i, j) of an
 N×N picture is the point x = j − N/2, y = N/2 − i.
 """
 
@@ -17,9 +17,10 @@ from torch.nn import functional
 from droulette.learning.symmetry import Motions
 
 
-class Eye(Protocol):
-    """turns: how many rotations of a view there are, 360°/turns apart. zooms: enlargements to learn from, 1 included.
+class Preprocessing(Protocol):
+    """Makes views of pictures, and moves views as a motion of the scene would.
 
+    turns: how many rotations of a view there are, 360°/turns apart. zooms: enlargements to learn from, 1 included.
     shape, dtype: of a view.
     """
 
@@ -28,7 +29,7 @@ class Eye(Protocol):
     shape: tuple[int, ...]
     dtype: np.dtype
 
-    def see(self, pictures: Tensor, facts: Tensor | None = None) -> Tensor:
+    def views(self, pictures: Tensor, facts: Tensor | None = None) -> Tensor:
         """pictures: (B, N, N), uint8, or float32 with facts (B, 6), see `observed` → views: (B, *shape)."""
 
     def move(self, views: Tensor, motions: Motions) -> Tensor:
@@ -45,7 +46,7 @@ class WholePicture:
     def __init__(self, size: int) -> None:
         self.shape = (size, size)
 
-    def see(self, pictures: Tensor, facts: Tensor | None = None) -> Tensor:
+    def views(self, pictures: Tensor, facts: Tensor | None = None) -> Tensor:
         return pictures
 
     def move(self, views: Tensor, motions: Motions) -> Tensor:
@@ -72,7 +73,7 @@ class LogPolar:
     """The square root of the brightness on circles about the origin, (1, rows, columns) float16.
 
     The radii, from INNER to the picture's corners, are evenly spaced in their logarithm, so that lenses of all sizes
-    are seen with the same relative sharpness; the angles are evenly spaced, column k at 360°·k/columns. A turn of the
+    have the same relative sharpness; the angles are evenly spaced, column k at 360°·k/columns. A turn of the
     scene is then a shift along the columns, and an enlargement one along the rows. Each point is interpolated in the
     picture or, where the points lie more than a pixel apart, in the picture halved, quartered, … as often as it takes
     (a mipmap).
@@ -96,7 +97,7 @@ class LogPolar:
         level = apart.clamp_min(1).log2().clamp_max(self.LEVELS - 1)
         self.weights = [(1 - (level - k).abs()).clamp_min(0).float() for k in range(self.LEVELS)]
 
-    def see(self, pictures: Tensor, facts: Tensor | None = None) -> Tensor:
+    def views(self, pictures: Tensor, facts: Tensor | None = None) -> Tensor:
         return self.sample(pictures[:, None].float() / 255).clamp_min(0).sqrt().half()
 
     def sample(self, pictures: Tensor) -> Tensor:
@@ -108,8 +109,8 @@ class LogPolar:
                 odd = picture.shape[-1] % 2
                 picture = functional.avg_pool2d(functional.pad(picture, (0, odd, 0, odd)), 2)
             scale = picture.shape[-1] * 2**k / pictures.shape[-1]  # an odd side was padded, to the right and below
-            seen = functional.grid_sample(picture, (grid + 1) / scale - 1, padding_mode="zeros", align_corners=False)
-            total = total + seen * weight.to(picture.device)
+            sampled = functional.grid_sample(picture, (grid + 1) / scale - 1, padding_mode="zeros", align_corners=False)
+            total = total + sampled * weight.to(picture.device)
         return total
 
     def move(self, views: Tensor, motions: Motions) -> Tensor:
