@@ -24,7 +24,7 @@ from scipy import stats
 from sklearn.preprocessing import QuantileTransformer
 
 from droulette import parameters
-from droulette.devices import cores
+from droulette.devices import cores, workers
 from droulette.fitting import posterior
 from droulette.fitting.bound import bound
 from droulette.fitting.observation import Observation
@@ -38,7 +38,7 @@ from droulette.pipeline.populations import distribution_to_fit, family_and_coord
 
 LIBRARY = 5000
 STARTS = 40
-AT_ONCE = 40
+AT_ONCE = 16  # as `droulette.pipeline.fitted`
 DRAWS = 1000
 SKY = 12.0  # counts/s
 ROUNDING = 12**-0.5  # grey levels: the standard deviation of what is lost by rounding, of which the bound is
@@ -83,7 +83,7 @@ def main() -> None:
         return find(some, family, library.nearest(some, STARTS), prior)
 
     busy = time.process_time()
-    with ThreadPoolExecutor(args.threads) as threads:
+    with workers(args.threads) as threads:
         found = list(threads.map(fit, parts))
     fitted, busy_fits = time.perf_counter(), time.process_time() - busy
 
@@ -92,10 +92,10 @@ def main() -> None:
             return posterior.draws(one, DRAWS)
         return posterior.sampled(observation[part], family, one, prior, DRAWS)
 
-    with ThreadPoolExecutor(args.threads) as threads:
+    with workers(args.threads) as threads:
         drawings = list(threads.map(sample, parts, found))
     sampled, busy_samples = time.perf_counter(), time.process_time() - busy - busy_fits
-    with ThreadPoolExecutor(args.threads) as threads:
+    with workers(args.threads) as threads:
         values = list(threads.map(lambda one: one.targets(family, columns), drawings))
     shares = (0.5, HALF[0], 1 - HALF[0], HALF[1], 1 - HALF[1])
     middle, low, high, lowest, highest = np.concatenate(

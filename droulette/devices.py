@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from queue import SimpleQueue
@@ -22,6 +23,18 @@ def cores() -> int:
     """Processor cores that this process may use: its part, where torchrun started several on this machine."""
     found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, found // launched().local)
+
+
+@contextmanager
+def workers(count: int | None = None) -> Iterator[ThreadPoolExecutor]:
+    """Threads, by default one for each core, whose linear algebra starts no threads of its own.
+
+    Two of its own for each of two of ours would wait for each other: a fifth of the processor's time of a fit.
+    """
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(count or cores()) as threads:
+        yield threads
 
 
 def choose_device(name: str) -> torch.device:

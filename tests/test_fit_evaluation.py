@@ -78,6 +78,13 @@ def test_columns_orders_and_bands_have_a_line_each(project):
     assert table[table["by"] == "band"]["rows"].sum() <= ROWS
 
 
+def test_roulettes_without_a_lens_stand_beside_the_network_too(project, tmp_path):
+    folder, _ = project
+    found = evaluate(folder, tmp_path, fit={"rows": 12, "family": "none"}, resimulations=0)["testing"]["fit"]
+    assert found["rows"] == 12 and found["good"] > 0
+    assert found["mae"] < found["network"]["mae"]
+
+
 def test_without_the_table_nothing_is_said_of_fits(project, tmp_path):
     folder, with_fits = project
     plain = evaluate(folder, tmp_path)

@@ -111,15 +111,17 @@ class Family:
         found |= {f"source.{q.name}": getattr(scene.source, q.name) for q in scene.source.parameters}
         return {name: found[name] for name in self.names}
 
-    def scene(self, coordinates: Array, pixel: float = 1.0) -> Scenes:
-        """The scenes to draw, unrounded. pixel: px that a pixel of the drawing is wide."""
+    def scene(self, coordinates: Array, pixel: Array | float = 1.0) -> Scenes:
+        """The scenes to draw, unrounded. pixel: px that a pixel of the drawing is wide, of all or (B,)."""
         values = self._in_pixels_of(self.values(coordinates), pixel)
         lens, eta_x, eta_y = self._lens(values)
         kind = SOURCES[self.source]
         source = kind(**{q.name: values[f"source.{q.name}"] for q in kind.parameters})
         return Scenes(Raytrace(lens, eta_x, eta_y), source, coordinates[:, 0] * 0.0 + FAINT_LEVELS[0])
 
-    def lens_light(self, coordinates: Array, pixel: float = 1.0) -> tuple[LensLight, Array, Array, Array] | None:
+    def lens_light(
+        self, coordinates: Array, pixel: Array | float = 1.0
+    ) -> tuple[LensLight, Array, Array, Array] | None:
         """The lenses' own light, its place x and y, and the level of the background, (B,) each."""
         if not self.light:
             return None
@@ -127,8 +129,8 @@ class Family:
         light = LensLight(*(values[f"light.{q.name}"] for q in LensLight.parameters))
         return light, values[f"lens{self._host}.x"], values[f"lens{self._host}.y"], values["sky"]
 
-    def _in_pixels_of(self, values: Values, pixel: float) -> Values:
-        if pixel == 1.0:
+    def _in_pixels_of(self, values: Values, pixel: Array | float) -> Values:
+        if isinstance(pixel, float) and pixel == 1.0:
             return values
         power = {name: quantity.length for name, quantity in self.quantities.items()} | {"sky": 0}
         return {name: value * pixel ** -power.get(name, 1) for name, value in values.items()}

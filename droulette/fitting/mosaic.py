@@ -1,9 +1,10 @@
 """Pictures in wide pixels, but for the tiles where wide pixels do not do.
 
 Most of a picture is smooth on the scale of a few pixels: there a ray in place of 4² of them tells as much. Where it
-does not, about images of a cusp and along thin arcs, tiles keep the pixels as they were taken. Which these are is found
-out at some coordinates, and what the wide pixels are wrong by there is taken from the picture. So near by, χ² rises as
-that of all pixels does, at a third of the rays (measured: docs/notes/fit-accuracy.md).
+does not, along thin arcs, tiles are taken in pixels half as wide, and about images of a cusp they keep the pixels as
+they were taken. Which these are is found out at some coordinates, and what wide pixels are wrong by there is taken from
+the picture. So near by, χ² rises as that of all pixels does, at a fifth of the rays (measured:
+docs/notes/fit-accuracy.md).
 """
 
 from __future__ import annotations
@@ -14,66 +15,67 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from droulette.fitting.family import Family
-from droulette.fitting.observation import Observation
+from droulette.fitting.observation import Observation, drawn_together, sums_of_squares
 from droulette.physics import convolution
-from droulette.physics.instrument import Kernel
+from droulette.physics.instrument import Gaussians, Kernel
 
-WIDE = 4  # px that wide pixels are wide
+WIDE, HALF = 4, 2  # px that wide pixels are wide, and those of tiles in which these do not do
 TILE = 32  # px, a multiple of WIDE
-ENOUGH = 0.03  # of χ², by which a tile's wide pixels may be wrong
+ENOUGH = 0.1  # of χ², by which a tile's wide pixels may be wrong
 WORTH_IT = 0.6  # of the rays of all pixels, above which these are kept
+REACH = 5.0  # standard deviations of a Gaussian PSF: it holds all but 6e-7 of the light
 
 
 @dataclass(frozen=True)
 class Mosaic:
     """B pictures. What fits ask of an `Observation` they can ask of this.
 
-    wide: the pictures in wide pixels, those under tiles with weight 0. tiles: K of them. of: (K,), the picture of each,
-    ascending.
+    layers: pictures or parts of them in pixels of one width, with the number of the picture of each, ascending. The
+    first is of all whole pictures; its pixels under the tiles of the others have weight 0.
     """
 
-    wide: Observation
-    tiles: Observation
-    of: np.ndarray
+    layers: tuple[tuple[Observation, np.ndarray], ...]
 
     def __len__(self) -> int:
-        return len(self.wide)
+        return len(self.layers[0][0])
 
     def __getitem__(self, rows) -> Mosaic:
         rows = np.arange(len(self))[rows]
-        first = np.searchsorted(self.of, rows)
-        count = np.searchsorted(self.of, rows, side="right") - first
-        of = np.repeat(np.arange(len(rows)), count)
-        taken = np.arange(len(of)) + np.repeat(first - (count.cumsum() - count), count)
-        return Mosaic(self.wide[rows], self.tiles[taken], of)
+        layers = []
+        for parts, of in self.layers:
+            first = np.searchsorted(of, rows)
+            count = np.searchsorted(of, rows, side="right") - first
+            taken = np.arange(count.sum()) + np.repeat(first - (count.cumsum() - count), count)
+            layers.append((parts[taken], np.repeat(np.arange(len(rows)), count)))
+        return Mosaic(tuple(layers))
 
     def lengths(self) -> np.ndarray:
         """(B,): how many residuals each picture has; what follows are zeros."""
-        return self.wide.size**2 + TILE**2 * np.bincount(self.of, minlength=len(self))
+        return sum(parts.size**2 * np.bincount(of, minlength=len(self)) for parts, of in self.layers)
 
     def residuals(self, family: Family, coordinates: np.ndarray) -> np.ndarray:
-        """(B, M): picture − model, in standard deviations; coordinates (B, P). Those of the tiles last, and zeros."""
-        ((_, found),) = self.residuals_at(family, coordinates[:, None])
-        return found[:, 0]
+        """(B, M): picture − model, in standard deviations; coordinates (B, P). Those of each layer, and zeros."""
+        return self._together(family, coordinates[:, None])[:, 0]
 
-    def residuals_at(self, family: Family, points: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-        """All pictures with their `residuals` at several points, (B, Q, M); points (B, Q, P)."""
-        count, per, _ = points.shape
-        slot = np.arange(len(self.of)) - np.searchsorted(self.of, self.of)
-        wide, area = self.wide.size**2, TILE**2
-        found = np.zeros((count, per, wide + (slot.max(initial=-1) + 1) * area))
-        for rows, some in self.wide.residuals_at(family, points):
-            found[rows, :, :wide] = some
-        for tiles, some in self.tiles.residuals_at(family, points[self.of]):
-            for row, place, residuals in zip(self.of[tiles], slot[tiles], some, strict=True):
-                start = wide + place * area
-                found[row, :, start : start + area] = residuals
-        yield slice(0, count), found
+    def residuals_at(self, family: Family, points: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Parts of the pictures, (n,) the number of the picture of each, with their residuals at several points,
+        (n, Q, N²); points (B, Q, P)."""
+        for layer, some, residuals in self._drawn(family, points):
+            yield self.layers[layer][1][some], residuals
+
+    def _drawn(self, family: Family, points: np.ndarray) -> Iterator[tuple[int, slice, np.ndarray]]:
+        """The number of a layer, some of its parts, and their residuals (n, Q, N²)."""
+        parts, of = zip(*self.layers, strict=True)
+        per, size = points.shape[1:]
+        coordinates = [points[numbers].reshape(-1, size) for numbers in of]
+        for layer, some, light in drawn_together(parts, family, coordinates, per):
+            yield layer, some, parts[layer].residuals_of(some, light)
 
     def squares_at(self, family: Family, points: np.ndarray) -> np.ndarray:
         """(B, Q): χ² at points (B, Q, P), but for what does not depend on them."""
-        squares = self.wide.squares_at(family, points)
-        np.add.at(squares, self.of, self.tiles.squares_at(family, points[self.of]))
+        squares = np.zeros(points.shape[:2])
+        for rows, residuals in self.residuals_at(family, points):
+            np.add.at(squares, rows, sums_of_squares(residuals))
         return squares
 
     def derivatives(
@@ -81,43 +83,78 @@ class Mosaic:
     ) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
         """See `Observation.derivatives`."""
         directions = np.concatenate([np.zeros((1, coordinates.shape[1])), np.eye(coordinates.shape[1])])
-        points = coordinates[:, None] + steps[:, None] * directions
-        for rows, found in self.residuals_at(family, points):
-            slopes = found[:, :1] - found[:, 1:]
-            slopes /= steps[rows, :, None]
-            yield rows, found[:, 0], slopes
+        found = self._together(family, coordinates[:, None] + steps[:, None] * directions)
+        slopes = found[:, 1:]  # in place: they are large
+        slopes -= found[:, :1]
+        slopes /= -steps[:, :, None]
+        yield slice(0, len(self)), found[:, 0], slopes
+
+    def _together(self, family: Family, points: np.ndarray) -> np.ndarray:
+        """(B, Q, M): residuals at points (B, Q, P), those of the layers one after the other."""
+        found = np.zeros((*points.shape[:2], self.lengths().max(initial=0)))
+        end, places = np.zeros(len(self), int), []
+        for parts, of in self.layers:
+            area = parts.size**2
+            places.append(end[of] + area * (np.arange(len(of)) - np.searchsorted(of, of)))
+            end += area * np.bincount(of, minlength=len(self))
+        for layer, some, residuals in self._drawn(family, points):
+            area = residuals.shape[2]
+            for row, start, values in zip(self.layers[layer][1][some], places[layer][some], residuals, strict=True):
+                found[row, :, start : start + area] = values
+        return found
 
 
-def mosaic(observation: Observation, family: Family, coordinates: np.ndarray) -> Mosaic | Observation:
-    """The mosaic for coordinates (B, P) and others near by; the observation itself where one would spare little."""
+def mosaic(
+    observation: Observation, family: Family, coordinates: np.ndarray, light: np.ndarray | None = None
+) -> Mosaic | Observation:
+    """The mosaic for coordinates (B, P) and others near by; the observation itself where one would spare little.
+
+    light: (B, N, N), of these coordinates, if it is known.
+    """
     size, reach = observation.size, _reach(observation)
     if observation.pixel != 1 or observation.alike or size % TILE or reach > TILE // 2:
         return observation
-    wide = observation.binned(WIDE)
-    exact = replace(observation, pictures=_light(observation, family, coordinates)).binned(WIDE).pictures
-    wrong = exact - _light(wide, family, coordinates)
+    light = observation.light(family, coordinates) if light is None else light
+    wide, misfit = _in_wide_pixels(observation, light, WIDE, family, coordinates)
     across, few = size // TILE, TILE // WIDE
-    misfit = ((wrong * wide.weights) ** 2).reshape(-1, across, few, across, few).sum(axis=(2, 4))
-    needed = misfit > ENOUGH
+    needed = misfit.reshape(-1, across, few, across, few).sum(axis=(2, 4)) > ENOUGH
     if 1 / WIDE**2 + needed.mean() * (1 + 2 * reach / TILE) ** 2 > WORTH_IT:
         return observation
     under = needed.repeat(few, axis=1).repeat(few, axis=2)
-    corrected = replace(wide, pictures=wide.pictures - wrong, weights=np.where(under, 0.0, wide.weights))
+    wide = replace(wide, weights=np.where(under, 0.0, wide.weights))
     of, down, right = np.nonzero(needed)
     psf = observation.psf if isinstance(observation.psf, Kernel) else observation.psf[of]
     x, y = TILE * (right + 0.5) - size / 2, size / 2 - TILE * (down + 0.5)
-    pictures, weights = (_tiles(of_all)[of, down, right] for of_all in (observation.pictures, observation.weights))
-    return Mosaic(corrected, replace(observation, pictures=pictures, weights=weights, psf=psf, x=x, y=y), of)
+    pictures, weights, light = (_tiles(a)[of, down, right] for a in (observation.pictures, observation.weights, light))
+    tiles = replace(observation, pictures=pictures, weights=weights, psf=psf, x=x, y=y)
+    half, misfit = _in_wide_pixels(tiles, light, HALF, family, coordinates[of])
+    narrow = misfit.sum(axis=(1, 2)) > ENOUGH
+    tiles = _within_reach(tiles)
+    return Mosaic(((wide, np.arange(len(wide))), (half[~narrow], of[~narrow]), (tiles[narrow], of[narrow])))
+
+
+def _in_wide_pixels(
+    observation: Observation, light: np.ndarray, width: int, family: Family, coordinates: np.ndarray
+) -> tuple[Observation, np.ndarray]:
+    """Pictures in wide pixels, corrected by what the model of these is wrong by where the light is (B, N, N), and the
+    squares of that, (B, N / width, N / width), in standard deviations."""
+    wide = observation.binned(width)
+    exact = observation.binned_light(light, width, wide)
+    wrong = exact - wide.light(family, coordinates)
+    return _within_reach(replace(wide, pictures=wide.pictures - wrong)), (wrong * wide.weights) ** 2
+
+
+def _within_reach(observation: Observation) -> Observation:
+    """With Gaussians that end at REACH."""
+    if isinstance(observation.psf, Kernel):
+        return observation
+    return replace(observation, psf=Gaussians.of(observation.psf, REACH))
 
 
 def _tiles(pictures: np.ndarray) -> np.ndarray:
     """(B, n, n, TILE, TILE) of pictures (B, n · TILE, n · TILE)."""
     across = pictures.shape[1] // TILE
     return pictures.reshape(-1, across, TILE, across, TILE).swapaxes(2, 3)
-
-
-def _light(observation: Observation, family: Family, coordinates: np.ndarray) -> np.ndarray:
-    return np.concatenate([light[:, 0] for _, light in observation.drawn(family, coordinates)])
 
 
 def _reach(observation: Observation) -> int:

@@ -6,19 +6,21 @@ Pictures may be taken in wider pixels: there, starts are tried at a fraction of 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from droulette.fitting.family import Family
 from droulette.physics import convolution
-from droulette.physics.arrays import Array, namespace
+from droulette.physics.arrays import Array, namespace, to_numpy
 from droulette.physics.convolution import FWHM
 from droulette.physics.elementary import where
-from droulette.physics.instrument import Instrument, Kernel, take
-from droulette.physics.noise import Noise
+from droulette.physics.instrument import Gaussians, Kernel, blurred
+from droulette.physics.mappings import Unlensed
+from droulette.physics.scene import Scenes
 
+CANVAS = 1 << 20  # px: light from everywhere comes in
 PIXELS_AT_ONCE = 1 << 20  # of the processor's: 8 MB, as large as the caches that cores share
 
 
@@ -35,7 +37,7 @@ class Observation:
 
     pictures: Array
     weights: Array
-    psf: Array | Kernel
+    psf: Array | Kernel | Gaussians
     ceiling: float = math.inf
     alike: bool = False
     pixel: int = 1
@@ -68,49 +70,37 @@ class Observation:
 
         The model of them is a sketch: a ray in place of each wide pixel, and its area as a wider Gaussian PSF.
         """
-        size = self.size // width * width
-        inside = slice((self.size - size) // 2, (self.size - size) // 2 + size)
-        shape = (len(self), size // width, width, size // width, width)
-        weight = (self.weights[:, inside, inside] ** 2).reshape(shape)
-        total = weight.sum(axis=(2, 4))
-        light = (self.pictures[:, inside, inside].reshape(shape) * weight).sum(axis=(2, 4))
+        inside = self._inside(width)
+        total = _block_sums(self.weights[:, inside, inside] ** 2, width)
         box = FWHM**2 * (width**2 - 1) / 12
         psf = convolution.fwhm(self.psf.values) if isinstance(self.psf, Kernel) else self.psf
         psf = (psf**2 + box) ** 0.5 / width + total[:, 0, 0] * 0.0
-        return replace(
-            self,
-            pictures=light / where(total > 0.0, total, 1.0),
-            weights=total**0.5,
-            psf=psf,
-            pixel=self.pixel * width,
-        )
+        wide = replace(self, weights=total**0.5, psf=psf, pixel=self.pixel * width)
+        return replace(wide, pictures=self.binned_light(self.pictures, width, wide))
+
+    def binned_light(self, light: Array, width: int, wide: Observation) -> Array:
+        """Weighted means of light (B, N, N) in wide pixels, which have the weights of `wide`."""
+        inside = self._inside(width)
+        sums = _block_sums(light[:, inside, inside] * self.weights[:, inside, inside] ** 2, width)
+        total = wide.weights**2
+        return sums / where(total > 0.0, total, 1.0)
+
+    def _inside(self, width: int) -> slice:
+        """The pixels of a line that make up whole wide ones."""
+        size = self.size // width * width
+        return slice((self.size - size) // 2, (self.size - size) // 2 + size)
 
     def drawn(self, family: Family, coordinates: Array, per: int = 1) -> Iterator[tuple[slice, Array]]:
         """Grey levels of scenes, `per` for each picture: slices of the pictures, each with its (n, per, N, N).
 
         coordinates: (B · per, P), those of a picture one after the other.
         """
-        scene = family.scene(coordinates, float(self.pixel))
-        zero = coordinates[:, 0] * 0.0
-        psf = self.psf if isinstance(self.psf, Kernel) else self.psf.repeat(per, axis=0)
-        instrument = Instrument(psf, zero, zero, Noise(zero, zero, zero, zero))
-        if lens := family.lens_light(coordinates, float(self.pixel)):
-            light, x, y, sky = lens
-            instrument = replace(instrument, pedestal=sky, light=light, share=zero + 1.0, light_x=x, light_y=y)
-        # The upper left pixel's middle: wide ones begin where the first of those that they cover begins.
-        off = zero + (0.5 - 0.5 / self.pixel)
-        x, y = off, -off
-        if self.x is not None:
-            x, y = x + self.x.repeat(per, axis=0), y + self.y.repeat(per, axis=0)
-        options = {"canvas": 2 * self.size, "supersampling": self.supersampling, "noisy": False}
-        at_once = max(1, PIXELS_AT_ONCE // (per * self.size**2))
-        for start in range(0, len(self), at_once):
-            pictures = slice(start, min(start + at_once, len(self)))
-            rows = slice(pictures.start * per, pictures.stop * per)
-            light, _ = take(scene, instrument, self.size, x[rows], y[rows], rows=rows, **options)
-            if math.isfinite(self.ceiling):
-                light = where(light > self.ceiling, self.ceiling, light)
-            yield pictures, light.reshape(-1, per, self.size, self.size)
+        for _, pictures, light in drawn_together((self,), family, (coordinates,), per):
+            yield pictures, light
+
+    def light(self, family: Family, coordinates: Array) -> Array:
+        """(B, N, N) grey levels of scenes, (B, P)."""
+        return namespace(coordinates).concat([light[:, 0] for _, light in self.drawn(family, coordinates)])
 
     def residuals(self, family: Family, coordinates: Array) -> Array:
         """(B, N²): picture − model, in standard deviations; coordinates (B, P)."""
@@ -123,15 +113,21 @@ class Observation:
         """Slices of the pictures, each with its `residuals` at several points, (n, Q, N²); points (B, Q, P)."""
         per, size = points.shape[1:]
         for rows, light in self.drawn(family, points.reshape(-1, size), per):
-            light = light.reshape(len(light), per, -1)
-            difference = self.pictures[rows].reshape(len(light), 1, -1) - light
-            difference *= self.weights[rows].reshape(len(light), 1, -1)
-            yield rows, difference
+            yield rows, self.residuals_of(rows, light)
+
+    def residuals_of(self, rows: slice, light: Array) -> Array:
+        """(n, Q, N²), of light (n, Q, N, N), in whose place they are."""
+        light = light.reshape(*light.shape[:2], -1)
+        light -= self.pictures[rows].reshape(len(light), 1, -1)
+        light *= -self.weights[rows].reshape(len(light), 1, -1)
+        return light
 
     def squares_at(self, family: Family, points: Array) -> Array:
         """(B, Q): χ² at points (B, Q, P)."""
-        parts = [(found * found).sum(axis=2) for _, found in self.residuals_at(family, points)]
-        return namespace(points).concat(parts)
+        found = np.zeros(points.shape[:2])
+        for rows, residuals in self.residuals_at(family, points):
+            found[rows] = sums_of_squares(residuals)
+        return found
 
     def derivatives(self, family: Family, coordinates: Array, steps: Array) -> Iterator[tuple[slice, Array, Array]]:
         """Slices of the pictures, each with its `residuals` and −∂ residuals / ∂ coordinates, (n, P, N²).
@@ -145,7 +141,8 @@ class Observation:
         for rows, light in self.drawn(family, moved, 1 + size):
             light = light.reshape(*light.shape[:2], -1)
             residuals = self._residuals(rows, light[:, 0])
-            slopes = light[:, 1:] - light[:, :1]
+            slopes = light[:, 1:]  # in place: they are large
+            slopes -= light[:, :1]
             slopes *= self.weights[rows].reshape(len(light), 1, -1) / steps[rows, :, None]
             yield rows, residuals, slopes
 
@@ -153,3 +150,53 @@ class Observation:
         """(n, N²), of light (n, N, N) or (n, N²)."""
         difference = self.pictures[rows].reshape(len(light), -1) - light.reshape(len(light), -1)
         return difference * self.weights[rows].reshape(len(light), -1)
+
+
+def drawn_together(
+    parts: Sequence[Observation], family: Family, coordinates: Sequence[Array], per: int = 1
+) -> Iterator[tuple[int, slice, Array]]:
+    """`Observation.drawn` of several, with the number of each: many scenes are made as fast as a few."""
+    pixels = [float(part.pixel) for part in parts]
+    every = coordinates[0]
+    pixel: Array | float = pixels[0]
+    if len(parts) > 1:
+        every = np.concatenate(coordinates)
+        pixel = np.repeat(pixels, [len(of_part) for of_part in coordinates])
+    scene = family.scene(every, pixel)
+    glow = family.lens_light(every, pixel)
+    lens_light = glow and Scenes(Unlensed(), glow[0], scene.faintest)
+    first = 0
+    for number, part in enumerate(parts):
+        psf = part.psf if isinstance(part.psf, Kernel | Gaussians) else Gaussians.of(to_numpy(part.psf))
+        # The upper left pixel's middle: wide ones begin where the first of those that they cover begins.
+        off = coordinates[number][:, 0] * 0.0 + (0.5 - 0.5 / part.pixel)
+        x, y = off, -off
+        if part.x is not None:
+            x, y = x + part.x.repeat(per, axis=0) / part.pixel, y + part.y.repeat(per, axis=0) / part.pixel
+        at_once = max(1, PIXELS_AT_ONCE // (per * part.size**2))
+        for start in range(0, len(part), at_once):
+            pictures = slice(start, min(start + at_once, len(part)))
+            some = slice(pictures.start * per, pictures.stop * per)
+            rows = slice(first + some.start, first + some.stop)
+            about = psf if isinstance(psf, Kernel) else psf[np.arange(len(part))[pictures].repeat(per)]
+            options = {"rows": rows, "size": part.size, "canvas": CANVAS, "supersampling": part.supersampling}
+            light = blurred(scene, about, centre_x=x[some], centre_y=y[some], **options)
+            if lens_light:
+                _, light_x, light_y, sky = glow
+                centre = {"centre_x": x[some] - light_x[rows], "centre_y": y[some] - light_y[rows]}
+                light = light + blurred(lens_light, about, **centre, **options) + sky[rows, None, None]
+            if math.isfinite(part.ceiling):
+                light = where(light > part.ceiling, part.ceiling, light)
+            yield number, pictures, light.reshape(-1, per, part.size, part.size)
+        first += len(coordinates[number])
+
+
+def sums_of_squares(residuals: np.ndarray) -> np.ndarray:
+    """(n, Q) of residuals (n, Q, N²)."""
+    return np.einsum("bqn,bqn->bq", residuals, residuals)
+
+
+def _block_sums(pictures: Array, width: int) -> Array:
+    """Sums over squares of width² pixels."""
+    lines = sum(pictures[:, k::width] for k in range(width))
+    return sum(lines[:, :, k::width] for k in range(width))

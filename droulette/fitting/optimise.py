@@ -19,7 +19,7 @@ import numpy as np
 from droulette.fitting.bound import covariance
 from droulette.fitting.family import Family
 from droulette.fitting.mosaic import Mosaic
-from droulette.fitting.observation import Observation
+from droulette.fitting.observation import Observation, sums_of_squares
 
 SHORTEST_STEP, LONGEST_STEP = 1e-4, 1e-2  # of a coordinate, by which derivatives are taken
 LONGEST = 0.7  # of a coordinate in one iteration
@@ -113,10 +113,8 @@ def minimise(
     count, size = start.shape
     at = np.array(start)
     known = observation.lengths()
-    first = observation.residuals(family, at)
-    chi2 = _squares(first)
-    residuals = [row[:length] for row, length in zip(first, known, strict=True)]
-    cost = chi2 + prior.cost(at)
+    chi2, cost = np.zeros(count), np.zeros(count)
+    residuals: list = [None] * count  # (N²,) each
     normal, slope = np.zeros((count, size, size)), np.zeros((count, size))
     derivatives: list = [None] * count  # (P, N²) each
     mended = np.zeros(count, bool)  # rows whose derivatives are not those of one place
@@ -135,6 +133,8 @@ def minimise(
                     derivatives[row], residuals[row] = np.array(d[:, : known[row]]), r[: known[row]]
                     normal[row] = derivatives[row] @ derivatives[row].T
                     slope[row] = derivatives[row] @ residuals[row]
+                    chi2[row] = residuals[row] @ residuals[row]
+            cost[stale] = chi2[stale] + prior[stale].cost(at[stale])
             mended[stale] = False
         moves, foretold = _steps(normal[active], slope[active], damping[active], prior[active], at[active])
         new = at[active] + moves
@@ -225,13 +225,13 @@ def _to_either_side(
     size = at.shape[1]
     sides = np.concatenate([np.zeros((1, size)), np.eye(size), -np.eye(size)])
     points = at[:, None] + sides @ axes.swapaxes(1, 2)
-    squares, curvature, way = [], [], []
-    for _, found in observation.residuals_at(family, points):
+    squares, curvature, way = np.zeros(points.shape[:2]), np.zeros((len(at), size, size)), np.zeros((len(at), size))
+    for rows, found in observation.residuals_at(family, points):
         slopes = 0.5 * (found[:, 1 + size :] - found[:, 1 : 1 + size])
-        squares.append(np.einsum("bqn,bqn->bq", found, found))
-        curvature.append(slopes @ slopes.swapaxes(1, 2))
-        way.append((slopes @ found[:, 0, :, None])[:, :, 0])
-    return points, np.concatenate(squares), np.concatenate(curvature), np.concatenate(way)
+        np.add.at(squares, rows, sums_of_squares(found))
+        np.add.at(curvature, rows, slopes @ slopes.swapaxes(1, 2))
+        np.add.at(way, rows, (slopes @ found[:, 0, :, None])[:, :, 0])
+    return points, squares, curvature, way
 
 
 def roots(normals: np.ndarray) -> np.ndarray:

@@ -27,10 +27,11 @@ COMPARABLE = math.log(1000)  # of evidence, by which a solution that counts may 
 FREEDOM = 8.0  # degrees of freedom of the t distributions
 WIDER = 1.1  # than the errors, and than what was found: a proposal must reach all of the posterior
 LEAST_SHARE = 0.05  # of the draws about a solution
-FIRST_DRAWS, MORE_DRAWS = 60, 150
-MOST_ROUNDS = 10
-CONFIRMED = 0.45  # effective draws, of all, from which on the normal distribution is taken for the posterior
-ENOUGH = 200  # effective draws
+FIRST_DRAWS, MORE_DRAWS = 30, 100
+MOST_ROUNDS = 14
+CONFIRMED = 0.5  # effective draws, of all, from which on the normal distribution is taken for the posterior
+ENOUGH = 100  # effective draws
+FEW, FLATTER = 30, 0.8  # effective draws that an interval needs, and a power of weights that makes them more
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def sampled(observation: Observation, family: Family, found: Found, prior: Prior
     """
     rng = np.random.default_rng(seed)
     best = draws(found, count, seed)
-    about = mosaic(observation, family, found.minimum.coordinates)
+    about = mosaic(observation, family, found.minimum.coordinates, found.light)
     effective = np.zeros(len(found.pixels))
     chains = [Chain.about(*solutions(found, row)) for row in range(len(effective))]
     active = np.arange(len(chains))
@@ -161,7 +162,8 @@ class Chain:
         density = np.stack([_density(self.points, *proposal) for proposal in self.proposals], axis=1)
         mixture = density @ (np.array(self.numbers) / len(self.points))
         log_weights = -0.5 * (self.costs - self.costs.min()) - np.log(mixture + 1e-300)
-        weights = np.exp(log_weights - log_weights.max())
+        self.log_weights = log_weights - log_weights.max()
+        weights = np.exp(self.log_weights)
         self.weights = weights / weights.sum()
         self.effective = 1 / (self.weights**2).sum()
         # With weights cut off, means are steadier (Ionides 2008, J. Comput. Graph. Stat. 17, 295).
@@ -177,9 +179,17 @@ class Chain:
         self.proposals.append((np.ones(1), middle[None], axes[None]))
 
     def drawn(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        """(count, P), equal draws: those that count most are there several times."""
+        """(count, P), equal draws: those that count most are there several times.
+
+        Where fewer than FEW count, the weights are made more alike: an interval must not shrink to one draw.
+        """
+        weights, power = self.weights, 1.0
+        while 1 / (weights**2).sum() < min(FEW, 0.5 * len(weights)):
+            power *= FLATTER
+            weights = np.exp(power * self.log_weights)
+            weights = weights / weights.sum()
         steps = (np.arange(count) + rng.random()) / count
-        places = np.searchsorted(self.weights.cumsum(), steps).clip(0, len(self.weights) - 1)
+        places = np.searchsorted(weights.cumsum(), steps).clip(0, len(weights) - 1)
         return self.points[rng.permutation(places)]
 
 

@@ -19,9 +19,11 @@ from droulette.fitting.mosaic import mosaic
 from droulette.fitting.observation import Observation
 from droulette.fitting.optimise import SAME, Minimum, Prior, minimise, refined
 
-WIDE, HALF = 4, 2  # px that pixels are wide: of the first fits, and of those before the last
+WIDE, HALF = 8, 4  # px that pixels are wide: of the first fits, and of those before the last
+SQUARE = 4  # px, the side of squares in which neighbours miss alike if the model is wrong
 FIRST_DOUBT, DOUBT = 0.1, 0.3  # share of the light that is no evidence: of the fits to wide pixels, and before the last
 FIRST_ITERATIONS, ITERATIONS = 10, 30
+ARRIVED = 0.1  # of χ², the foretold decrease at which `refined` takes over
 FIRST_STARTS, MORE_STARTS = 3, 8
 ROUNDS = 12
 CONTENDING = 30.0  # by how much a start's cost may exceed the best one's, for both to go on
@@ -37,6 +39,7 @@ class Found:
     pixels, the least for several numbers of them, times as many.
     good: (B,), whether the fit has come to an end and is as good as the noise lets it be.
     tried: where else fits of some rows ended, with the numbers of these rows.
+    light: (B, N, N) grey levels, of the minimum.
     """
 
     minimum: Minimum
@@ -44,6 +47,7 @@ class Found:
     probability: np.ndarray
     of_brightest: np.ndarray
     tried: tuple[tuple[np.ndarray, Minimum], ...] = ()
+    light: np.ndarray | None = None
 
     @property
     def good(self) -> np.ndarray:
@@ -54,10 +58,12 @@ def find(observation: Observation, family: Family, starts: np.ndarray, prior: Pr
     """Fit B pictures. starts: (B, S, P), the likeliest first."""
     rng = np.random.default_rng(seed)
     rows, smooth = _smooth_minima(observation, family, starts[:, :FIRST_STARTS], prior)
-    tried = [(rows, fitted(observation[rows], family, smooth.coordinates, prior[rows]))]
-    best = tried[0][1][_first_of_each(rows, tried[0][1].cost)]
+    ends, drawn = fitted(observation[rows], family, smooth.coordinates, prior[rows])
+    tried = [(rows, ends)]
+    chosen = _first_of_each(rows, ends.cost)
+    best, light = ends[chosen], drawn[chosen]
     smooth = smooth[_first_of_each(rows, smooth.cost)]
-    found = _judged(best, observation, family)
+    found = _judged(best, observation, light)
     for round in range(ROUNDS):
         (rows,) = np.nonzero(~found.good)
         if not len(rows):
@@ -72,19 +78,23 @@ def find(observation: Observation, family: Family, starts: np.ndarray, prior: Pr
                 some = _crossed(family, best.coordinates[rows], starts[rows], rng)
             places, more = _smooth_minima(observation[rows], family, some, prior[rows])
             rows, at = rows[places], more.coordinates
-        tried.append((rows, fitted(observation[rows], family, at, prior[rows])))
-        best = _better(best, *tried[-1])
+        ends, drawn = fitted(observation[rows], family, at, prior[rows])
+        tried.append((rows, ends))
+        chosen = _better(best, rows, ends)
+        best = _with_rows(best, rows[chosen], ends[chosen])
+        light[rows[chosen]] = drawn[chosen]
         again = np.unique(rows)
-        found = _renewed(found, again, _judged(best[again], observation[again], family))
-    return replace(found, tried=tuple(tried))
+        found = _renewed(found, again, _judged(best[again], observation[again], light[again]))
+    return replace(found, tried=tuple(tried), light=light)
 
 
-def fitted(observation: Observation, family: Family, start: np.ndarray, prior: Prior) -> Minimum:
-    """The fit of each picture's own pixels, from one start each, (B, P), that is near."""
-    found = minimise(mosaic(observation, family, start), family, start, prior, ITERATIONS)
+def fitted(observation: Observation, family: Family, start: np.ndarray, prior: Prior) -> tuple[Minimum, np.ndarray]:
+    """The fit of each picture's own pixels, from one start each, (B, P), that is near; and the light that it says."""
+    found = minimise(mosaic(observation, family, start), family, start, prior, ITERATIONS, ARRIVED)
     found = refined(mosaic(observation, family, found.coordinates), family, found, prior)
-    chi2 = (observation.residuals(family, found.coordinates) ** 2).sum(axis=1)
-    return replace(found, chi2=chi2, cost=chi2 + prior.cost(found.coordinates))
+    light = observation.light(family, found.coordinates)
+    chi2 = (((observation.pictures - light) * observation.weights) ** 2).sum(axis=(1, 2))
+    return replace(found, chi2=chi2, cost=chi2 + prior.cost(found.coordinates)), light
 
 
 def _smooth_minima(
@@ -152,55 +162,53 @@ def _doubted(observation: Observation, share: float) -> Observation:
     return replace(observation, weights=np.where(seen, variance**-0.5, 0.0))
 
 
-def _better(best: Minimum, rows: np.ndarray, tried: Minimum) -> Minimum:
-    """The best, and the fits of these rows that were tried, whichever is lower."""
+def _better(best: Minimum, rows: np.ndarray, tried: Minimum) -> np.ndarray:
+    """The places of those fits of these rows that are better than the best, one at most for each row."""
     chosen = _first_of_each(rows, tried.cost)
     rows, tried = rows[chosen], tried[chosen]
     ended = tried.converged & ~best.converged[rows]
-    taken = tried.cost < best.cost[rows] + np.where(ended, 1.0, 0.0)
-    new = {}
-    for name in best.__dataclass_fields__:
-        values = np.array(getattr(best, name))
-        values[rows[taken]] = getattr(tried, name)[taken]
-        new[name] = values
-    return Minimum(**new)
+    return chosen[tried.cost < best.cost[rows] + np.where(ended, 1.0, 0.0)]
+
+
+def _put(old: np.ndarray, rows: np.ndarray, new: np.ndarray) -> np.ndarray:
+    values = np.array(old)
+    values[rows] = new
+    return values
+
+
+def _with_rows(old: Minimum, rows: np.ndarray, new: Minimum) -> Minimum:
+    """With what these rows are now."""
+    return Minimum(*(_put(getattr(old, name), rows, getattr(new, name)) for name in Minimum.__dataclass_fields__))
 
 
 def _renewed(found: Found, rows: np.ndarray, of_rows: Found) -> Found:
     """With what these rows are now."""
-
-    def put(old: np.ndarray, new: np.ndarray) -> np.ndarray:
-        values = np.array(old)
-        values[rows] = new
-        return values
-
-    minimum = Minimum(
-        *(put(getattr(found.minimum, name), getattr(of_rows.minimum, name)) for name in Minimum.__dataclass_fields__)
-    )
-    of_brightest = put(found.of_brightest, of_rows.of_brightest)
     return replace(
-        found, minimum=minimum, probability=put(found.probability, of_rows.probability), of_brightest=of_brightest
+        found,
+        minimum=_with_rows(found.minimum, rows, of_rows.minimum),
+        probability=_put(found.probability, rows, of_rows.probability),
+        of_brightest=_put(found.of_brightest, rows, of_rows.of_brightest),
     )
 
 
-def _judged(minimum: Minimum, observation: Observation, family: Family) -> Found:
+def _judged(minimum: Minimum, observation: Observation, light: np.ndarray) -> Found:
+    """light: (B, N, N), of the minimum."""
     pixels, size = observation.pixels(), minimum.coordinates.shape[1]
-    shape = observation.pictures.shape
-    residuals = observation.residuals(family, minimum.coordinates).reshape(shape)
+    residuals = (observation.pictures - light) * observation.weights
     # Of the model: the picture's brightest pixels are those with the most noise.
-    light = observation.pictures * observation.weights - residuals
+    light = light * observation.weights
     chances = [_least_chance(residuals, light)]
     if not observation.alike:
-        chances.append(_least_chance(_sums(residuals) / WIDE, _sums(light)))
+        chances.append(_least_chance(_sums(residuals) / SQUARE, _sums(light)))
     whole = stats.chi2.sf(minimum.chi2, np.maximum(1, pixels - size))
     return Found(minimum, pixels, whole, len(chances) * np.min(chances, axis=0))
 
 
 def _sums(pictures: np.ndarray) -> np.ndarray:
-    """Over squares of WIDE² pixels: what neighbours miss alike adds up, and noise does not."""
-    few = pictures.shape[1] // WIDE
-    inside = pictures[:, : few * WIDE, : few * WIDE]
-    return inside.reshape(len(pictures), few, WIDE, few, WIDE).sum(axis=(2, 4))
+    """Over squares of SQUARE² pixels: what neighbours miss alike adds up, and noise does not."""
+    few = pictures.shape[1] // SQUARE
+    inside = pictures[:, : few * SQUARE, : few * SQUARE]
+    return inside.reshape(len(pictures), few, SQUARE, few, SQUARE).sum(axis=(2, 4))
 
 
 def _least_chance(residuals: np.ndarray, light: np.ndarray) -> np.ndarray:

@@ -45,7 +45,11 @@ class Library:
         pictures = observation.binned(width).pictures
         turns = self.family.turns
         alike = np.stack([_sketch(_turned_back(pictures, *turn)) @ self.sketches.T for turn in turns], axis=1)
-        best = np.argsort(-alike.reshape(len(pictures), -1), axis=1)[:, :count]
+        alike = alike.reshape(len(pictures), -1)
+        count = min(count, alike.shape[1])
+        best = np.argpartition(-alike, count - 1, axis=1)[:, :count]
+        order = np.argsort(-np.take_along_axis(alike, best, axis=1), axis=1)
+        best = np.take_along_axis(best, order, axis=1)
         turn, scene = np.divmod(best, len(self.sketches))
         values = self.family.values(self.coordinates)
         found = np.empty((*best.shape, self.coordinates.shape[1]))

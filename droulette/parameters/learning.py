@@ -197,7 +197,8 @@ class Fit(Table):
     rows: int = key(0, "test rows that are fitted; needs evaluation.lenses", ge=0, le=10_000_000)
     family: str | None = key(
         None,
-        "in place of the families that the model was trained on: `SIE+Shear,SersicSphere`, or a TOML file",
+        "in place of the families that the model was trained on: `SIE+Shear,SersicSphere`, or a TOML file; "
+        "`none`: roulettes without a lens",
     )
 
 

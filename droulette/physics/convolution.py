@@ -33,14 +33,16 @@ WIDTH_STEPS = 40
 NARROWEST = 1e-6  # px: a narrower profile is one pixel all the same
 
 
-def gaussian_kernels(fwhm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def gaussian_kernels(fwhm: np.ndarray, reach: float = REACH) -> tuple[np.ndarray, np.ndarray]:
     """Gaussians of B full widths at half maximum, px, sampled at the pixels and normalised; 0 leaves the picture.
+
+    reach: standard deviations, beyond which they are 0.
 
     Returns:
         (B, most + 1) weights of the middle pixel and those on one side of it, and (B,) int64 radii.
     """
     sigma = np.asarray(fwhm, np.float64) / FWHM
-    radii = np.ceil(REACH * sigma).astype(np.int64)
+    radii = np.ceil(reach * sigma).astype(np.int64)
     k = np.arange(radii.max(initial=0) + 1.0)
     weights = exp(k**2 * (-0.5 / np.maximum(sigma, 1e-9)[:, None] ** 2))
     weights = np.where(k <= radii[:, None], weights, 0.0)

@@ -48,6 +48,21 @@ class Kernel:
 
 
 @dataclass(frozen=True)
+class Gaussians:
+    """Gaussian point spread functions on the pixels, see `convolution.gaussian_kernels`."""
+
+    weights: np.ndarray
+    radii: np.ndarray
+
+    @classmethod
+    def of(cls, fwhm: np.ndarray, reach: float = convolution.REACH) -> Gaussians:
+        return cls(*convolution.gaussian_kernels(fwhm, reach))
+
+    def __getitem__(self, rows) -> Gaussians:
+        return Gaussians(self.weights[rows], self.radii[rows])
+
+
+@dataclass(frozen=True)
 class Instrument:
     """What takes B pictures; all arrays (B,) float64.
 
@@ -155,7 +170,7 @@ def take(
     scene = scene if scene.faintest is not None else observable(scene, instrument)
     about = instrument.rows(rows)
     where_to = (rows, size, centre_x, centre_y, canvas or size, supersampling)
-    picture = _blurred(scene, about.psf, *where_to)
+    picture = blurred(scene, about.psf, *where_to)
     factor = _factor(scene, instrument)
     if factor is None:
         strength = _strength(picture)
@@ -170,8 +185,8 @@ def take(
     if instrument.light is not None:
         if about.light_x is not None:
             where_to = (rows, size, centre_x - about.light_x, centre_y - about.light_y, *where_to[4:])
-        light = wide * _blurred(instrument.lens_light(scene.faintest), about.psf, *where_to)
-        picture += light
+        light = wide * blurred(instrument.lens_light(scene.faintest), about.psf, *where_to)
+        picture = picture + light
         hidden = (1.0 - about.share)[:, None, None] * light
     picture = _counted(picture, instrument, about, rows, noisy)
     return (picture if hidden is None else picture - hidden), factor
@@ -202,21 +217,19 @@ def _strength(light: Array) -> Array:
     return sqrt(xp.sum(steps * steps, axis=1)) * step
 
 
-def _blurred(
-    scene: Scenes, psf: Array | Kernel | Moffat, rows: slice, size: int, centre_x: Array, centre_y: Array, canvas: int,
-    supersampling: int,
+def blurred(
+    scene: Scenes, psf: Array | Kernel | Moffat | Gaussians, rows: slice, size: int, centre_x: Array, centre_y: Array,
+    canvas: int, supersampling: int,
 ) -> Array:  # fmt: skip
-    """The light of scenes through their point spread function."""
-    kernels = radii = None
-    if is_numpy(psf) and not psf.any():
-        most = 0
-    elif isinstance(psf, Kernel):
+    """The light of some rows of scenes through their point spread functions, which are of these rows; see `take`."""
+    if not isinstance(psf, Kernel | Moffat | Gaussians):
+        psf = Gaussians.of(to_numpy(psf))
+    if isinstance(psf, Kernel):
         most = len(psf.values) // 2
     elif isinstance(psf, Moffat):
         most = int(psf.radii().max())
     else:
-        kernels, radii = convolution.gaussian_kernels(to_numpy(psf))
-        most = kernels.shape[1] - 1
+        most = psf.weights.shape[1] - 1
     around = size + 2 * most
     side = min(around, max(size, canvas - (canvas - size) % 2))
     picture = render(scene, side, centre_x, centre_y, rows=rows, supersampling=supersampling, canvas=canvas)
@@ -227,8 +240,8 @@ def _blurred(
         picture = padded
     if most == 0:
         return picture
-    if kernels is not None:
-        return convolution.blur(picture, kernels, radii, size)
+    if isinstance(psf, Gaussians):
+        return convolution.blur(picture, psf.weights, psf.radii, size)
     if isinstance(psf, Moffat):
         return convolution.convolve_moffats(picture, psf, size)
     return convolution.convolve(picture, psf.values, size)

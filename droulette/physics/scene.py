@@ -38,7 +38,12 @@ class Scenes:
         return self.faintest is None
 
     def extent(self) -> Array:
-        """(B,) px: the distance from the source's centre beyond which it is dark."""
+        """(B,) px: the distance from the source's centre beyond which it is dark; found once."""
+        if "_extent" not in self.__dict__:
+            self.__dict__["_extent"] = self._found_extent()
+        return self.__dict__["_extent"]
+
+    def _found_extent(self) -> Array:
         if self.faintest is None:
             return self.source.extent(DARKEST)
         extent = self.source.extent(FAINT_LEVELS[0])

@@ -25,6 +25,7 @@ from droulette.physics.instrument import Kernel
 from droulette.pipeline import fitted
 from droulette.pipeline.evaluated import EvaluatedSplit, order_of, prediction_table, rows_of
 from droulette.pipeline.instruments import psf_batch
+from droulette.pipeline.lens_free import NONE, fit_lens_free
 from droulette.pipeline.pictures import read_pictures, read_views
 from droulette.pipeline.populations import Population, distribution_to_fit, families, populations, with_light
 from droulette.pipeline.scenes import groups, normalise
@@ -63,7 +64,8 @@ class FittedRows:
 class Fitting:
     """What is needed to fit the first test rows: the families, and the true scenes of these rows.
 
-    lenses, roulette: the rows of both tables. name: of the table of `lenses`.
+    lenses, roulette: the rows of both tables. name: of the table of `lenses`. free: whether roulettes are fitted, see
+    `lens_free`, and no families.
     """
 
     populations: list[Population]
@@ -71,6 +73,7 @@ class Fitting:
     lenses: pd.DataFrame
     roulette: pd.DataFrame
     name: str
+    free: bool
 
     @classmethod
     def of(
@@ -81,12 +84,15 @@ class Fitting:
         for path, key in ((lenses, "evaluation.lenses"), (roulette, "problem.filename")):
             if path is None:
                 raise UserError(f"fit.rows: found no {key}, expected the table of the rows that are fitted")
-        if model.distribution is None and fit.family is None:
-            raise UserError("fit.rows: this model does not say what it was trained on, expected fit.family")
-        params, name = distribution_to_fit(None, fit.family, model.distribution, model.input_size, observed)
+        free = fit.family == NONE
+        family = None if free else fit.family
+        if model.distribution is None and family is None:
+            expected = "another model" if free else "fit.family"
+            raise UserError(f"fit.rows: this model does not say what it was trained on, expected {expected}")
+        params, name = distribution_to_fit(None, family, model.distribution, model.input_size, observed)
         both = [rows_of(filenames, files.read_csv(path, required=["filename"]), path) for path in (lenses, roulette)]
         known = truth(*both, str(lenses))
-        return cls(populations(params, name, model.input_size), known, *both, str(lenses))
+        return cls(populations(params, name, model.input_size), known, *both, str(lenses), free)
 
     def measured(
         self, testing: EvaluatedSplit, true: metrics.Scaled, judge: metrics.Judge, model: Model,
@@ -94,9 +100,9 @@ class Fitting:
     ) -> tuple[dict, pd.DataFrame]:  # fmt: skip
         """Fit the rows, and measure the fits, see `measure_fits`. true, bands: of the whole split."""
         count = len(self.lenses)
-        fitted_rows = progress(count * len(self.populations), "fitting")
+        fitted_rows = progress(count if self.free else count * len(self.populations), "fitting")
         arguments = (testing, model, self.populations, self.known, self.lenses, self.roulette, directory)
-        found = fit_rows(*arguments, name=self.name, progress=fitted_rows)
+        found = fit_rows(*arguments, name=self.name, free=self.free, progress=fitted_rows)
         return measure_fits(found, true[:count], judge, bands[:count])
 
 
@@ -129,11 +135,12 @@ def fit_rows(
     directory: str | Path,
     *,
     name: str,
+    free: bool,
     progress: Callable[[int], object],
 ) -> FittedRows:
     """Fit the pictures of the first rows of a split.
 
-    known, lenses, roulette: of these rows, see `truth`. name: of the table of `lenses`.
+    known, lenses, roulette: of these rows, see `truth`. name, free: see `Fitting`.
     """
     count = len(lenses)
     filenames = list(split.table["filename"].iloc[:count])
@@ -153,9 +160,11 @@ def fit_rows(
     half = np.broadcast_to(split.reach, split.true.shape)[:count] * deviation
     network = network.join(pd.DataFrame(half, columns=[f"half95:{column}" for column in model.columns]))
     begin = time.perf_counter()
-    fits = fitted.fit(
-        observations, populations, model.columns, network, brightness_known=split.facts is None, progress=progress
-    )
+    options = {"brightness_known": split.facts is None, "progress": progress}
+    if free:
+        fits = fit_lens_free(observations, network, populations, **options)
+    else:
+        fits = fitted.fit(observations, populations, model.columns, network, **options)
     speed = count / (time.perf_counter() - begin)
     places = np.array([model.columns.index(column) for column in fits.columns])
     least = np.full((count, len(places)), np.nan)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from droulette.devices import cores
+from droulette.devices import workers
 from droulette.fitting import posterior
 from droulette.fitting.family import Family
 from droulette.fitting.observation import Observation
@@ -207,16 +206,15 @@ def _of_family(
             some = without_cusps(some, family, found.minimum.coordinates)
             found = find(some, family, found.minimum.coordinates[:, None], prior)
         drawn = posterior.sampled(some, family, found, prior, count)
-        light = np.concatenate([light[:, 0] for _, light in some.drawn(family, found.minimum.coordinates)])
-        left = (some.pictures - light) * some.weights
+        left = (some.pictures - found.light) * some.weights
         progress(rows.stop - rows.start)
         values = drawn.targets(family, columns)
         described = _described(found, drawn, values, columns, family)
-        return found, values, np.stack([some.pictures, light, left], axis=1), described
+        return found, values, np.stack([some.pictures, found.light, left], axis=1), described
 
     alike = all(isinstance(one.psf, np.ndarray) and one.size == observations[0].size for one in observations)
     parts = slices(len(observations), AT_ONCE if alike else 1)
-    with ThreadPoolExecutor(cores()) as threads:
+    with workers() as threads:
         results = list(threads.map(fit_some, parts))
     samples = np.concatenate([values for _, values, *_ in results])
     table = pd.concat([described for *_, described in results], ignore_index=True)

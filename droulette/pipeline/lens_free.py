@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from droulette.devices import cores
+from droulette.devices import workers
 from droulette.errors import UserError
 from droulette.fitting import posterior
 from droulette.fitting.belief import Belief, from_logarithms, to_logarithms
@@ -28,11 +27,13 @@ def fit_lens_free(
     *,
     brightness_known: bool,
     count: int = DRAWS,
+    progress: Callable[[int], object] = lambda pictures: None,
 ) -> Fits:
     """Fit a roulette and a source to each picture, with a network's predictions as prior.
 
     predictions: with the deviations `std:…`, taken as independent. populations: of the distribution, which say what
     kind the source is, and what is known of those of its parameters that the network does not predict.
+    progress: called with a number of pictures after each fit.
 
     Raises:
         UserError: the distribution has several kinds of sources, or light of the lens; the network lacks something.
@@ -50,9 +51,11 @@ def fit_lens_free(
         about = predictions.iloc[row]
         mean, deviation = ([float(about[name + c]) for c in columns] for name in ("", "std:"))
         prior = Belief.independent(columns, mean, deviation).beside(of_source)
-        return fit_roulette(observations[row], prior, source=source)
+        found = fit_roulette(observations[row], prior, source=source)
+        progress(1)
+        return found
 
-    with ThreadPoolExecutor(cores()) as threads:
+    with workers() as threads:
         fits = list(threads.map(fit, range(len(observations))))
     samples = np.stack([one.draws(count)[:, [one.columns.index(c) for c in columns]] for one in fits])
     pictures = [_planes(observation, one) for observation, one in zip(observations, fits, strict=True)]

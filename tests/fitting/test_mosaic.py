@@ -37,7 +37,10 @@ def derivatives(about: Observation | Mosaic) -> np.ndarray:
 def test_most_of_a_picture_is_in_wide_pixels():
     assert isinstance(MOSAIC, Mosaic)
     assert (MOSAIC.lengths() < SIZE**2 / 4).all()
-    assert ((MOSAIC.wide.weights == 0).sum(axis=(1, 2)) * 4**2 == np.bincount(MOSAIC.of) * TILE**2).all()
+    (wide, _), *tiles = MOSAIC.layers
+    assert [parts.pixel for parts, _ in tiles] == [2, 1]
+    under = sum(np.bincount(of, minlength=COUNT) for _, of in tiles)
+    assert ((wide.weights == 0).sum(axis=(1, 2)) * 4**2 == under * TILE**2).all()
 
 
 def test_what_it_tells_of_the_coordinates_is_what_all_pixels_tell():

@@ -52,3 +52,12 @@ def test_several_solutions_have_their_shares():
     chain = run(Chain.about(middles, curvatures, np.array([0.5, 0.5])), two, 3)
     drawn = chain.drawn(3000, np.random.default_rng(1))
     assert abs((drawn[:, 0] < 0).mean() - 1 / 3) < 0.1
+
+
+def test_draws_of_too_few_effective_ones_are_no_single_point():
+    curvature = np.diag([1e4, 1e4])  # errors thought a hundredth of what they are
+    chain = run(Chain.about(np.zeros((1, 2)), curvature[None], np.ones(1)), lambda at: -1e4 * at[:, 0], 1)
+    assert chain.effective < 5
+    drawn = chain.drawn(1000, np.random.default_rng(1))
+    _, times = np.unique(drawn, axis=0, return_counts=True)
+    assert chain.weights.max() > 0.5 and times.max() < 200

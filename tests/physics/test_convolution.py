@@ -13,7 +13,15 @@ from scipy.signal import fftconvolve
 
 from droulette.physics import convolution
 from droulette.physics.batches import move
-from droulette.physics.convolution import Moffat, blur, convolve, fwhm, gaussian_kernels, moffat_kernel
+from droulette.physics.convolution import (
+    Moffat,
+    blur,
+    convolve,
+    convolve_moffats,
+    fwhm,
+    gaussian_kernels,
+    moffat_kernel,
+)
 
 RNG = np.random.default_rng(0)
 
@@ -220,6 +228,19 @@ def test_kernels_have_the_same_bits_in_torch_alone_and_with_other_paddings(size,
     for more in (0, 1, 7):
         monkeypatch.setattr(convolution, "next_fast_len", lambda side, real, more=more: side + more)
         np.testing.assert_array_equal(convolve(pictures, kernels, size), together)
+
+
+@pytest.mark.parametrize("size", [1, 37])
+def test_compiled_loops_convolve_moffats_to_the_bits_of_the_transforms(size):
+    profiles = Moffat(np.append(0.0, RNG.uniform(0, 6.5, 6)), RNG.uniform(1.2, 6, 7))
+    kernels, most = profiles.kernels(), int(profiles.radii().max())
+    assert most <= convolution.WIDEST_IN_LOOPS
+    pictures = patchy(7, size + 2 * most)
+    pictures[2], pictures[4] = 0.0, pictures[4] * 1e5
+    found = convolve_moffats(pictures, profiles, size)
+    np.testing.assert_array_equal(found, convolve(pictures, kernels, size))
+    there = convolve_moffats(torch.from_numpy(pictures), move(profiles, "cpu"), size)
+    np.testing.assert_array_equal(there.numpy(), found)
 
 
 def test_a_kernel_with_zeros_around_it_gives_the_same_bits_whatever_shines_out_there():

@@ -52,6 +52,16 @@ def random_scene(lens_kind: str, source_kind: str, model: str, seed: int, nterms
     return Scenes(Roulette.from_amplitudes(*xi, *amplitudes(lens, *xi, nterms), nterms, radius), source)
 
 
+def test_a_small_unrounded_picture_is_the_middle_of_a_large_one():
+    """Small ones are drawn without tests for darkness, large ones with them."""
+    mapping = Raytrace(SIS(numbers(9.0, 4.0)), *numbers([3.0, 20.0], [1.0, 10.0]))
+    scene = Scenes(mapping, Spherical(numbers(1.0, 1.5)), numbers(2.0**-6, 2.0**-6))
+    zero = numbers(0.0, 0.0)
+    small, large = (render(scene, size, zero, zero) for size in (32, 96))
+    assert small[0].any() and (small == 0).mean() > 0.5
+    np.testing.assert_array_equal(small, large[:, 32:64, 32:64])
+
+
 @pytest.mark.parametrize("lens", LENSES)
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize("model", ["Raytrace", "Roulette"])

@@ -10,6 +10,9 @@ from droulette.physics.engines.programs import Program, of_lens
 from droulette.physics.lenses import Lens
 from droulette.physics.scene import SQUARE, TILE, Sampling
 
+SMALL = 48  # px: two tests cost as much as two of the nine parts in which so large a picture is drawn
+NO_TEST = np.empty((0, 2), np.int64)
+
 
 def render(
     program: Program, sampling: Sampling, size: int, centres: np.ndarray, rows: range, whole: bool = True
@@ -34,10 +37,10 @@ def _draw(program, sampling, size, centres, rows, pictures, sums) -> None:
     squares = np.empty((2, most_squares), np.int64)
     work = _buffer(program.rows)
     whole = pictures is None or pictures.dtype == np.uint8
+    tests = (program.tile_test, program.square_test) if whole or size > SMALL else (NO_TEST, NO_TEST)
     machine.function("draw")(
         program.constants.ctypes.data, program.constants.shape[1], rows.start, len(rows),
-        *(word for steps in (program.tile_test, program.square_test, program.levels)
-          for word in (steps.ctypes.data, len(steps))),
+        *(word for steps in (*tests, program.levels) for word in (steps.ctypes.data, len(steps))),
         rays.ctypes.data, len(rays), size, centres.ctypes.data, 0 if pictures is None else pictures.ctypes.data,
         int(whole), sums.ctypes.data, squares.ctypes.data, most_squares,
         work.ctypes.data, program.rows,
@@ -110,13 +113,3 @@ def expose(program: Program, pictures: np.ndarray, added: np.ndarray, subtracted
         program.levels.ctypes.data, len(program.levels), pictures.ctypes.data, pictures[0].size, ends.ctypes.data,
         work.ctypes.data, program.rows,
     )  # fmt: skip
-
-
-def steps(picture: np.ndarray, factor: float, zero: float, lines: np.ndarray) -> None:
-    """rint(picture × factor − zero), whole numbers below 2¹⁶, as the 16-bit pixels of a PNG file's lines.
-
-    picture: (H, W) float64. lines: (H, 1 + 2 W) uint8, of which the first column stays as it is.
-    """
-    picture = np.ascontiguousarray(picture)
-    given = np.array([factor, zero], np.float64).view(np.int64)
-    machine.function("steps")(picture.ctypes.data, *picture.shape, *given.tolist(), lines.ctypes.data)

@@ -121,7 +121,10 @@ def _keep_lit(steps, constants, work, rows, corner_x, corner_y, side, squares, s
     """Of the squares from `start` to `end`, keep those that may hold light, one after the other; give the new end.
 
     squares: (2, n), column and line of each one's first pixel. corner_x, corner_y: the picture's first point.
+    A program without steps is no test: it keeps all.
     """
+    if len(steps) == 0:
+        return end
     pixels = numbers(work, rows, WIDTH)
     middle = (side - 1) / 2
     kept = start
@@ -525,30 +528,13 @@ def expose(constants, width, count, program, steps, pictures, area, ends, work, 
 # ---------------------------------------------------------------- files of pictures
 
 
-def steps(levels, height, width, factor, zero, lines):
-    """Numbers as whole steps above `zero` of them, in 16 bits with the higher ones first.
-
-    levels: (height, width) float64. factor: of a number, to bring it to steps; with zero the bits of a float64.
-    lines: (height, 1 + 2 width) bytes, of which the first of each line stays as it is.
-    """
-    values = numbers(levels, height, width)
-    written = numba.carray(_bytes(lines), (height, 1 + 2 * width))
-    scale, start = to_float64(factor), to_float64(zero)
-    for i in range(height):
-        line, row = written[i, 1:], values[i]
-        for j in range(width):
-            number = np.int64(((row[j] * scale - start) + MAGIC) - MAGIC)
-            line[2 * j] = np.uint8(number >> 8)
-            line[2 * j + 1] = np.uint8(number & 255)
-
-
 # ---------------------------------------------------------------- compilation
 
 
 def compile_loop(name: str) -> str:
     """LLVM's text of one of these."""
     function = {
-        "draw": draw, "settle": settle, "blur": blur, "convolve": convolve, "expose": expose, "steps": steps
+        "draw": draw, "settle": settle, "blur": blur, "convolve": convolve, "expose": expose
     }[name]  # fmt: skip
     return _text(name, function, function.__code__.co_argcount)
 

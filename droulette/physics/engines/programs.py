@@ -272,16 +272,20 @@ def _compiled(count: int, *lists: list[Step], width: int = WIDTH) -> Program | N
             for step in steps:
                 formula = step.formula(width)
                 of_steps.append((machine.address(formula.loops), len(columns)))
-                columns += [np.broadcast_to(constant, count) for constant in step.constants()]
-                columns += [np.full(count, table.numbers.ctypes.data).view(np.float64) for table in step.tables()]
-                looked_up += step.tables()
+                every = list(leaves(step.about))  # not by `constants`, which asks for the formula again
+                columns += [every[place] for place in formula.places]
+                tables_of = step.tables() if formula.tables else []
+                columns += [np.full(count, table.numbers.ctypes.data).view(np.float64) for table in tables_of]
+                looked_up += tables_of
                 rows = max(rows, formula.rows)
             calls.append(np.array(of_steps, np.int64).reshape(-1, 2))
     except NotAFormula as reason:
         _warn_once(str(reason))
         return None
-    constants = np.stack(columns, axis=1) if columns else np.empty((count, 0))
-    return Program(np.ascontiguousarray(constants, np.float64), *calls, rows, tuple(looked_up))
+    constants = np.empty((count, len(columns)))
+    for place, column in enumerate(columns):
+        constants[:, place] = column
+    return Program(constants, *calls, rows, tuple(looked_up))
 
 
 @lru_cache
