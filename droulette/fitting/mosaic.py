@@ -16,7 +16,6 @@ import numpy as np
 
 from droulette.fitting.family import Family
 from droulette.fitting.observation import Observation, drawn_together, sums_of_squares
-from droulette.physics import convolution
 from droulette.physics.instrument import Gaussians, Kernel
 
 WIDE, HALF = 4, 2  # px that wide pixels are wide, and those of tiles in which these do not do
@@ -51,7 +50,8 @@ class Mosaic:
 
     def lengths(self) -> np.ndarray:
         """(B,): how many residuals each picture has; what follows are zeros."""
-        return sum(parts.size**2 * np.bincount(of, minlength=len(self)) for parts, of in self.layers)
+        every = [parts.size**2 * np.bincount(of, minlength=len(self)) for parts, of in self.layers]
+        return np.sum(every, axis=0)
 
     def residuals(self, family: Family, coordinates: np.ndarray) -> np.ndarray:
         """(B, M): picture − model, in standard deviations; coordinates (B, P). Those of each layer, and zeros."""
@@ -146,7 +146,7 @@ def _in_wide_pixels(
 
 def _within_reach(observation: Observation) -> Observation:
     """With Gaussians that end at REACH."""
-    if isinstance(observation.psf, Kernel):
+    if isinstance(observation.psf, Kernel | Gaussians):
         return observation
     return replace(observation, psf=Gaussians.of(observation.psf, REACH))
 
@@ -161,4 +161,5 @@ def _reach(observation: Observation) -> int:
     """px, as far as a point spread function reaches."""
     if isinstance(observation.psf, Kernel):
         return len(observation.psf.values) // 2
-    return int(convolution.gaussian_kernels(observation.psf)[1].max(initial=0))
+    known = observation.psf if isinstance(observation.psf, Gaussians) else Gaussians.of(observation.psf)
+    return int(known.radii.max(initial=0))

@@ -227,7 +227,7 @@ def _to_either_side(
     points = at[:, None] + sides @ axes.swapaxes(1, 2)
     squares, curvature, way = np.zeros(points.shape[:2]), np.zeros((len(at), size, size)), np.zeros((len(at), size))
     for rows, found in observation.residuals_at(family, points):
-        slopes = 0.5 * (found[:, 1 + size :] - found[:, 1 : 1 + size])
+        slopes, rows = 0.5 * (found[:, 1 + size :] - found[:, 1 : 1 + size]), np.arange(len(at))[rows]
         np.add.at(squares, rows, sums_of_squares(found))
         np.add.at(curvature, rows, slopes @ slopes.swapaxes(1, 2))
         np.add.at(way, rows, (slopes @ found[:, 0, :, None])[:, :, 0])
