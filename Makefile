@@ -1,3 +1,4 @@
+# make install environment alone
 # make repro   environment, whole pipeline (only what changed), metrics
 # make report  metrics/report.html, a page that shows it all; COMPARE=NAME sets an experiment beside it
 # make test    environment, all tests       make check   lint, types and the fast tests
@@ -11,8 +12,10 @@ BIN := .venv/bin
 # The stages' `python` is the environment's, whether or not it is activated.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: repro report test check lint types coverage site bench clean
+.PHONY: install repro report test check lint types coverage site bench clean
 .DELETE_ON_ERROR:
+
+install: .venv/.installed
 
 repro: .venv/.installed
 	$(BIN)/dvc repro

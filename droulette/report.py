@@ -81,7 +81,7 @@ def report_by(
     if params.problem is None:
         raise UserError(f"{source}: found no table [problem], expected one with the file of the amplitudes")
     if params.evaluation.lenses is None:
-        raise UserError(f"{source}: found no key evaluation.lenses, expected the CSV file of the lenses")
+        raise UserError(f'{source}: found no key evaluation.lenses, expected the lenses, as "data/dataset.csv"')
     others = [comparison.read(name, source, Path(metrics)) for name in compare]
     where = results.Files(
         parameters=source,

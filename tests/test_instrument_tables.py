@@ -409,11 +409,11 @@ def test_a_dataset_redraws_its_pictures_byte_for_byte(here, name):
 @pytest.mark.parametrize("name", INSTRUMENTS)
 def test_same_bytes_whatever_the_workers_the_batches_and_the_size(here, monkeypatch, name):
     first = drawn_here(INSTRUMENTS[name])
-    monkeypatch.setattr(generate, "OBSERVED_AT_ONCE", 1)
+    monkeypatch.setattr(generate, "observed_at_once", lambda size: 1)
     monkeypatch.setattr(generate, "CHUNK_DRAWN_HERE", 3)
     monkeypatch.setattr(generate, "ROWS_AT_ONCE", 2)
     assert drawn_here(INSTRUMENTS[name], "again", "--workers", "1") == first
-    monkeypatch.setattr(generate, "OBSERVED_AT_ONCE", 64)
+    monkeypatch.setattr(generate, "observed_at_once", lambda size: 64)
     more = drawn_here(INSTRUMENTS[name], "more", "--workers", "3", "--size", "9")
     assert len(more) == 9 and {file: more[file] for file in first} == first
 

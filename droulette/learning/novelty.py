@@ -93,9 +93,8 @@ def _strengths(circles: np.ndarray) -> np.ndarray:
 
 def _circles(preprocessing: Preprocessing, views: np.ndarray) -> Iterator[np.ndarray]:
     """The pictures on circles about the origin, (B, rows, columns) float32, a batch at a time."""
-    polar = preprocessing
-    if not isinstance(polar, LogPolar):
-        polar = LogPolar(preprocessing.shape[-1], 2 * BANDS, 2 * SPINS[-1] - 2)
+    size = preprocessing.shape[-1]
+    polar = preprocessing if isinstance(preprocessing, LogPolar) else LogPolar(size, 2 * BANDS, 2 * SPINS[-1] - 2)
     for start in range(0, len(views), AT_ONCE):
         batch = np.array(views[start : start + AT_ONCE])
         if polar is not preprocessing:

@@ -2,7 +2,8 @@
 
 A Gaussian is applied along the lines and then across, its taps in one order. Any other kernel goes through the fast
 Fourier transform on whole numbers: picture and kernel are rounded to so many bits that the transform's rounding errors
-stay below one half, and so the sums are exact, whatever library or device makes them.
+stay below one half, and so the sums are exact, whatever library or device makes them. Compiled loops make the same sums
+of small even kernels in less time.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ PICTURE_BITS = 22
 KERNEL_BITS = 14, 12  # of its larger and its smaller part
 SUM_BITS = 50  # of the sums of its weights
 LARGEST_KERNEL = 257  # px
+WIDEST_IN_LOOPS = 40  # px, radius of an even kernel, beyond which transforms take less time than compiled loops
 MOFFAT_REACH = 6  # full widths at half maximum, to which a Moffat profile is drawn
 LN_2 = math.log(2)
 WIDTH_STEPS = 40
@@ -55,6 +57,8 @@ def gaussian_kernels(fwhm: np.ndarray, reach: float = REACH) -> tuple[np.ndarray
 class Moffat:
     """Moffat profiles (1 + (r/α)²)^−β of B rows, sampled at the pixels, of sum 1 (Moffat 1969, A&A 3, 455).
 
+    Their weights are rounded as `convolve` needs them, and even still.
+
     fwhm: (B,) px, their full widths at half maximum. beta: (B,).
     """
 
@@ -71,7 +75,11 @@ class Moffat:
 
     def kernels(self) -> Array:
         """(B, h, h), h = 2 max(`radii`) + 1."""
-        return moffat_kernels(self.fwhm, self.beta, self.radii())
+        return _mirrored(self.quarters() * 2.0 ** -sum(KERNEL_BITS))
+
+    def quarters(self) -> Array:
+        """(B, max(`radii`) + 1, the same) whole numbers, from the middle on: weights in units of 2⁻²⁶."""
+        return _whole_quarters(_moffat_quarters(self.fwhm, self.beta, self.radii()))
 
     def widths(self) -> np.ndarray:
         """(B,): `fwhms` of the kernels."""
@@ -84,7 +92,17 @@ class Moffat:
 
 
 def moffat_kernels(fwhm: Array, beta: Array, radii: np.ndarray) -> Array:
-    """(B, h, h) of `Moffat` profiles that are drawn to so many px, (B,)."""
+    """(B, h, h) of `Moffat` profiles that are drawn to so many px, (B,), not rounded."""
+    return _mirrored(_moffat_quarters(fwhm, beta, radii))
+
+
+def moffat_kernel(fwhm: float, beta: float, radius: int) -> np.ndarray:
+    """One of `moffat_kernels`, (2 radius + 1)²."""
+    return moffat_kernels(np.array([fwhm]), np.array([beta]), np.array([radius]))[0]
+
+
+def _moffat_quarters(fwhm: Array, beta: Array, radii: np.ndarray) -> Array:
+    """(B, max(radii) + 1, the same), from the middle on."""
     xp, most = namespace(fwhm), int(radii.max(initial=0))
     k = xp.arange(most + 1, dtype=xp.float64, **like(fwhm))
     inside = xp.asarray((np.arange(most + 1) <= radii[:, None]) * 1.0, **like(fwhm))
@@ -96,14 +114,36 @@ def moffat_kernels(fwhm: Array, beta: Array, radii: np.ndarray) -> Array:
     lines = 2.0 * lines + quarter[:, :, 0] if most else quarter[:, :, 0]
     for place in range(most, 0, -1):
         total = total + lines[:, place]
-    quarter = quarter / (2.0 * total + lines[:, 0])[:, None, None]
-    mirrored = xp.abs(xp.arange(-most, most + 1, **like(fwhm)))
-    return xp.take(xp.take(quarter, mirrored, axis=1), mirrored, axis=2)
+    return quarter / (2.0 * total + lines[:, 0])[:, None, None]
 
 
-def moffat_kernel(fwhm: float, beta: float, radius: int) -> np.ndarray:
-    """One of `moffat_kernels`, (2 radius + 1)²."""
-    return moffat_kernels(np.array([fwhm]), np.array([beta]), np.array([radius]))[0]
+def _mirrored(quarters: Array) -> Array:
+    xp, most = namespace(quarters), quarters.shape[1] - 1
+    places = xp.abs(xp.arange(-most, most + 1, **like(quarters)))
+    return xp.take(xp.take(quarters, places, axis=1), places, axis=2)
+
+
+def _whole_quarters(quarters: Array) -> Array:
+    """Even kernels, from the middle on, in units of 2⁻²⁶, rounded to whole numbers; mirrored, their sum is 1 exactly.
+
+    What is left over goes to the middle, of weights on the axes twice, and of others four times.
+    """
+    xp, side = namespace(quarters), quarters.shape[1]
+    fine = xp.astype(rint(quarters * 2.0**SUM_BITS), xp.int64)
+    inner = _rounded_one_by_one(fine[:, 1:, 1:].reshape(len(fine), (side - 1) ** 2))
+    axes = _rounded_one_by_one(xp.concat([fine[:, 0, 1:], fine[:, 1:, 0]], axis=1))
+    middle = (1 << sum(KERNEL_BITS)) - 4 * xp.sum(inner, axis=1) - 2 * xp.sum(axes, axis=1)
+    first = xp.concat([middle[:, None], axes[:, : side - 1]], axis=1)[:, None]
+    others = xp.concat([axes[:, side - 1 :, None], inner.reshape(len(fine), side - 1, side - 1)], axis=2)
+    return xp.astype(xp.concat([first, others], axis=1), xp.float64)
+
+
+def _rounded_one_by_one(fine: Array) -> Array:
+    """Weights (B, n), int64 in units of 2⁻⁵⁰ → in units of 2⁻²⁶: what rounding takes from one goes to the next."""
+    xp, bits = namespace(fine), SUM_BITS - sum(KERNEL_BITS)
+    # Sums of whole numbers are the same in any order, which a card chooses.
+    sums = (xp.cumulative_sum(fine, axis=1) + (1 << (bits - 1))) >> bits
+    return sums - xp.concat([sums[:, :1] * 0, sums[:, :-1]], axis=1)
 
 
 def _moffat(r2: Array, fwhm: Array, beta: Array) -> Array:
@@ -203,6 +243,15 @@ def convolve(pictures: Array, kernel: Array, size: int) -> Array:
     return total / scale
 
 
+def convolve_moffats(pictures: Array, profiles: Moffat, size: int) -> Array:
+    """`convolve` with the kernels of Moffat profiles."""
+    most = int(profiles.radii().max(initial=0))
+    if is_numpy(pictures) and most <= WIDEST_IN_LOOPS:
+        unit = 2.0 ** -sum(KERNEL_BITS)
+        return compiled.convolve(np.ascontiguousarray(pictures), profiles.quarters(), size, PICTURE_BITS) * unit
+    return convolve(pictures, profiles.kernels(), size)
+
+
 def _within_reach(pictures: Array, kernels: Array) -> Array:
     """Pictures without what no weight of their kernels reaches: it must not decide how the rest is rounded."""
     xp, most = namespace(pictures), kernels.shape[1] // 2
@@ -241,10 +290,7 @@ def _parts(kernels: Array) -> list[tuple[Array, float]]:
     """
     xp = namespace(kernels)
     fine, bits = sum(KERNEL_BITS), KERNEL_BITS[1]
-    # Sums of whole numbers are the same in any order, which a card chooses.
     flat = xp.astype(rint(kernels.reshape(len(kernels), -1) * 2.0**SUM_BITS), xp.int64)
-    sums = (xp.cumulative_sum(flat, axis=1) + (1 << (SUM_BITS - fine - 1))) >> (SUM_BITS - fine)
-    whole = sums - xp.concat([sums[:, :1] * 0, sums[:, :-1]], axis=1)
-    whole = xp.astype(whole, xp.float64).reshape(kernels.shape)
+    whole = xp.astype(_rounded_one_by_one(flat), xp.float64).reshape(kernels.shape)
     high = rint(whole * 2.0**-bits)
     return [(high, 2.0 ** (bits - fine)), (whole - high * 2.0**bits, 2.0**-fine)]

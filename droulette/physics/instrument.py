@@ -56,6 +56,8 @@ class Gaussians:
 
     @classmethod
     def of(cls, fwhm: np.ndarray, reach: float = convolution.REACH) -> Gaussians:
+        if not fwhm.any():
+            return cls(np.ones((len(fwhm), 1)), np.zeros(len(fwhm), np.int64))
         return cls(*convolution.gaussian_kernels(fwhm, reach))
 
     def __getitem__(self, rows) -> Gaussians:
@@ -180,18 +182,15 @@ def take(
         factor = factor[rows]
     wide = factor[:, None, None]
     if instrument.factor is not None or instrument.counts is not None or instrument.signal_to_noise is not None:
-        picture = wide * picture
+        picture *= wide
     hidden = None
     if instrument.light is not None:
         if about.light_x is not None:
             where_to = (rows, size, centre_x - about.light_x, centre_y - about.light_y, *where_to[4:])
         light = wide * blurred(instrument.lens_light(scene.faintest), about.psf, *where_to)
-        picture = picture + light
+        picture += light
         hidden = (1.0 - about.share)[:, None, None] * light
-    picture += about.background[:, None, None]
-    if noisy:
-        picture = _noisy(picture, instrument, about, rows)
-    picture -= (about.background - about.pedestal)[:, None, None]
+    picture = _counted(picture, instrument, about, rows, noisy)
     return (picture if hidden is None else picture - hidden), factor
 
 
@@ -245,18 +244,28 @@ def blurred(
         return picture
     if isinstance(psf, Gaussians):
         return convolution.blur(picture, psf.weights, psf.radii, size)
-    return convolution.convolve(picture, psf.values if isinstance(psf, Kernel) else psf.kernels(), size)
+    if isinstance(psf, Moffat):
+        return convolution.convolve_moffats(picture, psf, size)
+    return convolution.convolve(picture, psf.values, size)
 
 
-def _noisy(picture: Array, instrument: Instrument, about: Instrument, rows: slice) -> Array:
-    """With the noise of a detector, pairs of pixels sharing their random numbers. about: of these rows."""
-    kinds = instrument.kinds_of_noise()
-    if not kinds:
+def _counted(picture: Array, instrument: Instrument, about: Instrument, rows: slice, noisy: bool) -> Array:
+    """Light with the background and its noise, less what is subtracted of the background. about: of these rows."""
+    added, subtracted = about.background, about.background - about.pedestal
+    kinds = instrument.kinds_of_noise() if noisy else ()
+    if kinds and is_numpy(picture) and (program := programs.of_noise(instrument.noise, kinds)):
+        compiled.expose(program, picture, added, subtracted, rows.start or 0)
         return picture
-    if is_numpy(picture) and (program := programs.of_noise(instrument.noise, kinds)):
-        compiled.expose(program, picture, rows.start or 0)
-        return picture
-    if on_a_card(picture) and on_cuda().add_noise(about.noise, kinds, picture := picture.contiguous()):
+    picture += added[:, None, None]
+    if kinds:
+        picture = _noisy(picture, about.noise, kinds)
+    picture -= subtracted[:, None, None]
+    return picture
+
+
+def _noisy(picture: Array, noise: Noise, kinds: tuple[Callable, ...]) -> Array:
+    """With the noise of a detector, pairs of pixels sharing their random numbers."""
+    if on_a_card(picture) and on_cuda().add_noise(noise, kinds, picture := picture.contiguous()):
         return picture
     xp, shape = namespace(picture), picture.shape
     flat = picture.reshape(shape[0], -1)
@@ -264,7 +273,7 @@ def _noisy(picture: Array, instrument: Instrument, about: Instrument, rows: slic
     number = xp.arange(half, dtype=xp.float64, **like(flat))[None]
     first, second = flat[:, :half], xp.zeros((shape[0], half), dtype=xp.float64, **like(flat))
     second[:, : flat.shape[1] - half] = flat[:, half:]
-    wide = Noise(*(value[:, None] for value in leaves(about.noise)))
+    wide = Noise(*(value[:, None] for value in leaves(noise)))
     with np.errstate(all="ignore"):
         for kind in kinds:
             first, second = kind(wide, number, first, second)

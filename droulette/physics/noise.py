@@ -75,7 +75,7 @@ def many(mean: Array, z: Array) -> Array:
     root = sqrt(mean)
     z2 = z * z
     skewed = root * z + (1 / 3 + z2 * (1 / 6))
-    bent = z * (-1 / 36 - z2 * (1 / 72)) / root + (-8 / 405 + z2 * (7 / 810) + z2 * z2 * (1 / 270)) / mean
+    bent = (root * z * (-1 / 36 - z2 * (1 / 72)) + (-8 / 405 + z2 * (7 / 810) + z2 * z2 * (1 / 270))) / mean
     found = namespace(mean).floor(mean + skewed + bent)
     return where(found < 0.0, 0.0, found)
 

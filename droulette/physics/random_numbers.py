@@ -20,10 +20,10 @@ ONE_BITS = 0x3FF0000000000000  # of 1.0
 def philox(low: Array, high: Array, key: Array) -> tuple[Array, Array]:
     """Two random numbers of 32 bits from a counter of two, and a key. All int64."""
     for _ in range(ROUNDS):
-        product = low * MULTIPLIER
-        low, high = ((product >> 32) & LOW) ^ key ^ high, product & LOW
+        product = (low & LOW) * MULTIPLIER
+        low, high = (product >> 32) ^ key ^ high, product & LOW
         key = (key + WEYL) & LOW
-    return low, high
+    return low & LOW, high
 
 
 def uniform(number: Array) -> Array:

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, fields
 import numpy as np
 from PIL import Image
 
+from droulette.physics.engines import compiled
 from droulette.pipeline import png
 
 TEXT = "droulette"  # the key of the text chunk
@@ -68,11 +69,10 @@ def encode_png(picture: np.ndarray, about: About) -> bytes:
     exponents += [math.ceil(math.log2(coarse))] if coarse > 0 else []
     step = 2.0 ** max(exponents, default=0)
     zero = round(low / step)
-    steps = picture * (1 / step)
-    steps -= zero
-    numbers = np.rint(steps, out=steps).astype(np.uint16)
-    text = json.dumps({"step": step, "zero": zero} | asdict(about))
-    return png.encode16(numbers, TEXT, text)
+    lines = np.zeros((len(picture), 1 + 2 * picture.shape[1]), np.uint8)
+    compiled.steps(picture, 1 / step, zero, lines)
+    text = json.dumps({"step": step, "zero": zero} | vars(about))
+    return png.encode16(lines, TEXT, text)
 
 
 def encode_tiff(picture: np.ndarray, about: About) -> bytes:

@@ -27,7 +27,7 @@ from droulette.physics.mappings import Raytrace, Roulette, convergence_radius
 from droulette.physics.rendering import Scenes, centre_of_light, light_and_centre, render
 from droulette.physics.sources import SOURCES
 from droulette.pipeline import depth, png
-from droulette.pipeline.batching import OBSERVED_AT_ONCE, pictures_at_once, slices
+from droulette.pipeline.batching import observed_at_once, pictures_at_once, slices
 from droulette.pipeline.checks import check_finite, check_order, check_rows, check_solved
 from droulette.pipeline.depth import About
 from droulette.pipeline.instruments import COLUMNS, instrument_batch, widths
@@ -307,7 +307,7 @@ class _Chunk:
         """The same of pictures that an instrument takes."""
         drawing, on_card = self.drawing, self.device != "cpu"
         filenames = part["filename"].tolist()
-        parts = slices(len(rows), max(1, len(rows) // 4) if on_card else OBSERVED_AT_ONCE)
+        parts = slices(len(rows), max(1, len(rows) // 4) if on_card else observed_at_once(drawing.size))
         with stream_of(self.device):
             scene = move(scene, self.device) if on_card else scene
             light, middle = self._light(scene, part, spread, parts)

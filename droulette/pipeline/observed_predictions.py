@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from droulette import quantities
+from droulette.default_model import BOX
 from droulette.errors import UserError
 from droulette.learning.model_file import Model
 from droulette.learning.observed import FACTS, Known
@@ -231,5 +232,6 @@ def check_options(model: Model, **given: object) -> None:
     for option, value in given.items():
         if value not in (None, 1.0) and model.known is None:
             raise UserError(
-                f"--{option}: this model was trained on drawings without noise, expected one of [instrument]"
+                f"--{option}: this model was trained on drawings without noise; for a telescope's picture choose "
+                f"another, such as --model {BOX}"
             )

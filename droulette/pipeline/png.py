@@ -78,18 +78,18 @@ def add_up(differences: np.ndarray) -> np.ndarray:
     return sums
 
 
-def encode16(picture: np.ndarray, key: str, text: str) -> bytes:
-    """The PNG file of a picture, (H, W) uint16, with a text chunk.
+def encode16(lines: np.ndarray, key: str, text: str) -> bytes:
+    """The PNG file of a picture of 16 bits, with a text chunk.
+
+    lines: (H, 1 + 2 W) uint8, the higher byte of each pixel first; the first column is 0, no filter.
 
     Not compressed: noise packs to no less than half, and to pack and unpack it took as long as to draw the picture.
     """
-    height, width = picture.shape
-    lines = np.zeros((height, 2 * width + 1), np.uint8)
-    lines[:, 1:] = picture.astype(">u2").view(np.uint8)
+    height, width = len(lines), lines.shape[1] // 2
     compressor = zlib.compressobj(0)
     data = compressor.compress(lines) + compressor.flush()
-    about = _chunk(b"tEXt", key.encode("latin-1") + b"\0" + text.encode("latin-1"))
-    return b"".join([_head(height, width, 16), about, _chunk(b"IDAT", data), END])
+    about = key.encode("latin-1") + b"\0" + text.encode("latin-1")
+    return b"".join([_head(height, width, 16), *_pieces(b"tEXt", about), *_pieces(b"IDAT", data), END])
 
 
 def decode16(data: bytes, size: int, key: str) -> tuple[np.ndarray, str] | None:
@@ -144,8 +144,12 @@ def _data(png: bytes) -> bytes:
 
 
 def _chunk(name: bytes, data: bytes) -> bytes:
+    return b"".join(_pieces(name, data))
+
+
+def _pieces(name: bytes, data: bytes) -> list[bytes]:
     check = zlib.crc32(data, zlib.crc32(name))
-    return b"".join([len(data).to_bytes(4, "big"), name, data, check.to_bytes(4, "big")])
+    return [len(data).to_bytes(4, "big"), name, data, check.to_bytes(4, "big")]
 
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"

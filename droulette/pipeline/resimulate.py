@@ -17,7 +17,7 @@ from droulette.physics.batches import move
 from droulette.physics.instrument import take
 from droulette.physics.mappings import Roulette
 from droulette.physics.rendering import Scenes, render
-from droulette.pipeline.batching import OBSERVED_AT_ONCE, pictures_at_once, slices
+from droulette.pipeline.batching import observed_at_once, pictures_at_once, slices
 from droulette.pipeline.instruments import instrument_batch
 from droulette.pipeline.scenes import AMPLITUDE, Kind, groups, source_batch
 
@@ -91,7 +91,7 @@ def resimulate(
 
     at_once = pictures_at_once(imagesize, canvas or imagesize, device)
     if "psf" in frame and device == "cpu":
-        at_once = OBSERVED_AT_ONCE
+        at_once = observed_at_once(imagesize)
     kinds, batches = [], []
     for kind, rows in groups(frame, name):
         for part in slices(len(rows), at_once):

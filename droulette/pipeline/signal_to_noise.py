@@ -16,7 +16,7 @@ from droulette.physics.instrument import frame as frame_of
 from droulette.physics.instrument import take
 from droulette.physics.mappings import Raytrace
 from droulette.physics.rendering import Scenes
-from droulette.pipeline.batching import OBSERVED_AT_ONCE, pictures_at_once, slices
+from droulette.pipeline.batching import observed_at_once, pictures_at_once, slices
 from droulette.pipeline.instruments import instrument_batch
 from droulette.pipeline.resimulate import largest_order, scene_of_amplitudes
 from droulette.pipeline.scenes import Kind, column_of_numbers, groups, lens_batch, normalise, source_batch
@@ -78,7 +78,7 @@ def signal_to_noise(
         lens = lens_batch(part, kind, names[0], simulator.imagesize)
         return Scenes(Raytrace(lens, *eta), source_batch(part, kind, names[0])), middle[:, few]
 
-    at_once = OBSERVED_AT_ONCE if device == "cpu" else pictures_at_once(size, simulator.imagesize, device)
+    at_once = observed_at_once(size) if device == "cpu" else pictures_at_once(size, simulator.imagesize, device)
     kinds, batches = [], []
     for kind, of_kind in groups(rows, names[0]):
         for few in slices(len(of_kind), at_once):

@@ -31,7 +31,13 @@ def camera(deviation, electrons, row=None, seed=None, background=0.0) -> Instrum
 
 
 def exposed(pictures: np.ndarray, instrument: Instrument, rows: slice = slice(None)) -> np.ndarray:
-    return np.asarray(module._noisy(pictures[rows].copy(), instrument, instrument.rows(rows), rows))
+    about = in_the_dark(instrument.rows(rows))
+    return np.asarray(module._counted(pictures[rows].copy(), instrument, about, rows, noisy=True))
+
+
+def in_the_dark(instrument: Instrument) -> Instrument:
+    """Without the background, which says no more than how the noise of the pictures is to be drawn."""
+    return replace(instrument, background=0.0 * instrument.background)
 
 
 def exposed_by_array_operations(pictures: np.ndarray, instrument: Instrument, monkeypatch) -> np.ndarray:
@@ -148,7 +154,7 @@ def test_array_operations_and_tensors_give_the_bits_of_compiled_loops(size, monk
     found = exposed(pictures, instrument)
     np.testing.assert_array_equal(exposed_by_array_operations(pictures, instrument, monkeypatch), found)
     on_device = move(instrument, "cpu")
-    tensors = module._noisy(torch.from_numpy(pictures.copy()), on_device, on_device, slice(None))
+    tensors = module._counted(torch.from_numpy(pictures.copy()), on_device, on_device, slice(None), noisy=True)
     np.testing.assert_array_equal(tensors.numpy(), found)
 
 
@@ -176,5 +182,5 @@ def test_a_kernel_gives_the_same_noise(kernels, size, background):
     expected = exposed(pictures, instrument)
     device = kernels()
     there = move(instrument, device)
-    found = module._noisy(move(pictures.copy(), device), there, there, slice(None))
+    found = module._counted(move(pictures.copy(), device), there, in_the_dark(there), slice(None), noisy=True)
     np.testing.assert_array_equal(found.cpu().numpy(), expected)

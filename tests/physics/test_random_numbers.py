@@ -98,7 +98,7 @@ def test_same_bits_in_numpy_torch_and_compiled_loops():
     noise = Noise(np.ones(3), np.zeros(3), rows, seeds)
     program = programs.of_noise(noise, (module.add_noise,))
     pictures = np.zeros((3, size, size))
-    compiled.expose(program, pictures)
+    compiled.expose(program, pictures, np.zeros(len(pictures)), np.zeros(len(pictures)))
     half = (size * size + 1) // 2
     for kind in (np.asarray, torch.as_tensor):
         numbers, wide_rows, wide_seeds = (

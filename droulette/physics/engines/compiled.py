@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from droulette.physics.engines import machine
-from droulette.physics.engines.formulas import WIDTH
+from droulette.physics.engines.formulas import BLOCK, WIDTH
 from droulette.physics.engines.programs import Program, of_lens
 from droulette.physics.lenses import Lens
 from droulette.physics.scene import SQUARE, TILE, Sampling
@@ -47,11 +47,11 @@ def _draw(program, sampling, size, centres, rows, pictures, sums) -> None:
     )  # fmt: skip
 
 
-def _buffer(rows: int) -> np.ndarray:
-    """(rows, WIDTH), at a multiple of 64 bytes, as long as a core's vectors."""
-    raw = np.zeros(rows * WIDTH + 8)
+def _buffer(rows: int, width: int = WIDTH) -> np.ndarray:
+    """(rows, width), at a multiple of 64 bytes, as long as a core's vectors."""
+    raw = np.zeros(rows * width + 8)
     start = -raw.ctypes.data % 64 // 8
-    return raw[start : start + rows * WIDTH].reshape(rows, WIDTH)
+    return raw[start : start + rows * width].reshape(rows, width)
 
 
 def settle(lens: Lens, xi: np.ndarray, eta: np.ndarray, iterations: int, settled: float) -> np.ndarray | None:
@@ -82,14 +82,44 @@ def blur(pictures: np.ndarray, kernels: np.ndarray, radii: np.ndarray, size: int
     return blurred
 
 
-def expose(program: Program, pictures: np.ndarray, first: int = 0) -> None:
+def convolve(pictures: np.ndarray, quarters: np.ndarray, size: int, bits: int) -> np.ndarray:
+    """Pictures (B, n, n), rounded to so many bits, through even kernels of whole numbers, (B, most + 1, most + 1) from
+    the middle on, n = size + 2 most: (B, size, size), exact.
+    """
+    count, most = len(pictures), quarters.shape[1] - 1
+    used = (quarters != 0.0).any(axis=1) | (quarters != 0.0).any(axis=2)
+    reaches = (used * np.arange(most + 1)).max(axis=1)
+    padded = -(-(most + 1) // 4) * 4
+    kernels = np.zeros((count, most + 1, padded))
+    kernels[:, :, : most + 1] = quarters
+    convolved, work, rounded = np.empty((count, size, size)), _buffer(padded + 1, BLOCK), np.empty(size + 2 * most)
+    machine.function("convolve")(
+        pictures.ctypes.data, count, size, kernels.ctypes.data, most, padded, reaches.ctypes.data, bits,
+        convolved.ctypes.data, work.ctypes.data, rounded.ctypes.data,
+    )  # fmt: skip
+    return convolved
+
+
+def expose(program: Program, pictures: np.ndarray, added: np.ndarray, subtracted: np.ndarray, first: int = 0) -> None:
     """Run the `levels` of a program on pairs of pixels, in place.
 
-    pictures: (B, N, N) float64, of the program's rows from `first` on.
+    pictures: (B, N, N) float64, of the program's rows from `first` on. added, subtracted: (B,), to each pixel before,
+    and from it after.
     """
     work = _buffer(program.rows)
+    ends = np.stack([added, subtracted]).astype(np.float64)
     machine.function("expose")(
         program.constants[first:].ctypes.data, program.constants.shape[1], len(pictures),
-        program.levels.ctypes.data, len(program.levels), pictures.ctypes.data, pictures[0].size,
+        program.levels.ctypes.data, len(program.levels), pictures.ctypes.data, pictures[0].size, ends.ctypes.data,
         work.ctypes.data, program.rows,
     )  # fmt: skip
+
+
+def steps(picture: np.ndarray, factor: float, zero: float, lines: np.ndarray) -> None:
+    """rint(picture × factor − zero), whole numbers below 2¹⁶, as the 16-bit pixels of a PNG file's lines.
+
+    picture: (H, W) float64. lines: (H, 1 + 2 W) uint8, of which the first column stays as it is.
+    """
+    picture = np.ascontiguousarray(picture)
+    given = np.array([factor, zero], np.float64).view(np.int64)
+    machine.function("steps")(picture.ctypes.data, *picture.shape, *given.tolist(), lines.ctypes.data)

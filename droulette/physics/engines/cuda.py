@@ -99,8 +99,8 @@ class _Formulas:
         for step in self.steps:
             columns += step.constants()
             for table in step.tables():
-                address = torch.tensor([table.numbers.data_ptr()], device=table.numbers.device)
-                columns.append(address.view(torch.float64))
+                numbers = torch.as_tensor(table.numbers)
+                columns.append(torch.tensor([numbers.data_ptr()], device=numbers.device).view(torch.float64))
         return torch.stack([column.expand(self.pictures) for column in columns], dim=1), len(columns)
 
 

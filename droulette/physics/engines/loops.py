@@ -13,19 +13,24 @@ import math
 
 import numba
 import numpy as np
+from llvmlite import binding as llvm
 from llvmlite import ir
 from numba import types
+from numba.core import config
 from numba.extending import intrinsic
 
 from droulette.physics.elementary import MAGIC
-from droulette.physics.engines.formulas import DX, DY, LEVEL, STRETCH, TOTAL, WIDTH, X, Y
+from droulette.physics.engines import machine
+from droulette.physics.engines.formulas import BLOCK, DX, DY, LEVEL, STRETCH, TOTAL, WIDTH, X, Y
 from droulette.physics.scene import SQUARE, TILE
 
 AREA = SQUARE * SQUARE
 BATCH = WIDTH // AREA  # squares that are drawn at once
 QUARTERS = (TILE // SQUARE) ** 2
+config.CPU_NAME, config.CPU_FEATURES = llvm.get_host_cpu_name(), machine.features()  # else it takes LLVM's own choice
 OPTIONS = {"nogil": True, "error_model": "numpy"}
 _inline = numba.njit(**OPTIONS)
+_of_whole_numbers = numba.njit(**OPTIONS, fastmath={"contract"})  # whose products and sums are exact
 
 
 # ---------------------------------------------------------------- what Python has no word for
@@ -322,6 +327,27 @@ def _add_pair(weight, left, right, total):
 
 
 @_inline
+def _add_four_pairs(weights, k, line, middle, total):
+    """The pairs k to k + 3 pixels from the middle, one after the other: a quarter of the loads and stores."""
+    w0, w1, w2, w3 = weights[k], weights[k + 1], weights[k + 2], weights[k + 3]
+    left, right, count = middle - k, middle + k, len(total)
+    a, b, c, d = line[left:], line[left - 1 :], line[left - 2 :], line[left - 3 :]
+    e, f, g, h = line[right:], line[right + 1 :], line[right + 2 :], line[right + 3 :]
+    for j in range(count):
+        total[j] = (((total[j] + w0 * (a[j] + e[j])) + w1 * (b[j] + f[j])) + w2 * (c[j] + g[j])) + w3 * (d[j] + h[j])
+
+
+@_inline
+def _add_four_lines(weights, k, lines, middle, total):
+    """The same of lines above and below."""
+    w0, w1, w2, w3 = weights[k], weights[k + 1], weights[k + 2], weights[k + 3]
+    a, b, c, d = lines[middle - k], lines[middle - k - 1], lines[middle - k - 2], lines[middle - k - 3]
+    e, f, g, h = lines[middle + k], lines[middle + k + 1], lines[middle + k + 2], lines[middle + k + 3]
+    for j in range(len(total)):
+        total[j] = (((total[j] + w0 * (a[j] + e[j])) + w1 * (b[j] + f[j])) + w2 * (c[j] + g[j])) + w3 * (d[j] + h[j])
+
+
+@_inline
 def _add_single(weight, line, total):
     for j in range(len(total)):
         total[j] += weight * line[j]
@@ -344,7 +370,10 @@ def blur(pictures, count, size, kernels, most, radii, blurred, lines):
         for i in range(first, end):
             line, total = picture[i], between[i]
             _start_sum(weights[number, 0], line[most : most + size], total)
-            for k in range(1, radius + 1):
+            fours = radius // 4 * 4
+            for k in range(1, fours, 4):
+                _add_four_pairs(weights[number], k, line, most, total)
+            for k in range(fours + 1, radius + 1):
                 left, right = line[most - k : most - k + size], line[most + k : most + k + size]
                 _add_pair(weights[number, k], left, right, total)
         for i in range(size):
@@ -353,7 +382,10 @@ def blur(pictures, count, size, kernels, most, radii, blurred, lines):
                 _start_sum(weights[number, 0], between[middle], total)
             else:
                 total[:] = 0.0
-            for k in range(1, radius + 1):
+            fours = max(0, min(radius, middle - first, end - 1 - middle) // 4 * 4)
+            for k in range(1, fours, 4):
+                _add_four_lines(weights[number], k, between, middle, total)
+            for k in range(fours + 1, radius + 1):
                 above, below = middle - k, middle + k
                 has_above, has_below = first <= above < end, first <= below < end
                 if has_above and has_below:
@@ -362,27 +394,155 @@ def blur(pictures, count, size, kernels, most, radii, blurred, lines):
                     _add_single(weights[number, k], between[above if has_above else below], total)
 
 
-def expose(constants, width, count, program, steps, pictures, area, work, rows):
+@_inline
+def _lit_columns(line):
+    """The first lit pixel of a line, and the one after the last; (its length, 0) where none is."""
+    first, end = len(line), 0
+    for j in range(len(line)):
+        if line[j] != 0.0:
+            first, end = min(first, j), j + 1
+    return first, end
+
+
+@_inline
+def _start_pair(left, right, total):
+    for j in range(len(total)):
+        total[j] = left[j] + right[j]
+
+
+@_inline
+def _add_line(line, total):
+    for j in range(len(total)):
+        total[j] += line[j]
+
+
+@_of_whole_numbers
+def _add_four(w0, w1, w2, w3, a, b, c, d, total):
+    for j in range(len(total)):
+        total[j] += (w0 * a[j] + w1 * b[j]) + (w2 * c[j] + w3 * d[j])
+
+
+@_of_whole_numbers
+def _add_eight(w, v, a, b, c, d, e, f, g, h, total):
+    w0, w1, w2, w3 = w
+    v0, v1, v2, v3 = v
+    for j in range(len(total)):
+        left = (w0 * a[j] + w1 * b[j]) + (w2 * c[j] + w3 * d[j])
+        right = (v0 * e[j] + v1 * f[j]) + (v2 * g[j] + v3 * h[j])
+        total[j] += left + right
+
+
+def convolve(pictures, count, size, kernels, most, padded, reaches, bits, convolved, work, rounded):
+    """Convolve each picture, rounded to so many bits, with its even kernel of whole numbers: exactly, in any order.
+
+    A kernel's line times a picture's is the same above and below its middle, and pairs of pixels are the same for all
+    of its lines.
+
+    pictures: (count, n, n) float64, n = size + 2 most. kernels: (count, most + 1, padded) float64, from the middle on,
+    padded: a multiple of 4. reaches: (count,) int64, beyond which a kernel is 0. convolved: (count, size, size)
+    float64. work: (padded + 1, BLOCK) float64, all 0, and rounded: (n,), for the work.
+    """
+    whole = size + 2 * most
+    reach_of = numba.carray(_wholes(reaches), count)
+    buffers, line = numbers(work, padded + 1, BLOCK), numbers(rounded, 1, whole)[0]
+    for number in range(count):
+        reach = reach_of[number]
+        picture = numbers(pictures + 8 * number * whole * whole, whole, whole)
+        kernel = numbers(kernels + 8 * number * (most + 1) * padded, most + 1, padded)
+        result = numbers(convolved + 8 * number * size * size, size, size)
+        cut, side, taps = most - reach, size + 2 * reach, -(-(reach + 1) // 4) * 4
+        above = np.int64(0)  # of numbers that are not negative, the bits have the order
+        for i in range(cut, cut + side):
+            for j in range(cut, cut + side):
+                above = max(above, to_int64(picture[i, j]))
+        scale = to_float64((1023 + bits - ((above >> 52) - 1022)) << 52) if above > 0 else 1.0
+        result[:] = 0.0
+        for i in range(side):
+            first, end = _lit_columns(picture[cut + i, cut : cut + side])
+            if first >= end:
+                continue
+            for j in range(side):
+                line[j] = (picture[cut + i, cut + j] * scale + MAGIC) - MAGIC
+            right = min(size, end)
+            for start in range(max(0, first - 2 * reach), right, BLOCK):
+                width = min(BLOCK, right - start)
+                middle = start + reach
+                _start_sum(1.0, line[middle : middle + width], buffers[0, :width])
+                for k in range(1, reach + 1):
+                    before, after = line[middle - k : middle - k + width], line[middle + k : middle + k + width]
+                    _start_pair(before, after, buffers[k, :width])
+                for down in range(reach + 1):
+                    upper, lower = i - reach - down, i - reach + down
+                    has_upper, has_lower = 0 <= upper < size, (0 <= lower < size) & (down > 0)
+                    if not (has_upper or has_lower):
+                        continue
+                    weights, total = kernel[down], buffers[padded, :width]
+                    total[:] = 0.0
+                    eights = taps // 8 * 8
+                    for k in range(0, eights, 8):
+                        _add_eight(
+                            (weights[k], weights[k + 1], weights[k + 2], weights[k + 3]),
+                            (weights[k + 4], weights[k + 5], weights[k + 6], weights[k + 7]),
+                            buffers[k], buffers[k + 1], buffers[k + 2], buffers[k + 3],
+                            buffers[k + 4], buffers[k + 5], buffers[k + 6], buffers[k + 7], total,
+                        )  # fmt: skip
+                    if eights < taps:
+                        _add_four(
+                            weights[eights], weights[eights + 1], weights[eights + 2], weights[eights + 3],
+                            buffers[eights], buffers[eights + 1], buffers[eights + 2], buffers[eights + 3], total,
+                        )  # fmt: skip
+                    if has_upper:
+                        _add_line(total, result[upper, start : start + width])
+                    if has_lower:
+                        _add_line(total, result[lower, start : start + width])
+        for i in range(size):
+            for j in range(size):
+                result[i, j] = result[i, j] / scale
+
+
+def expose(constants, width, count, program, steps, pictures, area, ends, work, rows):
     """Run a program on pairs of pixels of each picture, in place: pixel k, in DX, and k + half of them, in DY.
 
-    constants, program: see `draw`; X is k. pictures: (count, area) float64.
+    constants, program: see `draw`; X is k. pictures: (count, area) float64. ends: (2, count) float64, added to each
+    pixel of a picture before, and subtracted after.
     """
     formulas = numba.carray(_wholes(program), (steps, 2))
-    levels, pixels = numbers(pictures, count, area), numbers(work, rows, WIDTH)
+    levels, pixels, around = numbers(pictures, count, area), numbers(work, rows, WIDTH), numbers(ends, 2, count)
     half = (area + 1) // 2
     for number in range(count):
+        added, subtracted = around[0, number], around[1, number]
         for first in range(0, half, WIDTH):
             pairs = min(WIDTH, half - first)
             singles = min(WIDTH, area - half - first)
             for k in range(WIDTH):
                 pixels[X, k] = first + k
-                pixels[DX, k] = levels[number, first + k] if k < pairs else 0.0
-                pixels[DY, k] = levels[number, half + first + k] if k < singles else 0.0
+                pixels[DX, k] = (levels[number, first + k] if k < pairs else 0.0) + added
+                pixels[DY, k] = (levels[number, half + first + k] if k < singles else 0.0) + added
             _run(formulas, constants + 8 * width * number, work)
             for k in range(pairs):
-                levels[number, first + k] = pixels[DX, k]
+                levels[number, first + k] = pixels[DX, k] - subtracted
             for k in range(singles):
-                levels[number, half + first + k] = pixels[DY, k]
+                levels[number, half + first + k] = pixels[DY, k] - subtracted
+
+
+# ---------------------------------------------------------------- files of pictures
+
+
+def steps(levels, height, width, factor, zero, lines):
+    """Numbers as whole steps above `zero` of them, in 16 bits with the higher ones first.
+
+    levels: (height, width) float64. factor: of a number, to bring it to steps; with zero the bits of a float64.
+    lines: (height, 1 + 2 width) bytes, of which the first of each line stays as it is.
+    """
+    values = numbers(levels, height, width)
+    written = numba.carray(_bytes(lines), (height, 1 + 2 * width))
+    scale, start = to_float64(factor), to_float64(zero)
+    for i in range(height):
+        line, row = written[i, 1:], values[i]
+        for j in range(width):
+            number = np.int64(((row[j] * scale - start) + MAGIC) - MAGIC)
+            line[2 * j] = np.uint8(number >> 8)
+            line[2 * j + 1] = np.uint8(number & 255)
 
 
 # ---------------------------------------------------------------- compilation
@@ -390,7 +550,9 @@ def expose(constants, width, count, program, steps, pictures, area, work, rows):
 
 def compile_loop(name: str) -> str:
     """LLVM's text of one of these."""
-    function = {"draw": draw, "settle": settle, "blur": blur, "expose": expose}[name]
+    function = {
+        "draw": draw, "settle": settle, "blur": blur, "convolve": convolve, "expose": expose, "steps": steps
+    }[name]  # fmt: skip
     return _text(name, function, function.__code__.co_argcount)
 
 

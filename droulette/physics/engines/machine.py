@@ -90,8 +90,13 @@ def _address(name: str, source: str, compiled: Callable) -> int:
 @cache
 def _processor() -> str:
     """What else machine code depends on."""
-    features = llvm.get_host_cpu_features().flatten()
-    return f"{llvmlite.__version__} {platform.machine()} {llvm.get_host_cpu_name()} {features}"
+    return f"{llvmlite.__version__} {platform.machine()} {llvm.get_host_cpu_name()} {features()}"
+
+
+def features() -> str:
+    """The processor's, for LLVM; vectors as long as they go, where it would stop at 256 bits: a fifth of the time."""
+    found = llvm.get_host_cpu_features()
+    return found.flatten() + (",-prefer-256-bit" if found.get("avx512f") else "")
 
 
 def _read(path: Path) -> bytes | None:
@@ -111,7 +116,7 @@ def _target() -> llvm.TargetMachine:
     target = llvm.Target.from_triple(llvm.get_process_triple())
     return target.create_target_machine(
         cpu=llvm.get_host_cpu_name(),
-        features=llvm.get_host_cpu_features().flatten(),
+        features=features(),
         opt=3,
         reloc="static" if target.name.startswith("x86") else "default",  # as Numba has it
         codemodel="jitdefault",
