@@ -56,6 +56,8 @@ class Gaussians:
 
     @classmethod
     def of(cls, fwhm: np.ndarray, reach: float = convolution.REACH) -> Gaussians:
+        if not fwhm.any():
+            return cls(np.ones((len(fwhm), 1)), np.zeros(len(fwhm), np.int64))
         return cls(*convolution.gaussian_kernels(fwhm, reach))
 
     def __getitem__(self, rows) -> Gaussians:
