@@ -29,8 +29,8 @@ ROUNDS = 12
 CONTENDING = 30.0  # by how much a start's cost may exceed the best one's, for both to go on
 BRIGHTEST = (16, 64, 256, 1024, 4096)  # pixels whose χ² is judged beside that of all
 LEAST_PROBABILITY = 1e-3  # of a χ² as large as that, below which a fit is not good
-# A good fit is doubtful below this chance of its brightest pixels: of 7 side minima whose χ² exceeded the true scene's by
-# 22 to 133, 5 were below, and none of 40 others.
+# A good fit is doubtful below this chance of its brightest pixels: 5 of 7 side minima, whose χ² was 22 to 133 above the
+# true scene's, were below it, and none of 40 other fits.
 DOUBTFUL, DOUBTFUL_ROUNDS = 0.2, 4
 
 
