@@ -228,7 +228,7 @@ import sys, types
 sys.path[:0] = sys.argv[1:]
 import emulated_cuda, numpy, torch
 from test_engines import device_scene, draw
-from test_noise import camera, exposed, flat
+from test_noise import camera, exposed, flat, in_the_dark
 from droulette.physics import instrument, rendering
 from droulette.physics.batches import move
 from droulette.physics.engines import cuda
@@ -246,7 +246,8 @@ for scene, wanted in zip(scenes, expected):
     for found, one in zip(draw(move(scene, "cpu"), "exact", 2), wanted):
         numpy.testing.assert_array_equal(found, one)
 there = move(noisy, "cpu")
-numpy.testing.assert_array_equal(instrument._noisy(torch.from_numpy(pictures), there, there, slice(None)), noise)
+found = instrument._counted(torch.from_numpy(pictures), there, in_the_dark(there), slice(None), noisy=True)
+numpy.testing.assert_array_equal(found, noise)
 assert len(cuda._kernels) == 5 and None not in cuda._kernels.values()
 """
 
