@@ -539,6 +539,7 @@ def test_files_of_the_scene_are_downloaded(page, tmp_path):
         assert (tmp_path / expected.name).read_bytes() == expected.content
     set_value(page, "lens", "NFW")
     page.wait_for_function("Bokeh.documents[0].get_model_by_name('lens.scale_radius')")
+    page.wait_for_timeout(1000)  # until the new lens is drawn, which clears messages
     page.get_by_role("button", name="COOLEST", exact=True).click()
     wait_for_text(page, "message", "found NFW, which COOLEST has not")
 

@@ -112,7 +112,7 @@ def test_quiet_says_nothing_and_verbose_says_what_and_where(folder, capfd):
     assert split.main(["p.toml", "-v"]) == 0
     out, err = capfd.readouterr()
     assert "t.csv: 5 rows" in out
-    assert re.search(r"^\[ +\d+\.\d\d s\] Python 3", err) and "Traceback" not in err
+    assert re.search(r"^\[ *\d+\.\d\d s\] Python 3", err) and "Traceback" not in err
     Path("p.toml").write_text("[problem]\n")
     assert split.main(["p.toml", "-v"]) == 2
     err = capfd.readouterr().err
@@ -134,7 +134,7 @@ def test_stages_too_are_quiet_and_verbose_and_then_the_log_is_as_before(folder, 
     assert capfd.readouterr() == ("", "")
     assert split_stage.main(["-v"]) == 0
     out, err = capfd.readouterr()
-    assert "t.csv: 9 rows" in out and re.search(r"^\[ +\d+\.\d\d s\] Python 3", err)
+    assert "t.csv: 9 rows" in out and re.search(r"^\[ *\d+\.\d\d s\] Python 3", err)
     Path("params.toml").write_text("[problem]\n")
     assert split_stage.main(["-v"]) == 2
     err = capfd.readouterr().err
