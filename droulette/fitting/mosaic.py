@@ -123,6 +123,8 @@ def mosaic(
     under = needed.repeat(few, axis=1).repeat(few, axis=2)
     wide = replace(wide, weights=np.where(under, 0.0, wide.weights))
     of, down, right = np.nonzero(needed)
+    if not len(of):
+        return Mosaic(((wide, np.arange(len(wide))),))
     psf = observation.psf if isinstance(observation.psf, Kernel) else observation.psf[of]
     x, y = TILE * (right + 0.5) - size / 2, size / 2 - TILE * (down + 0.5)
     pictures, weights, light = (_tiles(a)[of, down, right] for a in (observation.pictures, observation.weights, light))

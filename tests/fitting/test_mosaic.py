@@ -67,6 +67,15 @@ def test_rows_in_any_order_are_those_of_the_whole():
         assert not whole[row, length:].any()
 
 
+def test_of_light_far_below_the_noise_wide_pixels_tell_all():
+    faint = replace(OBSERVATION, weights=OBSERVATION.weights * 1e-4)
+    parts = mosaic(faint, FAMILY, AT)
+    assert isinstance(parts, Mosaic)
+    np.testing.assert_array_equal(parts.lengths(), np.full(COUNT, (SIZE // 4) ** 2))
+    found = parts.squares_at(FAMILY, AT[:, None])[:, 0]  # of noise that is 10⁻⁴ of what the weights say
+    np.testing.assert_allclose(found, 1e-8 * (SIZE // 4) ** 2, rtol=0.1)
+
+
 def test_of_a_kernel_too():
     weights = gaussian_kernels(np.array([PSF]))[0][0]
     line = np.concatenate([weights[:0:-1], weights])
