@@ -30,6 +30,7 @@ WHITE = 255.0
 BRIGHT = 0.999  # quantile of an observation's light that is shown as white
 STRONGEST = 5.0  # standard deviations that are shown black and white
 LARGEST_ROUNDING = 0.5  # grey levels
+ROUGH = 100  # effective draws, below which the 95 % intervals of 11 of 1,000 fits held 55 % of the true values
 SMOOTHED = 3  # px, over which light is averaged that tells its own Poisson noise
 SHARES = (0.5, 0.15866, 0.84134, 0.025, 0.975)
 
@@ -129,7 +130,9 @@ class Fits:
         """How good each fit is, in a line. otherwise: what is done where it is not good."""
         for name, one in zip(names, self.table.to_dict("records"), strict=True):
             found = f"{one['fit:family']}, χ² {one['fit:chi2'] / max(one['fit:pixels'], 1):.4g} a pixel"
-            if one["fit:good"]:
+            if one["fit:good"] and one.get("fit:effective", ROUGH) < ROUGH:
+                warn(f"{name}: fitted as {found}: a good fit, but its intervals are rough and often too narrow")
+            elif one["fit:good"]:
                 say(f"{name}: fitted as {found}: a good fit")
             elif one["fit:converged"]:
                 warn(f"{name}: no good fit as {found}, more than noise: {otherwise}")
