@@ -57,7 +57,7 @@ def library(source: str) -> Path:
     return made
 
 
-def compiled(source: str, name: str):
+def compiled(source: str, name: str, device):
     """In place of `cuda._compiled`."""
     launch = getattr(ctypes.CDLL(str(library(source))), f"launch_{name}")
 

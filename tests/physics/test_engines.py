@@ -213,7 +213,7 @@ def test_cudas_compiler_takes_the_kernels(monkeypatch, lens):
     pytest.importorskip("cuda.bindings.nvrtc")
     sources = []
     monkeypatch.setattr(engine, "_kernels", {})
-    monkeypatch.setattr(engine, "_compiled", lambda source, name: sources.append((source, name)))
+    monkeypatch.setattr(engine, "_compiled", lambda source, name, device: sources.append((source, name)))
     scene = move(device_scene(lens, "Spherical", "Raytrace"), "cpu")
     assert engine.sums_of_light(scene, Sampling("exact", 2, 150), 150) is None  # of the stand-in for a kernel
     ((source, name),) = sources
@@ -224,7 +224,7 @@ def test_cudas_compiler_takes_the_kernels(monkeypatch, lens):
 
 
 THROUGH_THE_DRIVER = """
-import sys, types
+import contextlib, sys, types
 sys.path[:0] = sys.argv[1:]
 import emulated_cuda, numpy, torch
 from test_engines import device_scene, draw
@@ -238,6 +238,7 @@ expected = [draw(scene, "exact", 2) for scene in scenes]
 noisy, pictures = camera([0.5, 2.0], [0.0, 2.0], background=9.0), flat([9.0, 50.0], 21)
 noise = exposed(pictures, noisy)
 
+torch.cuda.device = lambda device: contextlib.nullcontext()
 torch.cuda.get_device_capability = lambda: (9, 0)
 torch.cuda.current_stream = lambda: types.SimpleNamespace(cuda_stream=0)
 cuda.binary = lambda source, major, minor: str(emulated_cuda.library(source)).encode() + bytes(1)
@@ -272,7 +273,7 @@ def test_without_a_compiler_a_card_draws_by_array_operations(kernels, monkeypatc
     expected = draw(scene, "exact", 1)
     device = kernels()
 
-    def fail(source, name):
+    def fail(source, name, device):
         raise RuntimeError("no NVRTC")
 
     monkeypatch.setattr(engine, "_kernels", {})

@@ -125,7 +125,7 @@ def _kernel(name: str, device: torch.device, **words: str) -> Kernel | None:
     with _lock:
         if key not in _kernels:
             try:
-                _kernels[key] = _compiled(source_of(name, **words), name)
+                _kernels[key] = _compiled(source_of(name, **words), name, device)
             except Exception as error:  # each missing part of a compiler has an error of its own
                 LOG.warning("pictures are drawn by array operations: no kernel can be compiled: %s", str(error)[:300])
                 _kernels[key] = None
@@ -140,18 +140,20 @@ def source_of(name: str, **words: str) -> str:
     return source
 
 
-def _compiled(source: str, name: str) -> Kernel:
-    """Of the current device."""
+def _compiled(source: str, name: str, device: torch.device) -> Kernel:
     from cuda.bindings import driver
 
-    module = _checked(driver.cuModuleLoadData(binary(source, *torch.cuda.get_device_capability())))
-    function = _checked(driver.cuModuleGetFunction(module, name.encode()))
+    with torch.cuda.device(device):
+        module = _checked(driver.cuModuleLoadData(binary(source, *torch.cuda.get_device_capability())))
+        function = _checked(driver.cuModuleGetFunction(module, name.encode()))
 
     def run(blocks: int, arguments: list[Tensor | int]) -> None:
         values = tuple(item.data_ptr() if isinstance(item, Tensor) else item for item in arguments)
         kinds = tuple(ctypes.c_void_p if isinstance(item, Tensor) else ctypes.c_int for item in arguments)
-        stream = torch.cuda.current_stream().cuda_stream
-        if blocks:
+        if not blocks:
+            return
+        with torch.cuda.device(device):
+            stream = torch.cuda.current_stream().cuda_stream
             _checked(driver.cuLaunchKernel(function, blocks, 1, 1, BLOCK, 1, 1, 0, stream, (values, kinds), 0))
 
     return run
