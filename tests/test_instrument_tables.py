@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from astropy.io import fits
+from psfs import moffat_kernel
 
 from droulette import datagen, files
 from droulette.errors import UserError
 from droulette.parameters import parse
-from droulette.physics.convolution import moffat_kernel
 from droulette.pipeline import batching, depth, generate
 from droulette.pipeline.draw import draw_table
 from droulette.pipeline.generate import Drawing

@@ -91,16 +91,6 @@ class Moffat:
         return found
 
 
-def moffat_kernels(fwhm: Array, beta: Array, radii: np.ndarray) -> Array:
-    """(B, h, h) of `Moffat` profiles that are drawn to so many px, (B,), not rounded."""
-    return _mirrored(_moffat_quarters(fwhm, beta, radii))
-
-
-def moffat_kernel(fwhm: float, beta: float, radius: int) -> np.ndarray:
-    """One of `moffat_kernels`, (2 radius + 1)²."""
-    return moffat_kernels(np.array([fwhm]), np.array([beta]), np.array([radius]))[0]
-
-
 def _moffat_quarters(fwhm: Array, beta: Array, radii: np.ndarray) -> Array:
     """(B, max(radii) + 1, the same), from the middle on."""
     xp, most = namespace(fwhm), int(radii.max(initial=0))
@@ -108,10 +98,10 @@ def _moffat_quarters(fwhm: Array, beta: Array, radii: np.ndarray) -> Array:
     inside = xp.asarray((np.arange(most + 1) <= radii[:, None]) * 1.0, **like(fwhm))
     quarter = _moffat(k**2 + (k**2)[:, None], fwhm[:, None, None], beta[:, None, None])
     quarter = quarter * inside[:, None, :] * inside[:, :, None]
-    lines = total = fwhm * 0.0
+    lines = total = 0.0
     for place in range(most, 0, -1):  # the faintest first, and in one order on every device
-        lines = quarter[:, :, place] + (lines if place < most else 0.0)
-    lines = 2.0 * lines + quarter[:, :, 0] if most else quarter[:, :, 0]
+        lines = lines + quarter[:, :, place]
+    lines = 2.0 * lines + quarter[:, :, 0]
     for place in range(most, 0, -1):
         total = total + lines[:, place]
     return quarter / (2.0 * total + lines[:, 0])[:, None, None]

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from psfs import moffat_kernel
 from scipy.signal import fftconvolve
 
 from droulette.physics import convolution
@@ -20,7 +21,6 @@ from droulette.physics.convolution import (
     convolve_moffats,
     fwhm,
     gaussian_kernels,
-    moffat_kernel,
 )
 
 RNG = np.random.default_rng(0)
@@ -81,18 +81,18 @@ def test_gaussian_does_not_depend_on_its_neighbours():
 
 
 def test_moffat_is_its_formula():
-    kernel = moffat_kernel(4.0, 3.0, 20)
-    r = np.hypot(*np.mgrid[-20:21, -20:21])
-    alpha = 4.0 / (2 * np.sqrt(2 ** (1 / 3.0) - 1))
-    np.testing.assert_allclose(kernel, of_sum_1((1 + (r / alpha) ** 2) ** -3.0), rtol=1e-12)
-    assert kernel[20, 22] == pytest.approx(kernel[20, 20] / 2, rel=1e-12)
+    profile, radius = Moffat(np.array([4.0]), np.array([3.0])), 24
+    (quarter,) = convolution._moffat_quarters(profile.fwhm, profile.beta, profile.radii())  # before it is rounded
+    np.testing.assert_allclose(quarter, moffat_kernel(4.0, 3.0, radius)[radius:, radius:], rtol=1e-12)
+    assert quarter[0, 2] == pytest.approx(quarter[0, 0] / 2, rel=1e-12)
 
 
 @pytest.mark.parametrize("width", [0.0, 1e-9, 1e-3])
 def test_moffat_of_no_width_leaves_the_picture(width):
-    kernel = moffat_kernel(width, 3.0, 2)
-    assert kernel[2, 2] == pytest.approx(1)
-    assert kernel.sum() == pytest.approx(1)
+    (kernel,) = Moffat(np.array([width]), np.array([3.0])).kernels()
+    middle = len(kernel) // 2
+    assert kernel[middle, middle] == 1
+    assert kernel.sum() == 1
 
 
 def test_moffats_together_are_those_alone_on_every_device():

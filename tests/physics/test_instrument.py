@@ -7,13 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from psfs import moffat_kernel
 from scipy.signal import fftconvolve
 
 from droulette.physics import instrument as module
 from droulette.physics.arrays import to_numpy
 from droulette.physics.batches import move
 from droulette.physics.batches import take as rows_of
-from droulette.physics.convolution import Moffat, gaussian_kernels, moffat_kernel
+from droulette.physics.convolution import Moffat, gaussian_kernels
 from droulette.physics.engines import programs
 from droulette.physics.instrument import FINEST_FRAME, Instrument, Kernel, LensLight, frame, observable, take
 from droulette.physics.lenses import SIE, SIS

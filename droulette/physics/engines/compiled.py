@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from droulette.physics.engines import machine
-from droulette.physics.engines.formulas import BLOCK, WIDTH
+from droulette.physics.engines.formulas import WIDTH
 from droulette.physics.engines.programs import Program, of_lens
 from droulette.physics.lenses import Lens
 from droulette.physics.scene import SQUARE, TILE, Sampling
 
 SMALL = 48  # px: two tests cost as much as two of the nine parts in which so large a picture is drawn
+PIXELS_AT_ONCE = 128  # of a line that is convolved: the sums of their pairs stay in the nearest cache
 NO_TEST = np.empty((0, 2), np.int64)
 
 
@@ -92,10 +93,14 @@ def convolve(pictures: np.ndarray, quarters: np.ndarray, size: int, bits: int) -
     padded = -(-(most + 1) // 4) * 4
     kernels = np.zeros((count, most + 1, padded))
     kernels[:, :, : most + 1] = quarters
-    convolved, work, rounded = np.empty((count, size, size)), _buffer(padded + 1, BLOCK), np.empty(size + 2 * most)
+    convolved, work, rounded = (
+        np.empty((count, size, size)),
+        _buffer(padded + 1, PIXELS_AT_ONCE),
+        np.empty(size + 2 * most),
+    )
     machine.function("convolve")(
         pictures.ctypes.data, count, size, kernels.ctypes.data, most, padded, reaches.ctypes.data, bits,
-        convolved.ctypes.data, work.ctypes.data, rounded.ctypes.data,
+        PIXELS_AT_ONCE, convolved.ctypes.data, work.ctypes.data, rounded.ctypes.data,
     )  # fmt: skip
     return convolved
 

@@ -1,6 +1,6 @@
 """Pictures by CUDA kernels, which are compiled while the program runs; see `kernels.cu`.
 
-The formulas are written down as C++ (`formulas.py`) and compiled by NVIDIA's NVRTC, in a second or two, without fused
+The formulas are written down as C++ (`formulas.py`) and compiled by NVIDIA's NVRTC, in half a second, without fused
 multiply-add: to the bytes of the processor. Where there is no compiler, array operations do the work (`arrays.py`),
 some 50 times slower.
 """
@@ -54,7 +54,7 @@ def add_noise(noise: Noise, kinds: tuple[Callable, ...], pictures: Tensor) -> bo
         level = _Formulas(noise_steps(noise, kinds), len(pictures))
     except NotAFormula:
         return False
-    kernel = _kernel("expose", pictures.device, LEVEL_BODY=level.code((X, DX, DY)))
+    kernel = _kernel("expose", pictures.device, LEVEL_BODY=_code(level.formulas, (X, DX, DY)))
     if kernel is None:
         return False
     pixels = pictures[0].numel() if len(pictures) else 0
@@ -71,7 +71,7 @@ def _draw(
         level = _Formulas(level_steps(scene, sampling), len(centre_x))
     except NotAFormula:
         return False
-    bodies = {"TEST_BODY": test.code((X, Y), LEVEL), "LEVEL_BODY": level.code((X, Y), LEVEL)}
+    bodies = {"TEST_BODY": _code(test.formulas, (X, Y), LEVEL), "LEVEL_BODY": _code(level.formulas, (X, Y), LEVEL)}
     kernel = _kernel(name, centre_x.device, PIXEL="unsigned char" if scene.whole else "double", **bodies)
     if kernel is None:
         return False
@@ -89,23 +89,19 @@ class _Formulas:
         self.steps, self.pictures = steps, pictures
         self.formulas = tuple(step.formula() for step in steps)
 
-    def code(self, inputs: tuple[int, ...], result: int | None = None) -> str:
-        """See `_code`."""
-        return _code(self.formulas, inputs, result)
-
     def constants(self) -> tuple[Tensor, int]:
         """(B, C), and C."""
         columns = []
-        for step in self.steps:
-            columns += step.constants()
-            for table in step.tables():
+        for step, formula in zip(self.steps, self.formulas, strict=True):
+            columns += step.constants(formula)
+            for table in step.tables(formula):
                 numbers = torch.as_tensor(table.numbers)
                 columns.append(torch.tensor([numbers.data_ptr()], device=numbers.device).view(torch.float64))
         return torch.stack([column.expand(self.pictures) for column in columns], dim=1), len(columns)
 
 
 @lru_cache(maxsize=256)
-def _code(formulas: tuple[Formula, ...], inputs: tuple[int, ...], result: int | None) -> str:
+def _code(formulas: tuple[Formula, ...], inputs: tuple[int, ...], result: int | None = None) -> str:
     """The body of a C++ function of `constants`, and of first, second … in the rows `inputs` of the work buffer.
 
     It returns the row `result`, or leaves the rows in all arguments but the first.

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 WIDTH = 256  # pixels of a loop
-BLOCK = 128  # of a line that is convolved
 X, Y, DX, DY, HIT, LEVEL, STRETCH, TOTAL, SCRATCH = range(9)  # rows of the work buffer, (n, WIDTH)
 LONGEST = 30  # operations of a loop: a Sérsic profile in one long loop takes twice the time
 

@@ -21,7 +21,7 @@ from numba.extending import intrinsic
 
 from droulette.physics.elementary import MAGIC
 from droulette.physics.engines import machine
-from droulette.physics.engines.formulas import BLOCK, DX, DY, LEVEL, STRETCH, TOTAL, WIDTH, X, Y
+from droulette.physics.engines.formulas import DX, DY, LEVEL, STRETCH, TOTAL, WIDTH, X, Y
 from droulette.physics.scene import SQUARE, TILE
 
 AREA = SQUARE * SQUARE
@@ -432,7 +432,7 @@ def _add_eight(w, v, a, b, c, d, e, f, g, h, total):
         total[j] += left + right
 
 
-def convolve(pictures, count, size, kernels, most, padded, reaches, bits, convolved, work, rounded):
+def convolve(pictures, count, size, kernels, most, padded, reaches, bits, block, convolved, work, rounded):
     """Convolve each picture, rounded to so many bits, with its even kernel of whole numbers: exactly, in any order.
 
     A kernel's line times a picture's is the same above and below its middle, and pairs of pixels are the same for all
@@ -440,11 +440,12 @@ def convolve(pictures, count, size, kernels, most, padded, reaches, bits, convol
 
     pictures: (count, n, n) float64, n = size + 2 most. kernels: (count, most + 1, padded) float64, from the middle on,
     padded: a multiple of 4. reaches: (count,) int64, beyond which a kernel is 0. convolved: (count, size, size)
-    float64. work: (padded + 1, BLOCK) float64, all 0, and rounded: (n,), for the work.
+    float64. block: pixels of a line that are worked on at once. work: (padded + 1, block) float64, all 0, and rounded:
+    (n,), for the work.
     """
     whole = size + 2 * most
     reach_of = numba.carray(_wholes(reaches), count)
-    buffers, line = numbers(work, padded + 1, BLOCK), numbers(rounded, 1, whole)[0]
+    buffers, line = numbers(work, padded + 1, block), numbers(rounded, 1, whole)[0]
     for number in range(count):
         reach = reach_of[number]
         picture = numbers(pictures + 8 * number * whole * whole, whole, whole)
@@ -464,8 +465,8 @@ def convolve(pictures, count, size, kernels, most, padded, reaches, bits, convol
             for j in range(side):
                 line[j] = (picture[cut + i, cut + j] * scale + MAGIC) - MAGIC
             right = min(size, end)
-            for start in range(max(0, first - 2 * reach), right, BLOCK):
-                width = min(BLOCK, right - start)
+            for start in range(max(0, first - 2 * reach), right, block):
+                width = min(block, right - start)
                 middle = start + reach
                 _start_sum(1.0, line[middle : middle + width], buffers[0, :width])
                 for k in range(1, reach + 1):
@@ -523,9 +524,6 @@ def expose(constants, width, count, program, steps, pictures, area, ends, work, 
                 levels[number, first + k] = pixels[DX, k] - subtracted
             for k in range(singles):
                 levels[number, half + first + k] = pixels[DY, k] - subtracted
-
-
-# ---------------------------------------------------------------- files of pictures
 
 
 # ---------------------------------------------------------------- compilation

@@ -63,15 +63,15 @@ class Step:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
 
-    def constants(self) -> list[Array]:
-        """(B,) or (1,) each."""
+    def constants(self, formula: Formula) -> list[Array]:
+        """Those of its formula, (B,) or (1,) each."""
         every = list(leaves(self.about))
-        return [every[place] for place in self.formula().places]
+        return [every[place] for place in formula.places]
 
-    def tables(self) -> list[Table]:
-        """Those that the formula looks up."""
-        every = list(tables(self.about))
-        return [every[place] for place in self.formula().tables]
+    def tables(self, formula: Formula) -> list[Table]:
+        """Those that its formula looks up."""
+        every = list(tables(self.about)) if formula.tables else []
+        return [every[place] for place in formula.tables]
 
     def formula(self, width: int = WIDTH) -> Formula:
         key = (self.function, structure(self.about), width)
@@ -272,9 +272,8 @@ def _compiled(count: int, *lists: list[Step], width: int = WIDTH) -> Program | N
             for step in steps:
                 formula = step.formula(width)
                 of_steps.append((machine.address(formula.loops), len(columns)))
-                every = list(leaves(step.about))  # not by `constants`, which asks for the formula again
-                columns += [every[place] for place in formula.places]
-                tables_of = step.tables() if formula.tables else []
+                columns += step.constants(formula)
+                tables_of = step.tables(formula)
                 columns += [np.full(count, table.numbers.ctypes.data).view(np.float64) for table in tables_of]
                 looked_up += tables_of
                 rows = max(rows, formula.rows)
