@@ -302,3 +302,14 @@ def test_pictures_are_decoded_once_for_several_eyes(data, monkeypatch):
     for views, wanted in zip(found, expected, strict=True):
         np.testing.assert_array_equal(views, wanted)
     assert sorted(opened) == sorted([names[0], *names])  # the first once more, for its kind
+
+
+def test_a_model_of_half_weights_predicts_what_its_errors_were_measured_on(data, tmp_path):
+    trained = run(data, tmp_path / "half.safetensors", half_weights=True)
+    read = model_file.load(tmp_path / "half.safetensors")
+    for name, weights in read.network.state_dict().items():
+        np.testing.assert_array_equal(weights, trained.network.state_dict()[name])
+    rng = np.random.default_rng(0)
+    views = make_views(read.network.preprocessing, rng.integers(0, 256, (3, 48, 48), dtype=np.uint8))
+    for found, expected in zip(read.predict(views), trained.predict(views), strict=True):
+        np.testing.assert_array_equal(found, expected)

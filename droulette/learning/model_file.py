@@ -113,8 +113,8 @@ def save(model: Model, path: str | Path, half: bool = False) -> None:
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    kind = torch.float16 if half else torch.float32
-    weights = {k: v.to(kind) if v.is_floating_point() else v for k, v in model.network.state_dict().items()}
+    weights = model.network.state_dict()
+    weights = in_16_bits(weights) if half else weights
     tensors = {f"network.{k}": v.detach().cpu().contiguous() for k, v in weights.items()}
     tensors |= {f"scaling.{k}": torch.from_numpy(np.array(v, order="C")) for k, v in arrays(model.scaling).items()}
     if model.calibration:
@@ -151,6 +151,10 @@ def save(model: Model, path: str | Path, half: bool = False) -> None:
             save_file(tensors, partial, metadata={"droulette": json.dumps(about)})
         except SafetensorError as error:  # a full disk
             raise OSError(None, str(error), str(path)) from error
+
+
+def in_16_bits(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
 
 
 def load(path: str | Path, device: torch.device | str = "cpu", precision: str = "32-true") -> Model:

@@ -120,7 +120,7 @@ def train(
     if not fabric.is_global_zero:
         return None
     if training.half_weights:  # what is measured below is to be of the weights that are kept
-        network = network.half().float()
+        network.load_state_dict(model_file.in_16_bits(network.state_dict()))
     symmetries = training.symmetries if training.augmentation else 1
     trained = model_file.Model(
         network,
