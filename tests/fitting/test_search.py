@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from fit_scenes import COLUMNS, FAMILY, SIZE, coordinates, light, observed
 
-from droulette.fitting import posterior
+from droulette.fitting import posterior, search
 from droulette.fitting.optimise import Minimum, Prior
 from droulette.fitting.search import Found, find
 from droulette.fitting.starts import Library
@@ -90,3 +90,11 @@ def test_quantiles_of_weighted_draws():
     np.testing.assert_allclose(posterior.quantiles(values, weights / weights.sum(), (0.5,))[0, 0, 0], 250, atol=1)
     values[0, :100] = np.nan
     np.testing.assert_allclose(posterior.quantiles(values, weights / weights.sum(), (0.5,))[0, 0, 0], 300, atol=1)
+
+
+@pytest.mark.parametrize("chance, more", [(0.15, search.DOUBTFUL_ROUNDS), (1.0, 0)])
+def test_a_good_fit_whose_brightest_pixels_are_odd_is_tried_again_and_not_for_ever(monkeypatch, chance, more):
+    monkeypatch.setattr(search, "_least_chance", lambda residuals, light: np.full(len(light), chance / 2))
+    found = find(OBSERVATION[:1], FAMILY, TRUE[:1, None], PRIOR)
+    assert found.good.all() and found.of_brightest[0] == chance
+    assert len(found.tried) == 1 + more

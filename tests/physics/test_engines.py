@@ -207,6 +207,19 @@ def test_kernels_draw_the_same_bytes(kernels, monkeypatch, lens, source, model, 
     assert_same_bytes(draw(move(scene, device), sampling, rays), expected)
 
 
+def ptx(source: str) -> str:
+    """The instructions that CUDA's compiler makes of it, before divisions and roots are expanded."""
+    from cuda.bindings import nvrtc
+
+    _, program = nvrtc.nvrtcCreateProgram(source.encode(), b"kernels.cu", 0, [], [])
+    options = [b"--gpu-architecture=compute_90", *(option.encode() for option in engine.OPTIONS)]
+    assert not int(nvrtc.nvrtcCompileProgram(program, len(options), options)[0])
+    _, size = nvrtc.nvrtcGetPTXSize(program)
+    text = b" " * size
+    nvrtc.nvrtcGetPTX(program, text)
+    return text.decode()
+
+
 @pytest.mark.parametrize("lens", ["SIE", "EPL", "own", "map"])
 def test_cudas_compiler_takes_the_kernels(monkeypatch, lens):
     """Of cards that are not here; without fused multiply-add, which would round another way."""
@@ -219,6 +232,8 @@ def test_cudas_compiler_takes_the_kernels(monkeypatch, lens):
     ((source, name),) = sources
     for major, minor in ((8, 0), (9, 0)):
         assert name.encode() in engine.binary(source, major, minor)
+    text = ptx(source)
+    assert "mul" in text and "div.rn.f64" in text and "fma" not in text
     with pytest.raises(RuntimeError, match="nonsense"):
         engine.binary(source + "nonsense", 9, 0)
 
