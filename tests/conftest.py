@@ -42,11 +42,6 @@ SLOW = {
     ),
 }  # fmt: skip
 
-# With `--dist loadfile --no-loadscope-reorder` files start in this order: the longest first, so that no core is idle at
-# the end.
-LONGEST = ("test_dvc.py", "test_remotes.py", "test_docs.py", "test_explore.py", "test_telescope.py", "test_engines.py")
-
-
 def is_slow(file: Path) -> bool:
     return file.stem.removeprefix("test_") in SLOW.get(file.parent.name, ())
 
@@ -60,7 +55,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if is_slow(item.path):
             item.add_marker("slow")
-    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 @pytest.fixture
