@@ -42,6 +42,7 @@ SLOW = {
     ),
 }  # fmt: skip
 
+
 def is_slow(file: Path) -> bool:
     return file.stem.removeprefix("test_") in SLOW.get(file.parent.name, ())
 
