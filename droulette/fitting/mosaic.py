@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from droulette.fitting.family import Family
-from droulette.fitting.observation import Observation, drawn_together, sums_of_squares
+from droulette.fitting.observation import Observation, block_sums, drawn_together, sums_of_squares
 from droulette.physics.instrument import Gaussians, Kernel
 
 WIDE, HALF = 4, 2  # px that wide pixels are wide, and those of tiles in which these do not do
@@ -116,8 +116,8 @@ def mosaic(
         return observation
     light = observation.light(family, coordinates) if light is None else light
     wide, misfit = _in_wide_pixels(observation, light, WIDE, family, coordinates)
-    across, few = size // TILE, TILE // WIDE
-    needed = misfit.reshape(-1, across, few, across, few).sum(axis=(2, 4)) > ENOUGH
+    few = TILE // WIDE
+    needed = block_sums(misfit, few) > ENOUGH
     if 1 / WIDE**2 + needed.mean() * (1 + 2 * reach / TILE) ** 2 > WORTH_IT:
         return observation
     under = needed.repeat(few, axis=1).repeat(few, axis=2)

@@ -71,7 +71,7 @@ class Observation:
         The model of them is a sketch: a ray in place of each wide pixel, and its area as a wider Gaussian PSF.
         """
         inside = self._inside(width)
-        total = _block_sums(self.weights[:, inside, inside] ** 2, width)
+        total = block_sums(self.weights[:, inside, inside] ** 2, width)
         box = FWHM**2 * (width**2 - 1) / 12
         psf = convolution.fwhm(self.psf.values) if isinstance(self.psf, Kernel) else self.psf
         psf = (psf**2 + box) ** 0.5 / width + total[:, 0, 0] * 0.0
@@ -81,7 +81,7 @@ class Observation:
     def binned_light(self, light: Array, width: int, wide: Observation) -> Array:
         """Weighted means of light (B, N, N) in wide pixels, which have the weights of `wide`."""
         inside = self._inside(width)
-        sums = _block_sums(light[:, inside, inside] * self.weights[:, inside, inside] ** 2, width)
+        sums = block_sums(light[:, inside, inside] * self.weights[:, inside, inside] ** 2, width)
         total = wide.weights**2
         return sums / where(total > 0.0, total, 1.0)
 
@@ -192,11 +192,11 @@ def drawn_together(
 
 
 def sums_of_squares(residuals: np.ndarray) -> np.ndarray:
-    """(n, Q) of residuals (n, Q, N²)."""
-    return np.einsum("bqn,bqn->bq", residuals, residuals)
+    """(…) of residuals (…, n)."""
+    return np.einsum("...n,...n->...", residuals, residuals)
 
 
-def _block_sums(pictures: Array, width: int) -> Array:
+def block_sums(pictures: Array, width: int) -> Array:
     """Sums over squares of width² pixels."""
     lines = sum(pictures[:, k::width] for k in range(width))
     return sum(lines[:, :, k::width] for k in range(width))

@@ -139,7 +139,7 @@ def minimise(
         moves, foretold = _steps(normal[active], slope[active], damping[active], prior[active], at[active])
         new = at[active] + moves
         found = observation[active].residuals(family, new)
-        new_chi2 = _squares(found)
+        new_chi2 = sums_of_squares(found)
         new_cost = new_chi2 + prior[active].cost(new)
         ratio = (cost[active] - new_cost) / np.maximum(foretold, 1e-300)
         better = new_cost < cost[active]
@@ -238,10 +238,6 @@ def roots(normals: np.ndarray) -> np.ndarray:
     """(K, P, P): L with L Lᵀ the covariance, whose columns are the axes of the errors, of one deviation."""
     values, vectors = np.linalg.eigh(covariance(normals))
     return vectors * np.sqrt(np.maximum(values, 1e-12 * values[:, -1:]))[:, None]
-
-
-def _squares(residuals: np.ndarray) -> np.ndarray:
-    return np.einsum("bn,bn->b", residuals, residuals)
 
 
 def _steps(

@@ -16,7 +16,7 @@ from scipy import stats
 from droulette.fitting.bound import covariance
 from droulette.fitting.family import Family
 from droulette.fitting.mosaic import mosaic
-from droulette.fitting.observation import Observation
+from droulette.fitting.observation import Observation, block_sums
 from droulette.fitting.optimise import SAME, Minimum, Prior, minimise, refined
 
 WIDE, HALF = 8, 4  # px that pixels are wide: of the first fits, and of those before the last
@@ -210,9 +210,8 @@ def _judged(minimum: Minimum, observation: Observation, light: np.ndarray) -> Fo
 
 def _sums(pictures: np.ndarray) -> np.ndarray:
     """Over squares of SQUARE² pixels: what neighbours miss alike adds up, and noise does not."""
-    few = pictures.shape[1] // SQUARE
-    inside = pictures[:, : few * SQUARE, : few * SQUARE]
-    return inside.reshape(len(pictures), few, SQUARE, few, SQUARE).sum(axis=(2, 4))
+    whole = pictures.shape[1] // SQUARE * SQUARE
+    return block_sums(pictures[:, :whole, :whole], SQUARE)
 
 
 def _least_chance(residuals: np.ndarray, light: np.ndarray) -> np.ndarray:
