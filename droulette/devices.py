@@ -6,7 +6,7 @@ import ctypes
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
@@ -80,6 +80,13 @@ def choose_precision(name: str, device: torch.device) -> str:
         checks = (getattr(torch.cpu, f"_is_{kind}_supported", None) for kind in ("avx512_bf16", "amx_tile"))
         fast = any(check() for check in checks if check)
     return "bf16-mixed" if fast else "32-true"
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager:
+    """The context of Fabric's precision of that name. Loading Fabric itself takes two seconds of each prediction."""
+    import torch
+
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16-mixed")
 
 
 def fabric_on(device: torch.device, precision: str = "32-true") -> Fabric:

@@ -68,7 +68,7 @@ def test_fits_of_pictures_with_noise_hold_the_truth(toml):
     kernels = [np.outer(line, line), *[None] * (ROWS - 1)]
     observations = fitted.exposures(np.asarray(pictures), facts, kernels)
     fits = fitted.fit(observations, [population], COLUMNS, predictions, brightness_known=False)
-    merged = fitted.merged(predictions, fits)
+    merged = fits.merged(predictions)
     assert merged["fit:good"].mean() > 0.8
     good = merged[merged["fit:good"]]
     true = table[list(COLUMNS)].to_numpy()[good.index]

@@ -167,7 +167,9 @@ def fit(
         state.epoch += 1
         output = None
         if first:
-            output, _ = predict_scaled(network, validation.views, laws, judge.scaling, group.some(1), fabric)
+            output, _ = predict_scaled(
+                network, validation.views, laws, judge.scaling, group.some(1), fabric.device, fabric.autocast
+            )
         output = fabric.broadcast(output)
         if not np.isfinite(output).all():
             break

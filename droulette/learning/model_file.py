@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from torch import nn
 
 from droulette import __version__, files, quantities
-from droulette.devices import fabric_on
+from droulette.devices import autocast
 from droulette.errors import UserError
 from droulette.learning import backbones, metrics
 from droulette.learning.calibration import Calibration
@@ -88,8 +89,8 @@ class Model:
         """The same before it is brought to the columns' units: means and variances on the trained scale."""
         laws = Laws.of(self.columns)
         turns = Group.of(laws, self.network.preprocessing.turns).some(self.symmetries)
-        fabric = fabric_on(self.device, self.precision)
-        return predict_scaled(self.network, views, laws, self.scaling, turns, fabric, progress)
+        precise = partial(autocast, self.device, self.precision)
+        return predict_scaled(self.network, views, laws, self.scaling, turns, self.device, precise, progress)
 
     def in_units(
         self, scaled: np.ndarray, variance: np.ndarray, conditions: np.ndarray | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager
 
 import numpy as np
 import torch
@@ -11,9 +11,6 @@ from torch import nn
 
 from droulette.learning.scaling import RadialScaling, Scaling
 from droulette.learning.symmetry import Laws, Motions
-
-if TYPE_CHECKING:
-    from lightning_fabric import Fabric
 
 BATCH = 128  # always the same, since the last bits of a sum may depend on it
 BYTES_ON_A_CARD = (
@@ -28,7 +25,8 @@ def predict_scaled(
     laws: Laws,
     scaling: Scaling,
     turns: Motions,
-    fabric: Fabric,
+    device: torch.device,
+    autocast: Callable[[], AbstractContextManager],
     progress: Callable[[int], object] = lambda pictures: None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """views: (n, *shape) → means and variances of the columns on the trained scale, (n, C) float64 each.
@@ -37,15 +35,15 @@ def predict_scaled(
     """
     network = getattr(network, "module", network)
     network.eval()
-    on_a_card = fabric.device.type == "cuda"
+    on_a_card = device.type == "cuda"
     at_once = max(16, BYTES_ON_A_CARD // views[0].nbytes) if on_a_card else BATCH
     means, variances = [], []
     for start in range(0, len(views), at_once):
-        batch = torch.from_numpy(np.array(views[start : start + at_once])).to(fabric.device)
+        batch = torch.from_numpy(np.array(views[start : start + at_once])).to(device)
         mean = variance = 0.0
         for k in range(len(turns)):
             motions = turns[[k]].repeat(len(batch))
-            with fabric.autocast():
+            with autocast():
                 output = network(network.preprocessing.move(batch, motions))
             found, log_variance = (part.numpy() for part in output.double().cpu().chunk(2, 1))
             mean = mean + _turn_back(found, laws, scaling, motions) / len(turns)

@@ -45,7 +45,7 @@ class FittedRows:
     """The first n rows of the testing split, fitted.
 
     columns: C of the model's, with their `places` among them. least: (n, C), standard deviations of the bound; NaN
-    where there is none. network, fit: predictions with the deviations and 95 % intervals, as `fitted.merged` has them.
+    where there is none. network, fit: predictions with the deviations and 95 % intervals, as `Fits.merged` has them.
     speed: pictures a second.
     """
 
@@ -170,7 +170,7 @@ def fit_rows(
     least = np.full((count, len(places)), np.nan)
     for rows, family, coordinates in known:
         least[rows] = _bounds(sure, levels, rows, family, coordinates, fits.columns)
-    return FittedRows(fits.columns, places, least, network, fitted.merged(network, fits), speed)
+    return FittedRows(fits.columns, places, least, network, fits.merged(network), speed)
 
 
 def kernels(roulette: pd.DataFrame, name: str) -> list[np.ndarray | None]:

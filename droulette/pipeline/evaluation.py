@@ -16,7 +16,7 @@ from droulette.learning import metrics, model_file
 from droulette.learning.calibration import coverage
 from droulette.learning.model_file import Model
 from droulette.learning.moments import LinearModel
-from droulette.pipeline import evaluated_fits, plots
+from droulette.pipeline import plots
 from droulette.pipeline.evaluated import (
     EvaluatedSplit,
     order_of,
@@ -110,6 +110,8 @@ def evaluate(
 
     fitting = None
     if fit is not None and fit.rows:
+        from droulette.pipeline import evaluated_fits  # SciPy's statistics take a second to load
+
         some = names["testing"][: fit.rows]
         fitting = evaluated_fits.Fitting.of(fit, model, some, evaluation.lenses, roulette, observed=observed)
     every = sum(map(len, tables.values()))

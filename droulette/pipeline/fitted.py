@@ -155,6 +155,27 @@ class Fits:
             cube.header["GOOD"] = bool(about["fit:good"]), "whether noise explains what is left"
             cube.writeto(folder / f"{stem}-fit.fits")
 
+    def samples_table(self, names: Sequence[str]) -> pd.DataFrame:
+        """The draws of good fits: a row for each, with the name of its picture."""
+        good, count = self.good, self.samples.shape[1]
+        table = pd.DataFrame(self.samples[good].reshape(-1, len(self.columns)), columns=list(self.columns))
+        table.insert(0, "filename", np.repeat(np.array(names, object)[good], count))
+        return table
+
+    def merged(self, predictions: pd.DataFrame) -> pd.DataFrame:
+        """The predictions, those of good fits in their place, and what is to be said of each fit.
+
+        Intervals of 95 %, `half95:…`, are put in the place of those that there are.
+        """
+        table = predictions.copy()
+        good, fitted = self.good, self.table.set_axis(predictions.index)
+        for column in self.columns:
+            for name in (column, f"std:{column}", f"half95:{column}"):
+                if name in table:
+                    table.loc[good, name] = fitted.loc[good, name]
+        described = [name for name in fitted if name.startswith("fit:") and name not in table]
+        return pd.concat([table, fitted[described]], axis=1)
+
 
 def fit(
     observations: Sequence[Observation],
@@ -276,27 +297,3 @@ def _described(
         table[f"std:{column}"] = 0.5 * (high - low)[:, k]
         table[f"half95:{column}"] = 0.5 * (highest - lowest)[:, k]
     return pd.DataFrame(table)
-
-
-def samples_table(names: Sequence[str], fits: Fits) -> pd.DataFrame:
-    """The draws of good fits: a row for each, with the name of its picture."""
-    good = fits.good
-    count = fits.samples.shape[1]
-    table = pd.DataFrame(fits.samples[good].reshape(-1, len(fits.columns)), columns=list(fits.columns))
-    table.insert(0, "filename", np.repeat(np.array(names, object)[good], count))
-    return table
-
-
-def merged(predictions: pd.DataFrame, fits: Fits) -> pd.DataFrame:
-    """The predictions, those of good fits in their place, and what is to be said of each fit.
-
-    Intervals of 95 %, `half95:…`, are put in the place of those that there are.
-    """
-    table = predictions.copy()
-    good, fitted = fits.good, fits.table.set_axis(predictions.index)
-    for column in fits.columns:
-        for name in (column, f"std:{column}", f"half95:{column}"):
-            if name in table:
-                table.loc[good, name] = fitted.loc[good, name]
-    described = [name for name in fitted if name.startswith("fit:") and name not in table]
-    return pd.concat([table, fitted[described]], axis=1)

@@ -14,17 +14,14 @@ from droulette import files
 from droulette.default_model import default_model
 from droulette.devices import choose_device
 from droulette.errors import UserError
-from droulette.fitting.observation import Observation as Exposure
 from droulette.learning import model_file
 from droulette.learning.model_file import Model
-from droulette.learning.observed import FACTS
 from droulette.physics.sources import SOURCES
-from droulette.pipeline import fitted, lens_free, observed_predictions, populations
+from droulette.pipeline import observed_predictions
 from droulette.pipeline.depth import shown
 from droulette.pipeline.evaluated import difference, prediction_table
 from droulette.pipeline.observed_predictions import Prepared
 from droulette.pipeline.pictures import make_views
-from droulette.pipeline.populations import Population
 from droulette.pipeline.resimulate import resimulate
 from droulette.pipeline.scenes import parameters_of
 from droulette.pipeline.user_pictures import Conversion, prepare
@@ -127,19 +124,17 @@ def predict_pictures(
             )
     fits = None
     if fitting:
-        toml, size = None if isinstance(fit, bool) else fit, model.input_size
-        free = family == lens_free.NONE
-        family = None if free else family
-        params, scenes = populations.distribution_to_fit(toml, family, model.distribution, size, observed is not None)
-        kinds = populations.populations(params, scenes, size)
-        fits = _fitted(kinds, free, prepared, facts, observed, table, names, samples and samples[0], say, warn)
-        table = fitted.merged(table, fits)
+        from droulette.pipeline import user_fits  # it loads SciPy's statistics, which takes a second
+
+        count = samples and samples[0]
+        fits = user_fits.fits_of(fit, family, model, prepared, facts, observed, table, names, count, say, warn)
+        table = fits.merged(table)
         if samples:
-            files.write_csv(fitted.samples_table(names, fits), samples[1])
+            files.write_csv(fits.samples_table(names), samples[1])
     if observed is not None:
         reach = np.broadcast_to(model.reach(views, facts), (len(table), len(model.columns)))
         table = observed_predictions.on_the_sky(table, observed, pd.DataFrame(reach, columns=list(model.columns)))
-        table = fitted.merged(table, fits) if fits else table  # with the fits' own intervals of 95 %
+        table = fits.merged(table) if fits else table  # with the fits' own intervals of 95 %
         prepared = shown(prepared, facts)
     if resimulation is not None:
         drawn, found = resimulate_predictions(table, prepared, source)
@@ -155,39 +150,6 @@ def predict_pictures(
         with files.atomic_folder(residuals) as folder:
             fits.write(folder, _stems(names))
     return table
-
-
-def _fitted(
-    kinds: list[Population], free: bool, prepared: np.ndarray, facts: np.ndarray | None,
-    observed: list[Prepared] | None, table: pd.DataFrame, names: list[str], samples: int | None, say: Say, warn: Say,
-) -> fitted.Fits:  # fmt: skip
-    if observed is None:
-        whole = fitted.drawings(prepared)
-        observations = [whole[[k]] for k in range(len(prepared))]
-    else:
-        made = fitted.exposures(prepared, facts, [None] * len(prepared))
-        observations = [_exposure(one, about, warn) for one, about in zip(observed, made, strict=True)]
-    columns = [column for column in table if f"std:{column}" in table]
-    options = {"brightness_known": observed is None, "count": samples or fitted.DRAWS}
-    if free:
-        fits = lens_free.fit_lens_free(observations, table, kinds, **options)
-    else:
-        fits = fitted.fit(observations, kinds, columns, table, **options)
-    fits.tell(names, "the network's answer is kept", say, warn)
-    return fits
-
-
-def _exposure(prepared: Prepared, made: Exposure, warn: Say) -> Exposure:
-    """An observation with its noise map, mask and PSF; `made` of the network's input where it has none of them."""
-    found = prepared.observation
-    if found is None:
-        return made
-    if prepared.scale != 1:
-        warn(f"{found.name}: fitted as sampled anew, where the noise of neighbours is no longer independent")
-        return made
-    size = prepared.picture.shape[-1]
-    width = prepared.facts[FACTS.index("psf_fwhm")]
-    return fitted.exposure(found, size, int(prepared.column), int(prepared.row), width if found.psf is None else None)
 
 
 def _observe(

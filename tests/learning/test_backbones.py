@@ -96,7 +96,7 @@ def test_all_that_sees_and_predicts_is_on_the_device(cuda, name):
     def predicted(device: str) -> np.ndarray:
         fabric = SimpleNamespace(device=torch.device(device), autocast=nullcontext)
         views = network.preprocessing.views(pictures.to(device)).cpu().numpy()
-        return np.stack(predict_scaled(network, views, laws, scaling, turns, fabric))
+        return np.stack(predict_scaled(network, views, laws, scaling, turns, fabric.device, fabric.autocast))
 
     expected = predicted("cpu")
     with cuda:

@@ -65,7 +65,9 @@ def train(seed: int = 0, training: fit.Split | None = None, laws: Laws = LAWS, l
 
 def predicted(trained: nn.Module, part: fit.Split, judge: metrics.Judge, count: int = 1) -> np.ndarray:
     turns, fabric = Group.of(LAWS, 4).some(count), fabric_on(torch.device("cpu"))
-    return judge.scaling.inverse(predict_scaled(trained, part.views, LAWS, judge.scaling, turns, fabric)[0])
+    return judge.scaling.inverse(
+        predict_scaled(trained, part.views, LAWS, judge.scaling, turns, fabric.device, fabric.autocast)[0]
+    )
 
 
 def bytes_of(trained: nn.Module) -> list[bytes]:
@@ -179,6 +181,6 @@ def test_the_predicted_spread_is_that_of_the_errors():
     noisy = fit.Split(part.views, part.targets + rng.normal(size=(2048, 3)) * [0.2, 0.2, 0.5])
     trained, _, judge, _ = train(training=noisy, epochs=8)
     turns, fabric = Group.of(LAWS, 4).some(1), fabric_on(torch.device("cpu"))
-    found, variance = predict_scaled(trained, noisy.views, LAWS, judge.scaling, turns, fabric)
+    found, variance = predict_scaled(trained, noisy.views, LAWS, judge.scaling, turns, fabric.device, fabric.autocast)
     error = found - judge.scaling.transform(noisy.targets)
     np.testing.assert_allclose(np.sqrt(variance.mean(axis=0)), error.std(axis=0), rtol=0.15)
