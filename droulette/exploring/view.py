@@ -26,7 +26,8 @@ from droulette.quantities import amplitude_columns
 
 WHITE = 99.7  # percentile of an observed picture that is shown white
 DIFFERENCE = 64  # grey levels at which a difference has its full colour
-STEP = 0.04  # of the grid for critical curves, in reaches of the lens
+STEP = 0.06  # of the grid for critical curves, in reaches of the lens
+POLISHING = 1  # step of Newton's method: critical curves are then within a few thousandths of a px
 CIRCLE = np.linspace(0, 2 * np.pi, 181)
 Lines = list[np.ndarray]
 
@@ -75,14 +76,14 @@ class Curves:
     def of(self, lens: Lens, name: object) -> tuple[Lines, Lines]:
         """name: what tells this lens from others."""
         if name != self._of:
-            critical = critical_curves.critical_curves(lens, _step(lens))
+            critical = critical_curves.critical_curves(lens, _step(lens), POLISHING)
             self._found = critical, critical_curves.caustics(lens, critical)
             self._of = name
         return self._found
 
 
 def _step(lens: Lens) -> float | None:
-    """Of the grid on which critical curves are looked for, px: a quarter of the default one's points are enough."""
+    """Of the grid on which critical curves are looked for, px: a ninth of the default one's points are enough."""
     reach = sum(float(part.reach()[0]) for part, _, _ in lens.parts() if not part.perturbation)
     return STEP * reach or None
 

@@ -30,7 +30,7 @@ def determinant(lens: Lens, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, n
     return value, along_x, along_y
 
 
-def critical_curves(lens: Lens, step: float | None = None) -> list[np.ndarray]:
+def critical_curves(lens: Lens, step: float | None = None, polishing: int = POLISHING) -> list[np.ndarray]:
     """The curves on which det A = 0.
 
     They are found on a grid, which misses curves that are smaller than its step, and then brought to det A = 0 by
@@ -39,6 +39,7 @@ def critical_curves(lens: Lens, step: float | None = None) -> list[np.ndarray]:
     Args:
         lens: one lens, whose parameters are (1,) arrays.
         step: of the grid, px; by default a 200th of the square in which curves are looked for.
+        polishing: steps of Newton's method, at most.
 
     Returns:
         One (M, 2) array of x and y in px for each curve, the longest first; the first point of a closed curve is its
@@ -51,7 +52,7 @@ def critical_curves(lens: Lens, step: float | None = None) -> list[np.ndarray]:
             break
         middle, half = (low + high) / 2, high - low
         low, high = middle - half, middle + half
-    lines = [_polished(lens, line, spacing) for line in lines]
+    lines = [_polished(lens, line, spacing, polishing) for line in lines]
     return sorted(lines, key=lambda line: -np.hypot(*np.diff(line, axis=0).T).sum())
 
 
@@ -98,10 +99,10 @@ def _is_closed(line: np.ndarray) -> bool:
     return bool((line[0] == line[-1]).all())
 
 
-def _polished(lens: Lens, line: np.ndarray, spacing: float) -> np.ndarray:
+def _polished(lens: Lens, line: np.ndarray, spacing: float, steps: int) -> np.ndarray:
     """The line's points, each moved along the gradient to det A = 0, by no more than a step of the grid at once."""
     line = line.copy()
-    for _ in range(POLISHING):
+    for _ in range(steps):
         with np.errstate(all="ignore"):
             value, along_x, along_y = determinant(lens, line[:, 0], line[:, 1])
             move = -value / (along_x**2 + along_y**2) * np.stack([along_x, along_y])
