@@ -26,7 +26,7 @@ report: .venv/.installed
 	$(if $(COMPARE),$(BIN)/python -m droulette.report --compare '$(COMPARE)')
 
 test: .venv/.installed-test
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 4 --dist loadfile
 
 lint: .venv/.installed-test
 	$(BIN)/ruff check .
@@ -40,7 +40,7 @@ check: lint types
 	$(BIN)/python -m pytest -q -m "not slow"
 
 coverage: .venv/.installed-test
-	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n 4 --dist loadfile --cov --cov-report=term:skip-covered
 
 site: .venv/.installed-site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
