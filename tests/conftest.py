@@ -98,3 +98,12 @@ def kernels(monkeypatch) -> Callable[[], str]:
         return "cpu"
 
     return use
+
+
+@pytest.fixture(scope="session")
+def readme(tmp_path_factory):
+    """The README's commands, run once whichever worker comes first, see `readme.Readme`."""
+    from readme import run_readme
+
+    folder = tmp_path_factory.getbasetemp()
+    return run_readme((folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "readme")

@@ -12,18 +12,16 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import tomlkit
-from markdown_it import MarkdownIt
 from PIL import Image
-from test_dvc import Clone, project_copy, shrink
+from projects import Clone, duplicate
+from readme import blocks, copy, run
 
 from droulette import parameters
 from droulette.parameters.reading import spellings
@@ -41,33 +39,6 @@ ELSEWHERE = {
     "recipe.md": "experiments/",
 }
 LANGUAGES = {"sh", "console", "toml", "python", "text", "nginx"}
-
-
-@dataclass(frozen=True)
-class Block:
-    """A fenced block: its place, language, what else stands behind the fence, and its text."""
-
-    place: str
-    language: str
-    info: str
-    text: str
-
-    @property
-    def tested(self) -> bool:
-        return not self.info.startswith("no-test")
-
-    @property
-    def file(self) -> str | None:
-        return self.info or None if self.tested else None
-
-
-def blocks(page: Path) -> list[Block]:
-    result = []
-    for token in MarkdownIt().enable("table").parse(page.read_text()):
-        if token.type == "fence":
-            language, _, info = token.info.strip().partition(" ")
-            result.append(Block(f"{page.name}:{token.map[0] + 1}", language, info.strip(), token.content))
-    return result
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -105,57 +76,6 @@ def test_every_key_of_the_reference_has_type_default_range_and_meaning():
 # ---------------------------------------------------------------- commands
 
 
-def copy(folder: Path) -> Clone:
-    """The working tree as it is, with small parameters, and a .venv that `make` finds finished."""
-    clone = project_copy(folder, tiny)
-    (clone.path / ".venv").mkdir()
-    for name in ("bin", "lib", "pyvenv.cfg"):
-        (clone.path / ".venv" / name).symlink_to(Path(sys.prefix) / name)
-    for stamp in (".requirements", ".installed", ".installed-test"):
-        (clone.path / ".venv" / stamp).touch()
-    return clone
-
-
-def tiny(params: Path) -> None:
-    """The sizes of test_dvc.py, and a smaller network."""
-    shrink(params)
-    document = tomlkit.parse(params.read_text())
-    document["simulator"].update({"size": 30, "cropsize": 48})
-    document["dataset"]["training"]["size"], document["dataset"]["validation"]["size"] = 20, 5
-    document["settings"]["model"] = "polar_tiny"
-    document["training"].update({"num-epochs": 1, "symmetries": 1})
-    document["evaluation"].update({"resimulations": 2, "examples": 1})
-    params.write_text(tomlkit.dumps(document))
-
-
-COMPILES = "compiling a formula, once on this machine"  # which another test may have had compiled
-
-
-def run(page: Path, clone: Clone) -> None:
-    """Save the page's files and run its commands, in their order."""
-    for block in filter(lambda block: block.tested, blocks(page)):
-        if block.file:
-            (clone.path / block.file).parent.mkdir(parents=True, exist_ok=True)
-            (clone.path / block.file).write_text(block.text)
-        elif block.language == "sh":
-            started = time.perf_counter()
-            clone.run("bash", "-euo", "pipefail", "-c", block.text)
-            print(f"{block.place}: {time.perf_counter() - started:.1f} s")
-        elif block.language == "console":
-            compare(block, clone)
-        elif block.language == "python":
-            clone.run(sys.executable, "-c", block.text)
-
-
-def compare(block: Block, clone: Clone) -> None:
-    for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
-        command, *expected = part.splitlines()
-        printed = clone.run("bash", "-euo", "pipefail", "-c", command).splitlines()
-        printed = [line for line in printed if line != COMPILES]
-        pattern = "\n".join(re.escape(line).replace("…", ".*") for line in expected)
-        assert re.fullmatch(pattern, "\n".join(printed)), f"{block.place}: {command}\nprinted {printed}"
-
-
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory) -> Iterator[Clone]:
     folder = tmp_path_factory.mktemp("docs")
@@ -175,15 +95,11 @@ def own_models(fresh, tmp_path_factory) -> Clone:
 
 
 @pytest.fixture(scope="module")
-def finished(fresh) -> Clone:
-    """The clone after the README's commands, of which the first is the whole pipeline."""
-    run(ROOT / "README.md", fresh)
-    return fresh
-
-
-def duplicate(clone: Clone, folder: Path) -> Clone:
-    shutil.copytree(clone.path, folder / "clone", symlinks=True)
-    return Clone(folder / "clone", folder / "site-cache")
+def finished(readme, tmp_path_factory) -> Iterator[Clone]:
+    """A clone after the README's commands, of which the first is the whole pipeline."""
+    folder = tmp_path_factory.mktemp("finished")
+    yield duplicate(readme.experiment, folder)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_the_readme_leads_to_a_model(finished):

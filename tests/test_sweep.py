@@ -6,7 +6,7 @@ import csv
 import shutil
 import time
 
-from test_dvc import Clone, start_workers, stop_workers, wait_for_queue
+from projects import Clone, start_workers, stop_workers, wait_for_queue
 
 PIPELINE = """
 stages:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from projects import Clone, project_copy, stages_run
 from proxy import Proxy
 from servers import SERVERS, Nginx, Server, hashes
-from test_dvc import Clone, project_copy, stages_run
 
 OTHER_SEED = ("seed = 1\n\n[dataset]", "seed = 2\n\n[dataset]")  # of [problem]
 LOGIN = ".dvc/config.local"
