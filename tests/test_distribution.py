@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from droulette import parameters
+from droulette.errors import UserError
 
 ROOT = Path(__file__).parents[1]
 FILES = [ROOT / "params.toml", *sorted((ROOT / "experiments").glob("*/c*.toml"))]
@@ -38,3 +40,26 @@ def test_lists_whole_numbers_and_parts_of_sums_come_back():
 
 def test_without_lens_and_source_there_is_no_distribution():
     assert parameters.distribution(parameters.parse({"simulator": {"seed": 3}})) is None
+
+
+LEARNT = """
+[lens]
+mode = ["SIE+Shear", "NFW+Shear", "PM"]
+[problem]
+filename = "roulette.csv"
+nterms = 2
+lenses = "dataset.csv"
+hold-out = ["NFW*"]
+"""
+
+
+def test_a_model_keeps_the_lenses_that_were_not_held_out():
+    params = parameters.parse(tomllib.loads(LEARNT))
+    kept = parameters.trained_distribution(params)
+    assert kept["lens"]["mode"] == ["SIE+Shear", "PM"]
+    assert parameters.distribution(params)["lens"]["mode"] == ["SIE+Shear", "NFW+Shear", "PM"]
+
+
+def test_pictures_drawn_anew_cannot_hold_a_lens_out():
+    with pytest.raises(UserError, match=r"training\.fresh-pictures: cannot be combined with problem.hold-out"):
+        parameters.parse(tomllib.loads(LEARNT + "[training]\nfresh-pictures = true\n"))

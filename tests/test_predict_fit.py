@@ -71,6 +71,15 @@ def test_fits_are_nearer_to_the_truth_than_an_untrained_network(data, fitted):
     assert (found["fit:pixels"] == 48 * 48).all()
 
 
+@pytest.mark.parametrize(("model", "count"), [("m.safetensors", 1), ("old.safetensors", 0)])
+def test_a_prediction_says_which_lenses_its_intervals_are_for(data, model, count, capsys):
+    picture = data / "images" / files.read_csv(data / "testing.csv")["filename"][0]
+    assert run(data, picture, model=model) == 0
+    said = capsys.readouterr().err.splitlines()
+    line = "trained on SIE lenses and Spherical sources; its intervals are for these, and it seldom notices others"
+    assert said.count(line) == count and sum("trained on" in one for one in said) == count
+
+
 def test_the_model_file_says_what_is_fitted(data, fitted):
     rows, by_toml = fitted
     paths = [data / "images" / name for name in rows["filename"]]

@@ -224,7 +224,8 @@ def _model(about: dict, opened, device: torch.device, precision: str) -> Model:
     if (known is None) == (about.get("observed") is True):
         raise ValueError("it does not say what noise it knows")
     distribution = about.get("distribution")
-    if not (distribution is None or isinstance(distribution, dict)):
+    tables = [distribution, *distribution.values()] if isinstance(distribution, dict) else []
+    if distribution is not None and not (tables and all(isinstance(table, dict) for table in tables)):
         raise ValueError("the distribution that it was trained on is no tables")
     network = network.to(device, memory_format=torch.channels_last).eval()
     about_it = (about["backbone"], columns, scaling, loss, size, symmetries, device, precision)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from pydantic import create_model, model_validator
 from droulette.errors import UserError
 from droulette.parameters import learning, reading, simulation
 from droulette.parameters.extensions import Extensions, run_modules
-from droulette.parameters.reading import Layers, Table, key
+from droulette.parameters.reading import Layers, Table, conflict, key
 
 NEUTRAL = simulation.NEUTRAL | learning.NEUTRAL
 
@@ -48,6 +49,8 @@ class Tables(Table, defer_build=True):
         simulation.check_observed(self.instrument, self.lens_light, *described)
         drawn = self.simulator if "size" in self.simulator.model_fields_set else None
         learning.check_together(self.problem, self.dataset, drawn and drawn.size, drawn and drawn.nterms)
+        if self.training.fresh_pictures and self.problem and self.problem.hold_out:
+            raise conflict("cannot be combined with problem.hold-out; remove one of them", "training.fresh-pictures")
         return self
 
 
@@ -142,6 +145,16 @@ def distribution(params: Parameters) -> dict[str, dict[str, Any]] | None:
     return {name: table for name, table in tables.items() if table}
 
 
+def trained_distribution(params: Parameters) -> dict[str, dict[str, Any]] | None:
+    """The same of the training rows alone: without the lens models that `problem.hold-out` keeps for testing."""
+    tables = distribution(params)
+    held = params.problem.hold_out if params.problem else ()
+    if tables and held and "mode" in tables.get("lens", {}):
+        modes = [mode for mode in tables["lens"]["mode"] if not any(fnmatchcase(mode, name) for name in held)]
+        tables["lens"] = tables["lens"] | {"mode": modes}
+    return tables
+
+
 def is_key(dotted: str) -> bool:
     """Whether a TOML file may have this key, `lens.einstein-min` for example."""
     table: type[Table] | None = _current()
@@ -161,4 +174,4 @@ def _translate(tables: dict[str, Any], source: str) -> dict[str, Any]:
     return reading.translate(tables, source, simulation.MOVED, NEUTRAL)
 
 
-__all__ = ["Parameters", "Tables", "distribution", "load", "parse"]
+__all__ = ["Parameters", "Tables", "distribution", "load", "parse", "trained_distribution"]

@@ -20,7 +20,7 @@ from droulette.learning.observed import Facts, Known, conditions
 from droulette.learning.scaling import SCALINGS
 from droulette.learning.screen import Screen
 from droulette.learning.symmetry import Group, Laws
-from droulette.parameters import distribution
+from droulette.parameters import trained_distribution
 from droulette.pipeline.fresh import FreshPictures, calibration_rows, out_of_distribution_views
 from droulette.pipeline.pictures import is_observed, picture_size, read_views
 from droulette.pipeline.targets import read_targets
@@ -132,7 +132,7 @@ def train(
         symmetries=symmetries,
         device=device,
         precision=precision,
-        distribution=distribution(params),
+        distribution=trained_distribution(params),
     )
     others = None
     if observed and training.fresh_pictures:

@@ -16,6 +16,7 @@ from droulette.devices import choose_device
 from droulette.errors import UserError
 from droulette.learning import model_file
 from droulette.learning.model_file import Model
+from droulette.parameters.simulation import Lens, Source
 from droulette.physics.sources import SOURCES
 from droulette.pipeline import observed_predictions
 from droulette.pipeline.depth import shown
@@ -131,6 +132,8 @@ def predict_pictures(
         table = fits.merged(table)
         if samples:
             files.write_csv(fits.samples_table(names), samples[1])
+    elif model.distribution:
+        say(f"trained on {_scenes(model.distribution)}; its intervals are for these, and it seldom notices others")
     if observed is not None:
         reach = np.broadcast_to(model.reach(views, facts), (len(table), len(model.columns)))
         table = observed_predictions.on_the_sky(table, observed, pd.DataFrame(reach, columns=list(model.columns)))
@@ -150,6 +153,16 @@ def predict_pictures(
         with files.atomic_folder(residuals) as folder:
             fits.write(folder, _stems(names))
     return table
+
+
+def _scenes(distribution: dict[str, dict]) -> str:
+    """The lenses and sources of a distribution, in words. distribution: see `parameters.distribution`."""
+    lens, cluster, source = (distribution.get(name, {}) for name in ("lens", "cluster", "source"))
+    lenses, sources = (
+        ", ".join(map(str, one.get("mode") or kind.mode)) for one, kind in ((lens, Lens()), (source, Source()))
+    )
+    clusters = any(value for key, value in cluster.items() if key.startswith("count"))
+    return f"{'clusters of ' if clusters else ''}{lenses} lenses and {sources} sources"
 
 
 def _observe(

@@ -105,6 +105,8 @@ def _metadata(path) -> dict:
         lambda about, tensors: about.update(input_size="40"),
         lambda about, tensors: about.update(scaling="pickle"),
         lambda about, tensors: about.update(loss="eval"),
+        lambda about, tensors: about.update(distribution=["SIE"]),
+        lambda about, tensors: about.update(distribution={"lens": "SIE"}),
         lambda about, tensors: about.pop("columns"),
         lambda about, tensors: tensors.pop("network.head.gates.bias"),
         lambda about, tensors: about.update(symmetries=0),
