@@ -33,6 +33,7 @@ from droulette.fitting.search import Found, find
 from droulette.fitting.starts import Library
 from droulette.learning.metrics import r2
 from droulette.pipeline.draw import draw_table
+from droulette.pipeline.fitted import ROUGH
 from droulette.pipeline.generate import Drawing, draw_in_memory
 from droulette.pipeline.populations import distribution_to_fit, family_and_coordinates
 
@@ -123,11 +124,18 @@ def main() -> None:
     print(f"library of {LIBRARY}: {ready - begin:.1f} s")
     effective = np.concatenate([one.effective for one in drawings])
     errors = abs(middle - targets) / np.maximum(targets.std(axis=0), 1e-300)
-    found_out = {
-        "found out by χ²": f"{1 - good.mean():.1%}",
-        "median error, deviations of the true values: of good fits": f"{np.median(errors[good]):.3f}",
-        "the same of the others": f"{np.median(errors[~good]):.3f}",
-    }
+    sound = good & (effective >= ROUGH)
+
+    def held(rows: np.ndarray) -> str:
+        inside = (low < targets) & (targets < high), (lowest < targets) & (targets < highest)
+        return ", ".join(f"{one[rows].mean():.1%}" for one in inside)
+
+    found_out = {"found out by χ²": f"{1 - good.mean():.1%}"}
+    if args.family and good.any() and not good.all():
+        found_out |= {
+            "median error, deviations of the true values: of good fits": f"{np.median(errors[good]):.3f}",
+            "the same of the others": f"{np.median(errors[~good]):.3f}",
+        }
     lines = (found_out if args.family else {}) | {
         "good fits": f"{good.mean():.1%}",
         "χ² a pixel, median, 95 %, most": " ".join(f"{x:.4f}" for x in np.quantile(chi2 / pixels, (0.5, 0.95, 1))),
@@ -137,8 +145,8 @@ def main() -> None:
             scale.transform, targets[good], middle[good], drawn_errors[good]
         ),
         "r2 (errors drawn from the bound)": pair(lambda x: x, targets, middle, drawn_errors),
-        "in 68 %, in 95 %": f"{((low < targets) & (targets < high)).mean():.1%}, "
-        f"{((lowest < targets) & (targets < highest)).mean():.1%}",
+        "in 68 %, in 95 %": held(np.ones(len(good), bool)),
+        f"good fits with {ROUGH} effective draws; in 68 %, in 95 %": f"{sound.mean():.1%}; {held(sound)}",
         "beyond six deviations: rows; columns with more than 1 %": f"{(deviations > 6).any(axis=1).mean():.1%}; "
         f"{((deviations > 6).mean(axis=0) > 0.01).sum()} of {len(columns)}",
         "rows that end above the true scene's χ²: all; good fits": f"{(above > 0).mean():.1%}; "

@@ -105,17 +105,25 @@ def test_of_each_picture_a_good_fit_is_taken_before_one_of_more_evidence():
 
 def test_what_is_told_of_a_fit_follows_from_how_good_and_how_sure_it_is():
     about = {"fit:family": "SIE, SersicSphere", "fit:chi2": 990.0, "fit:pixels": 1000}
+    sure = {"fit:good": True, "fit:converged": True, "fit:effective": 700.0}
     table = pd.DataFrame([
-        about | {"fit:good": True, "fit:converged": True, "fit:effective": 700.0},
+        about | sure,
         about | {"fit:good": True, "fit:converged": True, "fit:effective": 99.0},
         about | {"fit:good": False, "fit:converged": True, "fit:effective": 700.0},
         about | {"fit:good": False, "fit:converged": False, "fit:effective": 1.0},
+        about | sure | {"fit:family": "SIE+Shear, SersicSphere"},
+        about | sure | {"fit:family": "SIE+SIE, SersicSphere"},
     ])  # fmt: skip
-    fits, said, warned = fitted.Fits(table, (), np.zeros((4, 0, 0)), [], np.zeros(4)), [], []
-    fits.tell("abcd", "the network's answer is kept", said.append, warned.append)
-    assert said == ["a: fitted as SIE, SersicSphere, χ² 0.99 a pixel: a good fit"]
+    fits, said, warned = fitted.Fits(table, (), np.zeros((6, 0, 0)), [], np.zeros(6)), [], []
+    fits.tell("abcdef", "the network's answer is kept", said.append, warned.append)
+    assert said == [
+        "a: fitted as SIE, SersicSphere, χ² 0.99 a pixel: a good fit",
+        "e: fitted as SIE+Shear, SersicSphere, χ² 0.99 a pixel: a good fit",
+    ]
     assert warned[0].startswith("b: ") and warned[0].endswith("its intervals are rough and often too narrow")
     assert warned[1].startswith("c: no good fit") and warned[1].endswith(
         "more than noise: the network's answer is kept"
     )
     assert warned[2].startswith("d: no good fit") and "did not converge" in warned[2]
+    assert warned[3].endswith("a good fit, but intervals of several lenses are often too narrow")
+    assert warned[3].startswith("f: ") and len(warned) == 4

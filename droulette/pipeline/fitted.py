@@ -19,6 +19,7 @@ from droulette.fitting.starts import interleaved, nearest_in_columns
 from droulette.observing import Observation as Observed
 from droulette.physics.convolution import fwhm
 from droulette.physics.instrument import Kernel
+from droulette.physics.lenses import LENSES
 from droulette.pipeline.batching import slices
 from droulette.pipeline.populations import Population
 from droulette.quantities import AMPLITUDE
@@ -107,6 +108,12 @@ def _smooth(light: np.ndarray) -> np.ndarray:
     return light
 
 
+def _of_several_lenses(family: str) -> bool:
+    """Of a fit's family, as `Family` writes it: of 100 pictures of two SIEs, 95 % intervals held 83 % of the truths."""
+    lenses = family.partition(",")[0].split("+")
+    return sum(name in LENSES and not LENSES[name].perturbation for name in lenses) > 1
+
+
 @dataclass(frozen=True)
 class Fits:
     """What fits of n pictures found.
@@ -132,6 +139,8 @@ class Fits:
             found = f"{one['fit:family']}, χ² {one['fit:chi2'] / max(one['fit:pixels'], 1):.4g} a pixel"
             if one["fit:good"] and one.get("fit:effective", ROUGH) < ROUGH:
                 warn(f"{name}: fitted as {found}: a good fit, but its intervals are rough and often too narrow")
+            elif one["fit:good"] and _of_several_lenses(one["fit:family"]):
+                warn(f"{name}: fitted as {found}: a good fit, but intervals of several lenses are often too narrow")
             elif one["fit:good"]:
                 say(f"{name}: fitted as {found}: a good fit")
             elif one["fit:converged"]:
