@@ -128,7 +128,7 @@ def main() -> None:
 
     def held(rows: np.ndarray) -> str:
         inside = (low < targets) & (targets < high), (lowest < targets) & (targets < highest)
-        return ", ".join(f"{one[rows].mean():.1%}" for one in inside)
+        return ", ".join(f"{one[rows].mean():.1%}" for one in inside) if rows.any() else "-"
 
     found_out = {"found out by χ²": f"{1 - good.mean():.1%}"}
     if args.family and good.any() and not good.all():
