@@ -1,13 +1,15 @@
 # make install environment alone
 # make repro   environment, whole pipeline (only what changed), metrics
 # make report  metrics/report.html, a page that shows it all; COMPARE=NAME sets an experiment beside it
-# make test    environment, all tests       make check   lint, types and the fast tests
+# make test    environment, all tests (WORKERS=2 needs less memory); make check   lint, types and the fast tests
 # make lint    ruff      make types   mypy      make coverage   all tests, and the lines that they run
 # make site    the pages of docs/ as a site in site/
 # make bench   benchmarks into docs/performance.md; make clean   removes the environment, not the data
 
 PYTHON ?= python3
 BIN := .venv/bin
+# Of tests: up to 2 GB of memory each, and a third of their time they wait.
+WORKERS ?= 4
 
 # The stages' `python` is the environment's, whether or not it is activated.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -26,7 +28,7 @@ report: .venv/.installed
 	$(if $(COMPARE),$(BIN)/python -m droulette.report --compare '$(COMPARE)')
 
 test: .venv/.installed-test
-	$(BIN)/python -m pytest -n 4 --dist loadfile
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 lint: .venv/.installed-test
 	$(BIN)/ruff check .
@@ -40,7 +42,7 @@ check: lint types
 	$(BIN)/python -m pytest -q -m "not slow"
 
 coverage: .venv/.installed-test
-	$(BIN)/python -m pytest -n 4 --dist loadfile --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --cov --cov-report=term:skip-covered
 
 site: .venv/.installed-site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
