@@ -9,26 +9,21 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from clones import copy_working_tree
+import clones
 
 STAGES = ("generate", "split", "train", "evaluate", "report")
 OUTPUTS = ("data", "models", "metrics")
 BOX = "models/telescope.safetensors"  # comes with the repository, and is no stage's output
 
-SMALL = {
+SMALL = clones.SMALL | {
     "simulator": {"size": 60, "imagesize": 128, "cropsize": 64},
-    "lens": {"einstein-min": 5, "einstein-max": 15},
-    "source": {"sigma-min": 2, "sigma-max": 10},
     "dataset.training": {"size": 40},
     "dataset.validation": {"size": 10},
     "settings": {"model": "polar_tiny"},
-    "hyperparameters": {"batch-size": 16},
     "training": {"num-epochs": 2},
-    "evaluation": {"resimulations": 5, "examples": 2},
 }
 
 
@@ -99,24 +94,11 @@ def stop_workers(clone: Clone, seconds: float = 60) -> None:
         time.sleep(1)
 
 
-def shrink(params: Path) -> None:
-    """Change the project's own params.toml to the small sizes of SMALL."""
-    import tomlkit
-
-    document = tomlkit.parse(params.read_text())
-    for name, values in SMALL.items():
-        table = document
-        for key in name.split("."):
-            table = table[key]
-        table.update(values)
-    params.write_text(tomlkit.dumps(document))
-
-
-def project_copy(folder: Path, change: Callable[[Path], object] = shrink) -> Clone:
-    """The working tree as it is now, committed in a repository of its own; not run. change: makes params.toml small."""
+def project_copy(folder: Path, changes: dict[str, dict] = SMALL) -> Clone:
+    """The working tree as it is now, committed in a repository of its own; not run. changes: make params.toml small."""
     clone = Clone(folder / "clone", folder / "site-cache")
-    copy_working_tree(clone.path)
-    change(clone.path / "params.toml")
+    clones.copy_working_tree(clone.path)
+    clones.shrink(clone.path / "params.toml", changes)
     clone.run("git", "init", "-q", "-b", "main")
     clone.run("git", "config", "user.name", "t")
     clone.run("git", "config", "user.email", "t@example.org")

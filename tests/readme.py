@@ -9,12 +9,18 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import tomlkit
 from filelock import FileLock
 from markdown_it import MarkdownIt
-from projects import Clone, duplicate, project_copy, shrink
+from projects import SMALL, Clone, duplicate, project_copy
 
 ROOT = Path(__file__).parents[1]
+TINY = SMALL | {
+    "simulator": {"size": 30, "imagesize": 128, "cropsize": 48},
+    "dataset.training": {"size": 20},
+    "dataset.validation": {"size": 5},
+    "training": {"num-epochs": 1, "symmetries": 1},
+    "evaluation": {"resimulations": 2, "examples": 1},
+}
 
 
 @dataclass(frozen=True)
@@ -46,25 +52,13 @@ def blocks(page: Path) -> list[Block]:
 
 def copy(folder: Path) -> Clone:
     """The working tree as it is, with small parameters, and a .venv that `make` finds finished."""
-    clone = project_copy(folder, tiny)
+    clone = project_copy(folder, TINY)
     (clone.path / ".venv").mkdir()
     for name in ("bin", "lib", "pyvenv.cfg"):
         (clone.path / ".venv" / name).symlink_to(Path(sys.prefix) / name)
     for stamp in (".requirements", ".installed", ".installed-test"):
         (clone.path / ".venv" / stamp).touch()
     return clone
-
-
-def tiny(params: Path) -> None:
-    """The sizes of test_dvc.py, and a smaller network."""
-    shrink(params)
-    document = tomlkit.parse(params.read_text())
-    document["simulator"].update({"size": 30, "cropsize": 48})
-    document["dataset"]["training"]["size"], document["dataset"]["validation"]["size"] = 20, 5
-    document["settings"]["model"] = "polar_tiny"
-    document["training"].update({"num-epochs": 1, "symmetries": 1})
-    document["evaluation"].update({"resimulations": 2, "examples": 1})
-    params.write_text(tomlkit.dumps(document))
 
 
 COMPILES = "compiling a formula, once on this machine"  # which another test may have had compiled

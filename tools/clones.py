@@ -35,6 +35,19 @@ SMALL = {
 }
 
 
+def shrink(params: Path, changes: dict[str, dict]) -> None:
+    """Put other values into tables of a TOML file, which are named by their dotted keys."""
+    import tomlkit
+
+    document = tomlkit.parse(params.read_text())
+    for name, values in changes.items():
+        table = document
+        for key in name.split("."):
+            table = table[key]
+        table.update(values)
+    params.write_text(tomlkit.dumps(document))
+
+
 def copy_working_tree(path: Path) -> None:
     """Copy the files that git tracks, or would, as they are now."""
     listed = subprocess.run(
@@ -74,22 +87,11 @@ class Clone:
     def make(cls, path: Path, changes: dict[str, dict] | None = None) -> Clone:
         copy_working_tree(path)
         clone = cls(path)
-        clone.shrink(SMALL | (changes or {}))
+        shrink(path / "params.toml", SMALL | (changes or {}))
         (path / "dvc.lock").unlink(missing_ok=True)
         for command in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-qm", "small"]):
             clone.run("git", "-c", "user.name=t", "-c", "user.email=t@example.org", *command)
         return clone
-
-    def shrink(self, changes: dict[str, dict]) -> None:
-        import tomlkit
-
-        document = tomlkit.parse((self.path / "params.toml").read_text())
-        for name, values in changes.items():
-            table = document
-            for key in name.split("."):
-                table = table[key]
-            table.update(values)
-        (self.path / "params.toml").write_text(tomlkit.dumps(document))
 
     def start(self, *command: str, **environment: str) -> subprocess.Popen:
         """In a session of its own, so that it can be killed with all that it has started."""
