@@ -76,7 +76,8 @@ def test_a_prediction_says_which_lenses_its_intervals_are_for(data, model, count
     picture = data / "images" / files.read_csv(data / "testing.csv")["filename"][0]
     assert run(data, picture, model=model) == 0
     said = capsys.readouterr().err.splitlines()
-    line = "the model was trained on SIE lenses and Spherical sources: its intervals are for these, and it may not notice others"
+    scenes = "SIE lenses and Spherical sources"
+    line = f"the model was trained on {scenes}: its intervals are for these, and it may not notice others"
     assert said.count(line) == count and sum("trained on" in one for one in said) == count
 
 

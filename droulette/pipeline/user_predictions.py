@@ -133,9 +133,8 @@ def predict_pictures(
         if samples:
             files.write_csv(fits.samples_table(names), samples[1])
     elif model.distribution:
-        say(
-            f"the model was trained on {_scenes(model.distribution)}: its intervals are for these, and it may not notice others"
-        )
+        scenes = _scenes(model.distribution)
+        say(f"the model was trained on {scenes}: its intervals are for these, and it may not notice others")
     if observed is not None:
         reach = np.broadcast_to(model.reach(views, facts), (len(table), len(model.columns)))
         table = observed_predictions.on_the_sky(table, observed, pd.DataFrame(reach, columns=list(model.columns)))
