@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -17,20 +16,20 @@ import pandas as pd
 from droulette.devices import cores, stream_of
 from droulette.errors import UserError
 from droulette.parameters.simulation import Simulator
-from droulette.physics.amplitudes import amplitudes, orders
-from droulette.physics.arrays import Array, is_numpy, to_numpy
+from droulette.physics.amplitudes import amplitudes
+from droulette.physics.arrays import Array, to_numpy
 from droulette.physics.batches import move
 from droulette.physics.instrument import Instrument, observable, take
 from droulette.physics.instrument import frame as frame_of
 from droulette.physics.lens_equation import apparent_position, residual, solved
 from droulette.physics.mappings import Raytrace, Roulette, convergence_radius
 from droulette.physics.rendering import Scenes, centre_of_light, light_and_centre, render
-from droulette.physics.sources import SOURCES
-from droulette.pipeline import depth, png
 from droulette.pipeline.batching import observed_at_once, pictures_at_once, slices
 from droulette.pipeline.checks import check_finite, check_order, check_rows, check_solved
 from droulette.pipeline.depth import About
-from droulette.pipeline.instruments import COLUMNS, instrument_batch, widths
+from droulette.pipeline.instruments import instrument_batch, widths
+from droulette.pipeline.keepers import Encoder, InMemory, Keeper
+from droulette.pipeline.roulette_table import Results
 from droulette.pipeline.scenes import (
     Kind,
     column_of_numbers,
@@ -38,10 +37,8 @@ from droulette.pipeline.scenes import (
     lens_batch,
     normalise,
     source_batch,
-    source_columns,
 )
 from droulette.pipeline.storage import PngFolder, Writer
-from droulette.quantities import amplitude_columns
 
 CHUNK = 4096  # rows of a table that are in memory together
 CHUNK_DRAWN_HERE = 1024  # the same where the processor draws: enough to keep its threads busy
@@ -119,7 +116,7 @@ def generate_chunks(
     with _threads(CHUNKS_AT_ONCE) as threads, _threads(workers or cores()) as helpers:
         waiting = deque()
         for frame in chunks:
-            keeper = writer and _Encoder(writer, first, drawing.depth)
+            keeper = writer and Encoder(writer, first, drawing.depth)
             chunk = _Chunk(normalise(frame, name), drawing, keeper, name, device, progress)
             waiting.append(threads.submit(chunk.draw, helpers))
             first += len(frame)
@@ -138,52 +135,10 @@ def draw_in_memory(
         (n, size, size) uint8 on the device, or float32 where an instrument takes them; what is then known of them,
         `About`'s table, else None; and the roulette table.
     """
-    keeper = _InMemory(len(frame), drawing.size, device, observed="psf" in frame)
+    keeper = InMemory(len(frame), drawing.size, device, observed="psf" in frame)
     chunk = _Chunk(normalise(frame, name), drawing, keeper, name, device, lambda count: None)
     table = chunk.draw(helpers)
     return keeper.pictures, keeper.about, table
-
-
-class Keeper(Protocol):
-    on_device: bool
-
-    def keep(self, rows: np.ndarray, filenames: list[str], pictures: Array, about: About | None) -> None:
-        """Keep the pictures of these rows of a chunk, on the device that drew them or as NumPy's."""
-
-
-@dataclass(frozen=True)
-class _Encoder:
-    """Makes PNG files of pictures and hands them to a writer. first: the place of the chunk in the dataset."""
-
-    writer: Writer
-    first: int
-    depth: str
-    on_device = False
-
-    def keep(self, rows: np.ndarray, filenames: list[str], pictures: Array, about: About | None) -> None:
-        if about is None:
-            files = png.encode_all(pictures)
-        else:
-            encode = depth.encode_png if self.depth == "uint16" else depth.encode_tiff
-            files = [encode(picture, about.one(k)) for k, picture in enumerate(pictures)]
-        for row, filename, encoded in zip(rows.tolist(), filenames, files, strict=True):
-            self.writer.keep(self.first + row, filename, encoded)
-
-
-class _InMemory:
-    """Keeps pictures as one array where they were drawn."""
-
-    on_device = True
-
-    def __init__(self, count: int, size: int, device: str, observed: bool) -> None:
-        pictures = np.zeros((count, size, size), np.float32 if observed else np.uint8)
-        self.pictures = pictures if device == "cpu" else move(pictures, device)
-        self.about = np.zeros((count, len(depth.NAMES))) if observed else None
-
-    def keep(self, rows: np.ndarray, filenames: list[str], pictures: Array, about: About | None) -> None:
-        self.pictures[rows] = pictures if about is None or is_numpy(pictures) else pictures.float()
-        if about is not None:
-            self.about[rows] = about.table()
 
 
 @contextmanager
@@ -209,7 +164,7 @@ class _Chunk:
 
     def draw(self, helpers: ThreadPoolExecutor) -> pd.DataFrame:
         """Draw all pictures, and give the roulette table."""
-        results = _Results(len(self.frame), self.drawing.nterms)
+        results = Results(len(self.frame), self.drawing.nterms)
         # What stays on a card is drawn by this thread alone, in its stream.
         alone = self.device != "cpu" and self.keeper is not None and self.keeper.on_device
         spread = map if alone else helpers.map
@@ -223,7 +178,7 @@ class _Chunk:
                     under_way.append(self._draw_batch(kind, results, batch, spread))
         for parts in under_way:
             list(parts)  # wait for them, and raise what one of them raised
-        return _roulette_table(self.frame, self.drawing, results)
+        return results.table(self.frame, self.drawing.nterms)
 
     def _draws(self) -> bool:
         return self.keeper is not None or self.drawing.centred or "psf" in self.frame
@@ -236,11 +191,11 @@ class _Chunk:
     def _pictures_at_once(self, device: str) -> int:
         return pictures_at_once(self.drawing.size, self.drawing.imagesize, device)
 
-    def _draw_alone(self, kind: Kind, results: _Results, rows: np.ndarray) -> None:
+    def _draw_alone(self, kind: Kind, results: Results, rows: np.ndarray) -> None:
         list(self._draw_batch(kind, results, rows, map))
 
     def _draw_batch(
-        self, kind: Kind, results: _Results, rows: np.ndarray, spread: Callable[..., Iterator]
+        self, kind: Kind, results: Results, rows: np.ndarray, spread: Callable[..., Iterator]
     ) -> Iterator[None]:
         """Everything for rows of one kind. Drawing and encoding are shared out by `spread`, a `map`, and may go on."""
         part = self.frame.iloc[rows]
@@ -286,7 +241,7 @@ class _Chunk:
         parts = slices(len(rows), self._pictures_at_once("cpu"))
         return spread(lambda few: self._keep(rows[few], filenames[few], draw_few(few)), parts)
 
-    def _pictures(self, scene: Scenes, part: slice, results: _Results, rows: np.ndarray) -> Array:
+    def _pictures(self, scene: Scenes, part: slice, results: Results, rows: np.ndarray) -> Array:
         """Draw a part of the scenes, which has those rows: (B, size, size) uint8, or none if they are not wanted."""
         drawing = self.drawing
         options = {"rows": part, "sampling": drawing.sampling, "supersampling": drawing.supersampling}
@@ -302,7 +257,7 @@ class _Chunk:
         return render(scene, drawing.size, *centre, canvas=drawing.imagesize, **options)
 
     def _take_batch(
-        self, scene: Scenes, kind: Kind, part: pd.DataFrame, results: _Results, rows: np.ndarray, spread: Callable
+        self, scene: Scenes, kind: Kind, part: pd.DataFrame, results: Results, rows: np.ndarray, spread: Callable
     ) -> Iterator[None]:
         """The same of pictures that an instrument takes."""
         drawing, on_card = self.drawing, self.device != "cpu"
@@ -378,40 +333,3 @@ class _Chunk:
         if self.keeper is not None:
             self.keeper.keep(rows, filenames, pictures, about)
         self.progress(len(rows))
-
-
-class _Results:
-    """Reference points ξ₀, their residuals, centres of light and amplitudes of n rows, filled in as they are found."""
-
-    def __init__(self, count: int, nterms: int) -> None:
-        self.xi = np.zeros((2, count))
-        self.offset = np.zeros((2, count))
-        self.centre = np.zeros((2, count))
-        self.alpha = np.zeros((len(orders(nterms)), count))
-        self.beta = np.zeros((len(orders(nterms)), count))
-        self.factor = np.ones(count)
-        self.light = np.zeros(count)
-
-
-def _roulette_table(frame: pd.DataFrame, drawing: Drawing, results: _Results) -> pd.DataFrame:
-    # A column must not hang on the sources in this chunk.
-    named = ["filename", *source_columns(SOURCES)]
-    eta = np.stack([frame["x"], frame["y"]]).astype(np.float64)
-    pairs = {
-        "lens": 0.0 - results.centre,
-        "centre": results.centre,
-        "releta": eta - results.centre,
-        "offset": results.offset,
-        "xi": results.xi - results.centre,
-    }
-    amplitudes = np.stack([results.alpha, results.beta], axis=1).reshape(-1, len(frame))
-    names = [f"{name}{axis}" for name in pairs for axis in "XY"] + amplitude_columns(drawing.nterms)
-    numbers = pd.DataFrame(np.concatenate([*pairs.values(), amplitudes]).T, frame.index, names)
-    if "psf" in frame:
-        named += COLUMNS
-        frame = frame.assign(brightness=results.factor)
-        if "lightratio" in frame:
-            frame = frame.assign(lightflux=results.light)
-    place = {column: k for k, column in enumerate(frame)}
-    kept = frame.take([place[column] for column in named if column in place], axis=1)  # a fifth of the time by name
-    return pd.concat([kept, numbers], axis=1)
