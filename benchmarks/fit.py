@@ -29,17 +29,16 @@ from droulette.fitting import posterior
 from droulette.fitting.bound import bound
 from droulette.fitting.observation import Observation
 from droulette.fitting.optimise import Prior
-from droulette.fitting.search import Found, find
+from droulette.fitting.search import find
 from droulette.fitting.starts import Library
 from droulette.learning.metrics import r2
 from droulette.pipeline.draw import draw_table
-from droulette.pipeline.fitted import ROUGH
+from droulette.pipeline.fitted import ROUGH, parts
 from droulette.pipeline.generate import Drawing, draw_in_memory
 from droulette.pipeline.populations import distribution_to_fit, family_and_coordinates
 
 LIBRARY = 5000
 STARTS = 40
-AT_ONCE = 16  # as `droulette.pipeline.fitted`
 DRAWS = 1000
 SKY = 12.0  # counts/s
 ROUNDING = 12**-0.5  # grey levels: the standard deviation of what is lost by rounding, of which the bound is
@@ -77,32 +76,22 @@ def main() -> None:
     library = Library.of(family, known, observation.size)
     prior = Prior.of(known)
     ready = time.perf_counter()
-    parts = [slice(k, min(k + AT_ONCE, args.rows)) for k in range(0, args.rows, AT_ONCE)]
 
     def fit(part: slice):
-        some = observation[part]
-        return find(some, family, library.nearest(some, STARTS), prior)
+        some, clock = observation[part], [time.thread_time()]
+        one = find(some, family, library.nearest(some, STARTS), prior)
+        clock.append(time.thread_time())
+        drawings = posterior.draws(one, DRAWS) if args.normal else posterior.sampled(some, family, one, prior, DRAWS)
+        clock.append(time.thread_time())
+        intervals = posterior.quantiles(drawings.targets(family, columns), shares)
+        clock.append(time.thread_time())
+        return one, drawings, intervals, np.diff(clock)
 
-    busy = time.process_time()
-    with workers(args.threads) as threads:
-        found = list(threads.map(fit, parts))
-    fitted, busy_fits = time.perf_counter(), time.process_time() - busy
-
-    def sample(part: slice, one: Found):
-        if args.normal:
-            return posterior.draws(one, DRAWS)
-        return posterior.sampled(observation[part], family, one, prior, DRAWS)
-
-    with workers(args.threads) as threads:
-        drawings = list(threads.map(sample, parts, found))
-    sampled, busy_samples = time.perf_counter(), time.process_time() - busy - busy_fits
-    with workers(args.threads) as threads:
-        values = list(threads.map(lambda one: one.targets(family, columns), drawings))
     shares = (0.5, HALF[0], 1 - HALF[0], HALF[1], 1 - HALF[1])
-    middle, low, high, lowest, highest = np.concatenate(
-        [posterior.quantiles(value, one.weights, shares) for value, one in zip(values, drawings, strict=True)], axis=1
-    )
+    with workers(args.threads) as threads:
+        found, drawings, intervals, clocks = zip(*threads.map(fit, parts(args.rows)), strict=True)
     done = time.perf_counter()
+    middle, low, high, lowest, highest = np.concatenate(intervals, axis=1)
 
     targets = true_family.targets(true, columns)
     costs = observation.squares_at(true_family, true[:, None])[:, 0]
@@ -153,11 +142,10 @@ def main() -> None:
         f"{((above > 0) & good).mean():.1%}",
         "rows with several solutions": f"{np.mean(np.concatenate([one.solutions for one in drawings]) > 1):.1%}",
         "effective draws, median, least": f"{np.median(effective):.0f}, {effective.min():.0f}",
-        f"fits a second, {args.threads} threads": f"{args.rows / (fitted - ready):.1f}",
-        "the processor's time of fits, of draws, ms a picture": f"{busy_fits / args.rows * 1e3:.0f}, "
-        f"{busy_samples / args.rows * 1e3:.0f}",
-        "draws, and their amplitudes, ms a picture": f"{(sampled - fitted) / args.rows * 1e3:.1f}, "
-        f"{(done - sampled) / args.rows * 1e3:.1f}",
+        f"pictures a second, {args.threads} threads": f"{args.rows / (done - ready):.1f}",
+        "the processor's time of fits, draws, amplitudes, ms": ", ".join(
+            f"{t / args.rows * 1e3:.1f}" for t in np.sum(clocks, axis=0)
+        ),
     }
     for name, value in lines.items():
         print(f"  {name:58} {value}")

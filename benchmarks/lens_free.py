@@ -108,7 +108,7 @@ def beside(toml, observations, columns, targets, mean, deviation, least, good_fr
     for one in observations:
         found = find(one, family, library.nearest(one, STARTS), prior)
         draws = posterior.draws(found, DRAWS)
-        values = posterior.quantiles(draws.targets(family, columns), draws.weights, SHARES)[:, 0]
+        values = posterior.quantiles(draws.targets(family, columns), SHARES)[:, 0]
         good.append(found.good[0])
         middle.append(values[0])
         width.append(0.5 * (values[2] - values[1]))

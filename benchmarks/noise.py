@@ -27,6 +27,7 @@ from droulette.pipeline.pictures import make_views
 from droulette.pipeline.targets import read_targets
 
 AT_ONCE = 256
+OTHER_ROWS = {"simulator.seed": 1_000_003}
 
 
 def draw(params, model: Model, rows: int):
@@ -43,6 +44,39 @@ def draw(params, model: Model, rows: int):
     return np.concatenate(views), np.concatenate(facts), np.concatenate(true)
 
 
+def cell(noise: float | None, psf: float | None) -> dict[str, str | float]:
+    """What to override for one noise, counts, and one Gaussian PSF of standard deviation psf, px; None: as it is."""
+    found: dict[str, str | float] = {}
+    if noise is not None:
+        found |= {"instrument.noise": noise}
+    if psf is not None:
+        found |= {"instrument.psf": "gaussian", "instrument.psf-fwhm": psf * FWHM}
+    return found
+
+
+def judge_of(training: Path, model: Model) -> metrics.Judge:
+    """R² on the scale of the targets that the model was trained on."""
+    targets = read_targets(training, model.columns)[list(model.columns)].to_numpy()
+    return metrics.Judge(targets, SCALINGS["quantile"].fit(targets, list(model.columns)), model.loss)
+
+
+def measured(model: Model, judge: metrics.Judge, rows) -> str:
+    """r2_quantile, r2 and the shares of truths within the 68 % and 95 % intervals: the middle of a table's line."""
+    views, facts, true = rows
+    predicted, deviation = model.predict(views, facts=facts)
+    found = metrics.mean(judge.compare(judge.scaled(true), judge.scaled(predicted)))
+    shares = coverage(true, predicted, deviation, model.reach(views, facts)).mean(axis=1)
+    return f"{found['r2_quantile']:.3f} | {found['r2']:.3f} | {shares[0]:.1%} | {shares[1]:.1%}"
+
+
+def warned_of(model: Model, rows) -> str:
+    """Shares of pictures that are warned of, and that are unlike the trained ones."""
+    views, facts, _ = rows
+    unlike = model.unlikeness(views) > 1
+    unknown = np.array([bool(model.known.outside(row)) for row in facts])
+    return f"{(unlike | unknown).mean():.1%} | {unlike.mean():.1%}"
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("folder", type=Path)
@@ -57,28 +91,11 @@ def main() -> None:
     args = options.parse_args()
     path = args.folder / args.params
     model = model_file.load(args.folder / args.model)
-    training = read_targets(args.folder / load(path).dataset.training.filename, model.columns)
-    targets = training[list(model.columns)].to_numpy()
-    judge = metrics.Judge(targets, SCALINGS["quantile"].fit(targets, list(model.columns)), model.loss)
+    judge = judge_of(args.folder / load(path).dataset.training.filename, model)
 
     def measure(name: str, noise: float | None, psf: float | None, **more) -> None:
-        given = {"simulator.seed": 1_000_003}
-        if noise is not None:
-            given |= {"instrument.noise": noise}
-        if psf is not None:
-            given |= {"instrument.psf": "gaussian", "instrument.psf-fwhm": psf * FWHM}
-        params = load(path, given | more)
-        views, facts, true = draw(params, model, args.rows)
-        predicted, deviation = model.predict(views, facts=facts)
-        found = metrics.mean(judge.compare(judge.scaled(true), judge.scaled(predicted)))
-        shares = coverage(true, predicted, deviation, model.reach(views, facts)).mean(axis=1)
-        unlike = model.unlikeness(views) > 1
-        unknown = np.array([bool(model.known.outside(row)) for row in facts])
-        print(
-            f"| {name} | {found['r2_quantile']:.3f} | {found['r2']:.3f} | {shares[0]:.1%} | {shares[1]:.1%} "
-            f"| {(unlike | unknown).mean():.1%} | {unlike.mean():.1%} |",
-            flush=True,
-        )
+        rows = draw(load(path, cell(noise, psf) | OTHER_ROWS | more), model, args.rows)
+        print(f"| {name} | {measured(model, judge, rows)} | {warned_of(model, rows)} |", flush=True)
 
     print(
         "| pictures | r2_quantile | r2 | 68 % hold | 95 % hold | warned of | as unlike |\n|---|---|---|---|---|---|---|"

@@ -78,6 +78,11 @@ def test_fits_of_pictures_with_noise_hold_the_truth(toml):
     assert (good["std:xiX"] < 0.1 * predictions["std:xiX"].iloc[0]).all()
 
 
+@pytest.mark.parametrize("count, sizes", [(1, [1]), (40, [16, 16, 8]), (200, [25] * 8), (1100, [128] * 8 + [76])])
+def test_many_pictures_are_fitted_together_and_cores_share_them(count, sizes):
+    assert [part.stop - part.start for part in fitted.parts(count)] == sizes
+
+
 def test_of_several_families_the_one_of_the_most_evidence_is_taken():
     text = TOML.replace('mode = "SIE"', 'mode = ["SIE", "SIS"]')
     text = text.replace("ellipseratio-min = 0.4", "ellipseratio-max = 0.7")

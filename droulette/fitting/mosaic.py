@@ -22,6 +22,7 @@ WIDE, HALF = 4, 2  # px that wide pixels are wide, and those of tiles in which t
 TILE = 32  # px, a multiple of WIDE
 ENOUGH = 0.1  # of χ², by which a tile's wide pixels may be wrong
 WORTH_IT = 0.6  # of the rays of all pixels, above which these are kept
+NUMBERS_AT_ONCE = 1 << 21  # 16 MB: larger arrays cost fits a tenth of their time, as the system clears their memory
 REACH = 5.0  # standard deviations of a Gaussian PSF: it holds all but 6e-7 of the light
 
 
@@ -83,11 +84,15 @@ class Mosaic:
     ) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
         """See `Observation.derivatives`."""
         directions = np.concatenate([np.zeros((1, coordinates.shape[1])), np.eye(coordinates.shape[1])])
-        found = self._together(family, coordinates[:, None] + steps[:, None] * directions)
-        slopes = found[:, 1:]  # in place: they are large
-        slopes -= found[:, :1]
-        slopes /= -steps[:, :, None]
-        yield slice(0, len(self)), found[:, 0], slopes
+        points = coordinates[:, None] + steps[:, None] * directions
+        at_once = max(1, NUMBERS_AT_ONCE // (points.shape[1] * self.lengths().max(initial=1)))
+        for start in range(0, len(self), at_once):
+            rows = slice(start, start + at_once)
+            found = self[rows]._together(family, points[rows])
+            slopes = found[:, 1:]  # in place: they are large
+            slopes -= found[:, :1]
+            slopes /= -steps[rows, :, None]
+            yield rows, found[:, 0], slopes
 
     def _together(self, family: Family, points: np.ndarray) -> np.ndarray:
         """(B, Q, M): residuals at points (B, Q, P), those of the layers one after the other."""

@@ -55,7 +55,9 @@ class Observation:
     def __getitem__(self, rows) -> Observation:
         psf = self.psf if isinstance(self.psf, Kernel) else self.psf[rows]
         x, y = (None if middle is None else middle[rows] for middle in (self.x, self.y))
-        return replace(self, pictures=self.pictures[rows], weights=self.weights[rows], psf=psf, x=x, y=y)
+        some = replace(self, pictures=self.pictures[rows], weights=self.weights[rows], psf=psf, x=x, y=y)
+        some.__dict__["_binned"] = {width: wide[rows] for width, wide in self.__dict__.get("_binned", {}).items()}
+        return some
 
     def pixels(self) -> np.ndarray:
         """(B,): how many pixels are known."""
@@ -68,8 +70,15 @@ class Observation:
     def binned(self, width: int) -> Observation:
         """The same with pixels `width` times as wide: weighted means, whose weights are those of all together.
 
-        The model of them is a sketch: a ray in place of each wide pixel, and its area as a wider Gaussian PSF.
+        The model of them is a sketch: a ray in place of each wide pixel, and its area as a wider Gaussian PSF. Made
+        once, and taken along by `observation[rows]`.
         """
+        made = self.__dict__.setdefault("_binned", {})
+        if width not in made:
+            made[width] = self._in_wide_pixels(width)
+        return made[width]
+
+    def _in_wide_pixels(self, width: int) -> Observation:
         inside = self._inside(width)
         total = block_sums(self.weights[:, inside, inside] ** 2, width)
         box = FWHM**2 * (width**2 - 1) / 12
@@ -101,6 +110,12 @@ class Observation:
     def light(self, family: Family, coordinates: Array) -> Array:
         """(B, N, N) grey levels of scenes, (B, P)."""
         return namespace(coordinates).concat([light[:, 0] for _, light in self.drawn(family, coordinates)])
+
+    def left(self, light: Array) -> Array:
+        """(B, N, N): picture − light, in standard deviations."""
+        left = self.pictures - light
+        left *= self.weights
+        return left
 
     def residuals(self, family: Family, coordinates: Array) -> Array:
         """(B, N²): picture − model, in standard deviations; coordinates (B, P)."""
@@ -198,5 +213,6 @@ def sums_of_squares(residuals: np.ndarray) -> np.ndarray:
 
 def block_sums(pictures: Array, width: int) -> Array:
     """Sums over squares of width² pixels."""
-    lines = sum(pictures[:, k::width] for k in range(width))
+    count, height, across = pictures.shape
+    lines = namespace(pictures).sum(pictures.reshape(count, height // width, width, across), axis=2)
     return sum(lines[:, :, k::width] for k in range(width))

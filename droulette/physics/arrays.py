@@ -28,11 +28,13 @@ def is_tensor(x: object) -> bool:
 
 def namespace(x: Array) -> Any:
     """The module whose functions take arrays like x. NumPy 2 follows the standard; PyTorch needs a compatible layer."""
+    if is_numpy(x):
+        return np
     if is_tensor(x):
         import array_api_compat.torch
 
         return array_api_compat.torch
-    return np if is_numpy(x) or isinstance(x, int | float) else x.__array_namespace__()
+    return np if isinstance(x, int | float) else x.__array_namespace__()
 
 
 def like(x: Array) -> dict[str, Any]:

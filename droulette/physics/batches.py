@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
+from functools import cache
 from typing import TypeVar
 
 from droulette.physics.arrays import Array, is_array, namespace
@@ -32,8 +33,14 @@ def _every(batch, wanted: Callable[[object], bool]) -> Iterator:
         for item in batch:
             yield from _every(item, wanted)
     elif is_dataclass(batch):
-        for field in fields(batch):
-            yield from _every(getattr(batch, field.name), wanted)
+        for name in _names(type(batch)):
+            yield from _every(getattr(batch, name), wanted)
+
+
+@cache
+def _names(kind: type) -> tuple[str, ...]:
+    """Of a dataclass's fields."""
+    return tuple(field.name for field in fields(kind))
 
 
 def rebuild(batch: T, replacements: Iterator[Array], shared: Callable = lambda item: item) -> T:
@@ -47,8 +54,8 @@ def rebuild(batch: T, replacements: Iterator[Array], shared: Callable = lambda i
         return tuple(rebuild(item, replacements, shared) for item in batch)
     if is_dataclass(batch):
         new = object.__new__(type(batch))
-        for field in fields(batch):
-            object.__setattr__(new, field.name, rebuild(getattr(batch, field.name), replacements, shared))
+        for name in _names(type(batch)):
+            object.__setattr__(new, name, rebuild(getattr(batch, name), replacements, shared))
         return new
     return shared(batch)
 
@@ -62,7 +69,7 @@ def structure(batch) -> object:
     if isinstance(batch, tuple):
         return tuple(map(structure, batch))
     if is_dataclass(batch):
-        return type(batch), tuple(structure(getattr(batch, field.name)) for field in fields(batch))
+        return type(batch), tuple(structure(getattr(batch, name)) for name in _names(type(batch)))
     return batch
 
 

@@ -96,8 +96,9 @@ class _Sersic(Source):
     def _profile(self, area: Array) -> dict[str, Array]:
         n = self.n_sersic
         b = 1.992 * n - 0.3271
-        log_i = log(1000 * self.luminosity / (2 * math.pi * area * n)) + 2 * n * log(b) - b - log_gamma(2 * n)
-        return {"peak": log_i + b, "bend": log(b), "power": 0.5 / n}
+        bend = log(b)
+        log_i = log(1000 * self.luminosity / (2 * math.pi * area * n)) + 2 * n * bend - b - log_gamma(2 * n)
+        return {"peak": log_i + b, "bend": bend, "power": 0.5 / n}
 
     def _light(self, rho2: Array) -> Array:
         return exp(self.peak - exp(self.bend + self.power * log(rho2)))

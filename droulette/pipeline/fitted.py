@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -25,7 +26,8 @@ from droulette.pipeline.populations import Population
 from droulette.quantities import AMPLITUDE
 
 STARTS = 15
-AT_ONCE = 16  # pictures
+FEWEST_AT_ONCE, MOST_AT_ONCE = 16, 128  # pictures: Python takes as long for a few that are tried again as for many
+PARTS = 8  # of fewer pictures than that, for cores to share; not their number: fits are the same on all machines
 DRAWS = 1000
 WHITE = 255.0
 BRIGHT = 0.999  # quantile of an observation's light that is shown as white
@@ -239,22 +241,27 @@ def _of_family(
             some = without_cusps(some, family, found.minimum.coordinates)
             found = find(some, family, found.minimum.coordinates[:, None], prior)
         drawn = posterior.sampled(some, family, found, prior, count)
-        left = (some.pictures - found.light) * some.weights
+        left = some.left(found.light)
         progress(rows.stop - rows.start)
         values = drawn.targets(family, columns)
         described = _described(found, drawn, values, columns, family)
-        return found, values, np.stack([some.pictures, found.light, left], axis=1), described
+        planes = np.stack([some.pictures, found.light, left], axis=1, dtype=np.float32, casting="same_kind")
+        return found, values, planes, described
 
     alike = all(isinstance(one.psf, np.ndarray) and one.size == observations[0].size for one in observations)
-    parts = slices(len(observations), AT_ONCE if alike else 1)
     with workers() as threads:
-        results = list(threads.map(fit_some, parts))
+        results = list(threads.map(fit_some, parts(len(observations)) if alike else slices(len(observations), 1)))
     samples = np.concatenate([values for _, values, *_ in results])
     table = pd.concat([described for *_, described in results], ignore_index=True)
     minima = [found.minimum for found, *_ in results]
     evidence = [normalisation - 0.5 * (one.cost + np.linalg.slogdet(one.normal)[1]) for one in minima]
     pictures = [planes for *_, shown, _ in results for planes in shown]
     return Fits(table, columns, samples, pictures, np.concatenate(evidence))
+
+
+def parts(count: int) -> list[slice]:
+    """Pictures that are fitted together."""
+    return slices(count, min(MOST_AT_ONCE, max(FEWEST_AT_ONCE, math.ceil(count / PARTS))))
 
 
 def best(found: Sequence[Fits]) -> Fits:
@@ -290,7 +297,7 @@ def _together(observations: Sequence[Observation]) -> Observation:
 def _described(
     found: Found, drawn: posterior.Draws, values: np.ndarray, columns: tuple[str, ...], family: Family
 ) -> pd.DataFrame:
-    middle, low, high, lowest, highest = posterior.quantiles(values, drawn.weights, SHARES)
+    middle, low, high, lowest, highest = posterior.quantiles(values, SHARES)
     table = {
         "fit:family": str(family),
         "fit:good": found.good,

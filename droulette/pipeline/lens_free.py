@@ -96,8 +96,7 @@ def _planes(observation: Observation, fit: RouletteFit) -> np.ndarray:
 
 
 def _described(fits: Sequence[RouletteFit], samples: np.ndarray, columns: tuple[str, ...]) -> pd.DataFrame:
-    weights = np.full(samples.shape[:2], 1 / samples.shape[1])
-    middle, low, high, lowest, highest = posterior.quantiles(samples, weights, SHARES)
+    middle, low, high, lowest, highest = posterior.quantiles(samples, SHARES)
     table = {
         "fit:family": NONE,
         "fit:good": [one.good for one in fits],

@@ -48,6 +48,20 @@ def test_what_it_tells_of_the_coordinates_is_what_all_pixels_tell():
     np.testing.assert_allclose(np.linalg.eigvals(covariance(whole) @ parts).real, 1, atol=0.05)
 
 
+def test_derivatives_are_the_same_of_a_few_pictures_at_a_time(monkeypatch):
+    steps = np.full_like(AT, 1e-4)
+    ((_, at_once, slopes),) = MOSAIC.derivatives(FAMILY, AT, steps)
+    monkeypatch.setattr("droulette.fitting.mosaic.NUMBERS_AT_ONCE", 1)
+    lengths = MOSAIC.lengths()
+    assert len(set(lengths)) > 1
+    for number, (rows, residuals, of_row) in enumerate(MOSAIC.derivatives(FAMILY, AT, steps)):
+        assert rows == slice(number, number + 1)
+        length = lengths[number]
+        np.testing.assert_array_equal(residuals[0], at_once[number, :length])
+        np.testing.assert_array_equal(of_row[0], slopes[number, :, :length])
+    assert number == COUNT - 1
+
+
 def test_chi2_rises_as_that_of_all_pixels():
     whole = derivatives(OBSERVATION)
     roots = np.linalg.cholesky(covariance(whole @ whole.swapaxes(1, 2)))

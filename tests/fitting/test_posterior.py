@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from droulette.fitting import posterior
 from droulette.fitting.posterior import Chain
 
 BEND, WIDTH = 1.0, 0.5
@@ -29,7 +31,12 @@ def run(chain: Chain, cost, rounds: int) -> Chain:
     return chain
 
 
-def test_a_bent_posterior_has_its_moments():
+@pytest.fixture
+def whole_likelihood(monkeypatch):
+    monkeypatch.setattr(posterior, "ROUGH_POWER", 1.0)
+
+
+def test_a_bent_posterior_has_its_moments(whole_likelihood):
     curvature = np.diag([1.0, WIDTH**-2])
     chain = run(Chain.about(np.zeros((1, 2)), curvature[None], np.ones(1)), bent, 8)
     assert chain.effective > 300
@@ -47,11 +54,17 @@ def test_the_effective_number_tells_of_a_proposal_that_misses():
     assert run(chain, bent, 9).effective > 4 * first
 
 
-def test_several_solutions_have_their_shares():
+def test_several_solutions_have_their_shares(whole_likelihood):
     middles, curvatures = np.array([[-5.0, -5.0], [5.0, 5.0]]), np.stack([np.eye(2), np.eye(2)])
     chain = run(Chain.about(middles, curvatures, np.array([0.5, 0.5])), two, 3)
     drawn = chain.drawn(3000, np.random.default_rng(1))
     assert abs((drawn[:, 0] < 0).mean() - 1 / 3) < 0.1
+
+
+def test_a_posterior_that_is_not_normal_is_drawn_with_a_wider_likelihood():
+    chain = run(Chain.about(np.zeros((1, 2)), np.eye(2)[None], np.ones(1)), lambda at: (at**2).sum(axis=1), 4)
+    drawn = chain.drawn(4000, np.random.default_rng(1))
+    np.testing.assert_allclose(drawn.var(axis=0), 1 / posterior.ROUGH_POWER, rtol=0.2)
 
 
 def test_draws_of_too_few_effective_ones_are_no_single_point():

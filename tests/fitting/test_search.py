@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import numpy as np
 import pytest
 from fit_scenes import COLUMNS, FAMILY, SIZE, coordinates, light, observed
@@ -45,7 +47,7 @@ def test_fits_reach_the_truth(found):
 def test_intervals_of_draws_hold_their_shares(found):
     drawn = posterior.draws(found, 400)
     values = drawn.targets(FAMILY, COLUMNS)
-    low, high = posterior.quantiles(values, drawn.weights, (0.1587, 0.8413))
+    low, high = posterior.quantiles(values, (0.1587, 0.8413))
     targets = FAMILY.targets(TRUE, COLUMNS)
     share = ((low < targets) & (targets < high))[found.good].mean()
     assert 0.55 < share < 0.8
@@ -84,17 +86,39 @@ def test_solutions_are_weighted_by_their_evidence():
     np.testing.assert_allclose(shares, np.array([1, ratio]) / (1 + ratio))
 
 
-def test_quantiles_of_weighted_draws():
-    values = np.arange(1001.0)[None, :, None]
-    weights = np.where(np.arange(1001) <= 500, 2.0, 0.0)[None]
-    np.testing.assert_allclose(posterior.quantiles(values, weights / weights.sum(), (0.5,))[0, 0, 0], 250, atol=1)
-    values[0, :100] = np.nan
-    np.testing.assert_allclose(posterior.quantiles(values, weights / weights.sum(), (0.5,))[0, 0, 0], 300, atol=1)
+def test_quantiles_are_those_of_the_draws_that_are_numbers():
+    values = np.random.default_rng(0).standard_normal((3, 40, 2))
+    values[0, ::3, 0] = values[1, :, 1] = np.nan
+    shares = (0.5, 0.025, 0.84134)
+    with np.errstate(all="ignore"), pytest.warns(RuntimeWarning, match="All-NaN"):
+        expected = np.nanquantile(values, shares, axis=1, method="hazen")
+    np.testing.assert_allclose(posterior.quantiles(values, shares), expected)
 
 
-@pytest.mark.parametrize("chance, more", [(0.15, search.DOUBTFUL_ROUNDS), (1.0, 0)])
-def test_a_good_fit_whose_brightest_pixels_are_odd_is_tried_again_and_not_for_ever(monkeypatch, chance, more):
+@pytest.mark.parametrize(
+    "chance, good, more",
+    [
+        (1.0, True, 0),
+        (0.1, True, search.DOUBTFUL_ROUNDS),
+        (1e-4, False, search.DOUBTFUL_ROUNDS),
+        (1e-9, False, search.ROUNDS),
+    ],
+)
+def test_a_fit_whose_brightest_pixels_are_odd_is_tried_again_and_not_for_ever(monkeypatch, chance, good, more):
     monkeypatch.setattr(search, "_least_chance", lambda residuals, light: np.full(len(light), chance / 2))
+    fits = mock.Mock(side_effect=search.approached)
+    monkeypatch.setattr(search, "approached", fits)
     found = find(OBSERVATION[:1], FAMILY, TRUE[:1, None], PRIOR)
-    assert found.good.all() and found.of_brightest[0] == chance
-    assert len(found.tried) == 1 + more
+    assert found.good.all() == good and found.of_brightest[0] == chance
+    assert fits.call_count == 1 + more
+    assert len(found.tried) == 1  # the others end there again
+
+
+def test_only_what_ends_elsewhere_and_as_low_is_promising():
+    best = Minimum(
+        np.zeros((4, 1)), *np.full((2, 4), 100.0), np.ones((4, 1, 1)), np.array([1, 1, 1, 0], bool), np.ones(4)
+    )
+    at = np.array([[1.0], [3.0], [3.0], [1.0]])
+    cost = np.array([90.0, 120.0, 140.0, 110.0])
+    near = Minimum(at, cost, cost, np.ones((4, 1, 1)), np.ones(4, bool), np.ones(4))
+    np.testing.assert_array_equal(search._promising(near, best), [1, 3])

@@ -32,6 +32,7 @@ _engines: list[llvm.ExecutionEngine] = []  # which own the code
 _lock = threading.Lock()
 
 
+@cache
 def address(source: str) -> int:
     """Where the machine code of the function `formula` of some source code is; see `formulas`."""
     return _address("formula", source, lambda loops: loops.compile_formula(source))
