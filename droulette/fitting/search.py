@@ -25,13 +25,13 @@ FIRST_DOUBT, DOUBT = 0.1, 0.3  # share of the light that is no evidence: of the 
 FIRST_ITERATIONS, ITERATIONS = 10, 30
 ARRIVED = 0.1  # of χ², the foretold decrease at which `refined` takes over
 FIRST_STARTS, MORE_STARTS = 3, 8
-ROUNDS = 12
+ROUNDS = 6
 CONTENDING = 30.0  # by how much a start's cost may exceed the best one's, for both to go on
 BRIGHTEST = (16, 64, 256, 1024, 4096)  # pixels whose χ² is judged beside that of all
 LEAST_PROBABILITY = 1e-3  # of a χ² as large as that, below which a fit is not good
 # Fits with this chance of their brightest pixels are tried again a few times: of 1,500 fits of one lens, 9 ended lower
 # then, all with less than 0.11. One in a thousand is as unlikely by chance, and stays so in all rounds.
-DOUBTFUL, DOUBTFUL_ROUNDS, HOPELESS = 0.12, 4, 1e-6
+DOUBTFUL, DOUBTFUL_ROUNDS, HOPELESS = 0.12, 2, 1e-6
 
 
 @dataclass(frozen=True)
@@ -78,16 +78,14 @@ def find(observation: Observation, family: Family, starts: np.ndarray, prior: Pr
         rows = found.wanting(round)
         if not len(rows):
             break
-        if round % 2 == 0:
-            middle = smooth.coordinates if round % 4 else best.coordinates
-            at = middle[rows] + _draws(smooth.normal[rows], rng)
-        else:
-            first = FIRST_STARTS + round // 4 * MORE_STARTS
-            some = starts[rows, first : first + MORE_STARTS]
-            if round % 4 == 3 or not some.shape[1]:
-                some = _crossed(family, best.coordinates[rows], starts[rows], rng)
-            places, more = _smooth_minima(observation[rows], family, some, prior[rows])
-            rows, at = rows[places], more.coordinates
+        middle = best if round % 2 else smooth
+        about = middle.coordinates[rows] + _draws(smooth.normal[rows], rng)
+        first = FIRST_STARTS + round // 2 * MORE_STARTS
+        some = starts[rows, first : first + MORE_STARTS]
+        if round % 2 or not some.shape[1]:
+            some = _crossed(family, best.coordinates[rows], starts[rows], rng)
+        places, more = _smooth_minima(observation[rows], family, some, prior[rows])
+        rows, at = np.concatenate([rows, rows[places]]), np.concatenate([about, more.coordinates])
         near = approached(observation[rows], family, at, prior[rows])
         places = _promising(near, best[rows])
         if not len(places):
