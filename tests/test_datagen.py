@@ -394,12 +394,12 @@ def test_failure_in_the_middle_of_drawing_leaves_nothing(folder, monkeypatch):
     assert written(folder) == before
 
 
-@pytest.mark.parametrize("what", ["centre_of_light", "render", "png.encode_all"])
+@pytest.mark.parametrize("what", ["generate.centre_of_light", "generate.render", "png.encode_all"])
 def test_failure_in_any_step_of_drawing_leaves_nothing(folder, capsys, monkeypatch, what):
     def fail(*args, **options):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(f"droulette.pipeline.generate.{what}", fail)
+    monkeypatch.setattr(f"droulette.pipeline.{what}", fail)
     before = written(folder)
     options = ["--toml", "dataset.toml", "--csvfile", "dataset.csv", "--outfile", "roulette.csv"]
     assert datagen.main([*options, "--directory", "images", "--centred"]) == 2

@@ -27,12 +27,11 @@ LOG = logging.getLogger("droulette")
 NO_MEMORY = "define void @NRT_MemInfo_call_dtor(ptr %0) { ret void }"
 DIGEST = hashlib.sha256().digest_size
 
-_addresses: dict[str, int] = {}
+_addresses: dict[tuple[str, str], int] = {}  # by name and source
 _engines: list[llvm.ExecutionEngine] = []  # which own the code
 _lock = threading.Lock()
 
 
-@cache
 def address(source: str) -> int:
     """Where the machine code of the function `formula` of some source code is; see `formulas`."""
     return _address("formula", source, lambda loops: loops.compile_formula(source))
@@ -72,10 +71,9 @@ def _path(name: str, key: str) -> Path:
 
 
 def _address(name: str, source: str, compiled: Callable) -> int:
-    key = _key(name, source)
     with _lock:
-        if key not in _addresses:
-            path = _path(name, key)
+        if (name, source) not in _addresses:
+            path = _path(name, _key(name, source))
             code = _read(path)
             if code is None:
                 from droulette.physics.engines import loops
@@ -84,8 +82,8 @@ def _address(name: str, source: str, compiled: Callable) -> int:
                 code = _object_code(name, compiled(loops))
                 with suppress(OSError), files.atomic_write(path) as partial:  # else the next process compiles again
                     partial.write_bytes(hashlib.sha256(code).digest() + code)
-            _addresses[key] = _load(name, code)
-        return _addresses[key]
+            _addresses[name, source] = _load(name, code)
+        return _addresses[name, source]
 
 
 @cache
