@@ -27,7 +27,7 @@ from droulette.quantities import AMPLITUDE
 
 STARTS = 15
 FEWEST_AT_ONCE, MOST_AT_ONCE = 16, 128  # pictures: Python takes as long for a few that are tried again as for many
-PARTS = 8  # of fewer pictures than that, for cores to share; not their number: fits are the same on all machines
+PARTS = 8  # of fewer pictures, for cores to share; however many there are, so that fits are the same on all machines
 DRAWS = 1000
 WHITE = 255.0
 BRIGHT = 0.999  # quantile of an observation's light that is shown as white

@@ -48,6 +48,16 @@ def test_what_it_tells_of_the_coordinates_is_what_all_pixels_tell():
     np.testing.assert_allclose(np.linalg.eigvals(covariance(whole) @ parts).real, 1, atol=0.05)
 
 
+def test_some_pictures_in_wide_pixels_are_those_of_the_whole():
+    rows = np.array([2, 0])
+    OBSERVATION.binned(4)
+    taken, anew = OBSERVATION[rows].binned(4), replace(OBSERVATION)[rows].binned(4)
+    for name in ("pictures", "weights", "psf"):
+        np.testing.assert_array_equal(getattr(taken, name), getattr(anew, name))
+    other = replace(OBSERVATION, pictures=2 * OBSERVATION.pictures)
+    np.testing.assert_allclose(other.binned(4).pictures, 2 * OBSERVATION.binned(4).pictures)
+
+
 def test_derivatives_are_the_same_of_a_few_pictures_at_a_time(monkeypatch):
     steps = np.full_like(AT, 1e-4)
     ((_, at_once, slopes),) = MOSAIC.derivatives(FAMILY, AT, steps)
