@@ -22,7 +22,7 @@ WIDE, HALF = 4, 2  # px that wide pixels are wide, and those of tiles in which t
 TILE = 32  # px, a multiple of WIDE
 ENOUGH = 0.1  # of χ², by which a tile's wide pixels may be wrong
 WORTH_IT = 0.6  # of the rays of all pixels, above which these are kept
-NUMBERS_AT_ONCE = 1 << 21  # 16 MB: larger arrays cost fits a tenth of their time, as the system clears their memory
+NUMBERS_AT_ONCE = 1 << 21  # 16 MB: of larger arrays the system clears the memory, a twentieth of the time of fits
 REACH = 5.0  # standard deviations of a Gaussian PSF: it holds all but 6e-7 of the light
 
 

@@ -111,17 +111,17 @@ class Observation:
         """(B, N, N) grey levels of scenes, (B, P)."""
         return namespace(coordinates).concat([light[:, 0] for _, light in self.drawn(family, coordinates)])
 
-    def left(self, light: Array) -> Array:
-        """(B, N, N): picture − light, in standard deviations."""
-        left = self.pictures - light
-        left *= self.weights
+    def left(self, light: Array, rows: slice = slice(None)) -> Array:
+        """(n, N, N): what light in the place of these pictures leaves of them, in standard deviations."""
+        left = self.pictures[rows] - light
+        left *= self.weights[rows]
         return left
 
     def residuals(self, family: Family, coordinates: Array) -> Array:
         """(B, N²): picture − model, in standard deviations; coordinates (B, P)."""
         parts = []
         for rows, light in self.drawn(family, coordinates):
-            parts.append(self._residuals(rows, light[:, 0]))
+            parts.append(self.left(light[:, 0], rows).reshape(len(light), -1))
         return namespace(coordinates).concat(parts)
 
     def residuals_at(self, family: Family, points: Array) -> Iterator[tuple[slice, Array]]:
@@ -154,17 +154,12 @@ class Observation:
         directions = xp.concat([xp.zeros((1, size), dtype=xp.float64), xp.eye(size, dtype=xp.float64)])
         moved = (coordinates[:, None] + steps[:, None] * directions).reshape(-1, size)
         for rows, light in self.drawn(family, moved, 1 + size):
+            residuals = self.left(light[:, 0], rows).reshape(len(light), -1)
             light = light.reshape(*light.shape[:2], -1)
-            residuals = self._residuals(rows, light[:, 0])
             slopes = light[:, 1:]  # in place: they are large
             slopes -= light[:, :1]
             slopes *= self.weights[rows].reshape(len(light), 1, -1) / steps[rows, :, None]
             yield rows, residuals, slopes
-
-    def _residuals(self, rows: slice, light: Array) -> Array:
-        """(n, N²), of light (n, N, N) or (n, N²)."""
-        difference = self.pictures[rows].reshape(len(light), -1) - light.reshape(len(light), -1)
-        return difference * self.weights[rows].reshape(len(light), -1)
 
 
 def drawn_together(

@@ -30,7 +30,7 @@ CONTENDING = 30.0  # by how much a start's cost may exceed the best one's, for b
 BRIGHTEST = (16, 64, 256, 1024, 4096)  # pixels whose χ² is judged beside that of all
 LEAST_PROBABILITY = 1e-3  # of a χ² as large as that, below which a fit is not good
 # Fits with this chance of their brightest pixels are tried again a few times: of 1,500 fits of one lens six ended lower
-# then, all with less than 0.11. One in a thousand is as unlikely by chance, and stays so in all rounds.
+# then, all with less than 0.11. Above HOPELESS a fit may be not good by noise alone: it gets no more rounds than these.
 DOUBTFUL, DOUBTFUL_ROUNDS, HOPELESS = 0.12, 2, 1e-6
 
 

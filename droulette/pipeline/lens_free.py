@@ -91,7 +91,7 @@ def _planes(observation: Observation, fit: RouletteFit) -> np.ndarray:
     axis = np.arange(observation.size) - observation.size / 2
     inside = np.hypot(axis - fit.x, -axis[:, None] - fit.y) < fit.radius
     drawn = np.where(inside, light[0, 0], 0.0)
-    left = np.where(inside, (observation.pictures[0] - drawn) * observation.weights[0], 0.0)
+    left = np.where(inside, observation.left(drawn[None])[0], 0.0)
     return np.stack([observation.pictures[0], drawn, left])
 
 
