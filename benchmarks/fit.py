@@ -33,7 +33,7 @@ from droulette.fitting.search import find
 from droulette.fitting.starts import Library
 from droulette.learning.metrics import r2
 from droulette.pipeline.draw import draw_table
-from droulette.pipeline.fitted import ROUGH, parts
+from droulette.pipeline.fitted import ROUGH, SHARES, parts
 from droulette.pipeline.generate import Drawing, draw_in_memory
 from droulette.pipeline.populations import distribution_to_fit, family_and_coordinates
 
@@ -43,7 +43,6 @@ DRAWS = 1000
 SKY = 12.0  # counts/s
 ROUNDING = 12**-0.5  # grey levels: the standard deviation of what is lost by rounding, of which the bound is
 LARGEST_ROUNDING = 0.5  # with which fits are judged: faint neighbours are rounded the same way, not independently
-HALF = 0.5 * (1 - 0.6827), 0.5 * (1 - 0.95)
 
 
 def main() -> None:
@@ -83,15 +82,14 @@ def main() -> None:
         clock.append(time.thread_time())
         drawings = posterior.draws(one, DRAWS) if args.normal else posterior.sampled(some, family, one, prior, DRAWS)
         clock.append(time.thread_time())
-        intervals = posterior.quantiles(drawings.targets(family, columns), shares)
+        middle, halves = posterior.intervals(drawings.targets(family, columns), SHARES)
         clock.append(time.thread_time())
-        return one, drawings, intervals, np.diff(clock)
+        return one, drawings, middle, halves, np.diff(clock)
 
-    shares = (0.5, HALF[0], 1 - HALF[0], HALF[1], 1 - HALF[1])
     with workers(args.threads) as threads:
-        found, drawings, intervals, clocks = zip(*threads.map(fit, parts(args.rows)), strict=True)
+        found, drawings, middles, halves, clocks = zip(*threads.map(fit, parts(args.rows)), strict=True)
     done = time.perf_counter()
-    middle, low, high, lowest, highest = np.concatenate(intervals, axis=1)
+    middle, half = np.concatenate(middles), np.concatenate(halves, axis=1)
 
     targets = true_family.targets(true, columns)
     costs = observation.squares_at(true_family, true[:, None])[:, 0]
@@ -105,7 +103,7 @@ def main() -> None:
     good = np.concatenate([one.good for one in found])
     chi2 = np.concatenate([one.minimum.chi2 for one in found])
     pixels = observation.pixels()
-    deviations = abs(middle - targets) / np.maximum(0.5 * (high - low), 1e-300)
+    deviations = abs(middle - targets) / np.maximum(half[0], 1e-300)
     ratio = np.median(abs(middle - targets) / least, axis=0) / stats.norm.ppf(0.75)
     drawn_errors = targets + least * np.random.default_rng(0).standard_normal(least.shape)
     of_family = f"{true_family} fitted as {family}" if args.family else f"{family}"
@@ -116,7 +114,7 @@ def main() -> None:
     sound = good & (effective >= ROUGH)
 
     def held(rows: np.ndarray) -> str:
-        inside = (low < targets) & (targets < high), (lowest < targets) & (targets < highest)
+        inside = abs(middle - targets) < half
         return ", ".join(f"{one[rows].mean():.1%}" for one in inside) if rows.any() else "-"
 
     found_out = {"found out by χ²": f"{1 - good.mean():.1%}"}
@@ -151,9 +149,9 @@ def main() -> None:
         print(f"  {name:58} {value}")
     if args.save:
         np.savez(
-            args.save, true=true, targets=targets, middle=middle, low=low, high=high, least=least, good=good, chi2=chi2,
+            args.save, true=true, targets=targets, middle=middle, half=half, least=least, good=good, chi2=chi2,
             coordinates=np.concatenate([one.minimum.coordinates for one in found]), library=known, above=above,
-            lowest=lowest, highest=highest, effective=effective,
+            effective=effective,
         )  # fmt: skip
 
 

@@ -29,7 +29,7 @@ from droulette.fitting.roulette import fit_roulette
 from droulette.fitting.search import find
 from droulette.fitting.starts import Library
 from droulette.pipeline.draw import draw_table
-from droulette.pipeline.fitted import exposures
+from droulette.pipeline.fitted import SHARES, exposures
 from droulette.pipeline.generate import Drawing, draw_in_memory
 from droulette.pipeline.pictures import make_views
 from droulette.pipeline.populations import family_and_coordinates
@@ -40,7 +40,6 @@ KNOWN = 5000  # rows that tell what the distribution is
 STARTS = 15
 DRAWS = 1000
 PLACE = 3.0  # px, a synthetic prior's deviation of ξ₀
-SHARES = (0.5, 0.15866, 0.84134, 0.025, 0.975)
 REACH = 1.959964
 
 
@@ -108,10 +107,10 @@ def beside(toml, observations, columns, targets, mean, deviation, least, good_fr
     for one in observations:
         found = find(one, family, library.nearest(one, STARTS), prior)
         draws = posterior.draws(found, DRAWS)
-        values = posterior.quantiles(draws.targets(family, columns), SHARES)[:, 0]
+        values, halves = posterior.intervals(draws.targets(family, columns), SHARES[:1])
         good.append(found.good[0])
         middle.append(values[0])
-        width.append(0.5 * (values[2] - values[1]))
+        width.append(halves[0, 0])
     good, middle, width = np.array(good), np.array(middle), np.array(width)
     seconds = (time.perf_counter() - begin) / len(observations)
     print(f"as {family}: χ² tells of {1 - good.mean():.1%} of the rows; {seconds:.2f} s a picture")

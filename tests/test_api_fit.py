@@ -38,6 +38,7 @@ def test_the_truth_is_within_the_errors(scene, found):
     for name, value in zip(("xiX", "xiY"), scene.reference_point, strict=True):
         assert abs(row[name] - value) < 4 * row[f"std:{name}"] < 4
     assert len(found.samples) == 300
+    assert found.image_share == 1.0 and found.other_image is None
 
 
 def test_what_is_left_is_noise(found):

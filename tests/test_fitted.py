@@ -111,6 +111,8 @@ def test_of_each_picture_a_good_fit_is_taken_before_one_of_more_evidence():
 def test_what_is_told_of_a_fit_follows_from_how_good_and_how_sure_it_is():
     about = {"fit:family": "SIE, SersicSphere", "fit:chi2": 990.0, "fit:pixels": 1000}
     sure = {"fit:good": True, "fit:converged": True, "fit:effective": 700.0}
+    other = {"fit:other_xiX": -2.6, "fit:other_xiY": 18.6}
+    two_images = {"fit:image_share": 0.891, "xiX": 17.6, "xiY": -4.1} | other
     table = pd.DataFrame([
         about | sure,
         about | {"fit:good": True, "fit:converged": True, "fit:effective": 99.0},
@@ -118,12 +120,14 @@ def test_what_is_told_of_a_fit_follows_from_how_good_and_how_sure_it_is():
         about | {"fit:good": False, "fit:converged": False, "fit:effective": 1.0},
         about | sure | {"fit:family": "SIE+Shear, SersicSphere"},
         about | sure | {"fit:family": "SIE+SIE, SersicSphere"},
+        about | sure | two_images,
     ])  # fmt: skip
-    fits, said, warned = fitted.Fits(table, (), np.zeros((6, 0, 0)), [], np.zeros(6)), [], []
-    fits.tell("abcdef", "the network's answer is kept", said.append, warned.append)
+    fits, said, warned = fitted.Fits(table, (), np.zeros((7, 0, 0)), [], np.zeros(7)), [], []
+    fits.tell("abcdefg", "the network's answer is kept", said.append, warned.append)
     assert said == [
         "a: fitted as SIE, SersicSphere, χ² 0.99 a pixel: a good fit",
         "e: fitted as SIE+Shear, SersicSphere, χ² 0.99 a pixel: a good fit",
+        "g: fitted as SIE, SersicSphere, χ² 0.99 a pixel: a good fit",
     ]
     assert warned[0].startswith("b: ") and warned[0].endswith("its intervals are rough and often too narrow")
     assert warned[1].startswith("c: no good fit") and warned[1].endswith(
@@ -131,4 +135,21 @@ def test_what_is_told_of_a_fit_follows_from_how_good_and_how_sure_it_is():
     )
     assert warned[2].startswith("d: no good fit") and "did not converge" in warned[2]
     assert warned[3].endswith("a good fit, but intervals of several lenses are often too narrow")
-    assert warned[3].startswith("f: ") and len(warned) == 4
+    assert warned[3].startswith("f: ")
+    assert warned[4:] == ["g: ξ is at (17.6, -4.1) px in 89% of the draws, else about (-2.6, 18.6) px"]
+
+
+def test_a_reference_point_at_one_of_two_images_is_found_out():
+    rng = np.random.default_rng(1)
+    one = rng.normal((17, -4), (0.3, 1.7), (1000, 2))
+    two = np.where(np.arange(1000)[:, None] < 110, rng.normal((-2, 18), 0.7, (1000, 2)), one)
+    ring = 20 * np.stack([np.cos(angle := rng.uniform(0, 2 * np.pi, 1000)), np.sin(angle)], axis=1)
+    tailed = rng.standard_t(3, (1000, 2))
+    unknown = np.where(np.arange(1000)[:, None] < 500, np.nan, two[::-1])
+    every = np.stack([one, two, ring, tailed, unknown, np.full((1000, 2), np.nan)])
+    middles = np.full((6, 2), np.nan)
+    middles[:5] = np.nanmedian(every[:5], axis=1)
+    share, other = fitted.images(every, middles)
+    np.testing.assert_allclose(share, [1, 0.89, 1, 1, 0.78, 1])
+    np.testing.assert_allclose(other[[1, 4]], [[-2, 18]] * 2, atol=0.3)
+    assert np.isnan(other[[0, 2, 3, 5]]).all()

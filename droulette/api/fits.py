@@ -31,6 +31,7 @@ class Fit:
     deviations `std:…`, and half the widths of their 95 % intervals, `half95:…`.
     samples: draws of the posterior, a row each. picture, model: (N, N), grey levels; residuals: what is left, in
     standard deviations of the noise. middle: (column, row) of the file's pixel that positions are counted from.
+    image_share: of the draws, whose reference point is the image at the table's ξ; the others lie about other_image.
     """
 
     family: str
@@ -44,6 +45,8 @@ class Fit:
     model: np.ndarray
     residuals: np.ndarray
     middle: tuple[int, int]
+    image_share: float
+    other_image: tuple[float, float] | None
     made: fitted.Fits
 
     @property
@@ -108,10 +111,12 @@ def fit(
     made = fitted.fit([observation], kinds, columns, brightness_known=drawing, count=samples)
     about = made.table.iloc[0]
     values = [name for name in made.table if not name.startswith("fit:")]
+    share = float(about["fit:image_share"])
+    other = None if share == 1 else (float(about["fit:other_xiX"]), float(about["fit:other_xiY"]))
     return Fit(
         about["fit:family"], bool(about["fit:good"]), bool(about["fit:converged"]), float(about["fit:chi2"]),
         int(about["fit:pixels"]), made.table[values], pd.DataFrame(made.samples[0], columns=list(made.columns)),
-        *made.pictures[0], middle, made,
+        *made.pictures[0], middle, share, other, made,
     )  # fmt: skip
 
 

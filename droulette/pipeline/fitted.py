@@ -29,13 +29,15 @@ STARTS = 15
 FEWEST_AT_ONCE, MOST_AT_ONCE = 16, 128  # pictures: Python takes as long for a few that are tried again as for many
 PARTS = 8  # of fewer pictures, for cores to share; however many there are, so that fits are the same on all machines
 DRAWS = 1000
+FEW_PICTURES = 4  # of which each is sampled thoroughly, in 15 to 30 s where a normal distribution does not do
+LEAST_OF_IMAGE = 0.01  # share of the draws that makes another image of the source a possible reference point
 WHITE = 255.0
 BRIGHT = 0.999  # quantile of an observation's light that is shown as white
 STRONGEST = 5.0  # standard deviations that are shown black and white
 LARGEST_ROUNDING = 0.5  # grey levels
 ROUGH = 100  # effective draws, below which the 95 % intervals of 10 of 1,000 fits held 70 % of the true values
 SMOOTHED = 3  # px, over which light is averaged that tells its own Poisson noise
-SHARES = (0.5, 0.15866, 0.84134, 0.025, 0.975)
+SHARES = (0.6827, 0.95)  # of the draws, within `std:…` and `half95:…`
 
 Say = Callable[[str], None]
 
@@ -116,6 +118,10 @@ def _of_several_lenses(family: str) -> bool:
     return sum(name in LENSES and not LENSES[name].perturbation for name in lenses) > 1
 
 
+def _place(about: dict, prefix: str) -> str:
+    return f"({about[prefix + 'X']:.1f}, {about[prefix + 'Y']:.1f})"
+
+
 @dataclass(frozen=True)
 class Fits:
     """What fits of n pictures found.
@@ -149,6 +155,9 @@ class Fits:
                 warn(f"{name}: no good fit as {found}, more than noise: {otherwise}")
             else:
                 warn(f"{name}: no good fit as {found}, which did not converge: {otherwise}")
+            if one["fit:good"] and one.get("fit:image_share", 1.0) < 1:
+                at, other = (_place(one, prefix) for prefix in ("xi", "fit:other_xi"))
+                warn(f"{name}: ξ is at {at} px in {one['fit:image_share']:.0%} of the draws, else about {other} px")
 
     def write(self, folder: Path, stems: Sequence[str]) -> None:
         """The pictures side by side, STEM-fit.png, and as planes of a cube, STEM-fit.fits."""
@@ -229,6 +238,7 @@ def _of_family(
 ) -> Fits:  # fmt: skip
     family, prior = population.family, population.prior(brightness_known)
     normalisation = 0.5 * np.linalg.slogdet(prior.precision)[1]
+    effort = posterior.THOROUGH if len(observations) <= FEW_PICTURES else posterior.USUAL
 
     def fit_some(rows: slice) -> tuple[Found, np.ndarray, np.ndarray, pd.DataFrame]:
         some = observations[rows.start] if rows.stop - rows.start == 1 else _together(observations[rows])
@@ -240,7 +250,7 @@ def _of_family(
         if family.light:
             some = without_cusps(some, family, found.minimum.coordinates)
             found = find(some, family, found.minimum.coordinates[:, None], prior)
-        drawn = posterior.sampled(some, family, found, prior, count)
+        drawn = posterior.sampled(some, family, found, prior, count, effort=effort)
         left = some.left(found.light)
         progress(rows.stop - rows.start)
         values = drawn.targets(family, columns)
@@ -297,7 +307,7 @@ def _together(observations: Sequence[Observation]) -> Observation:
 def _described(
     found: Found, drawn: posterior.Draws, values: np.ndarray, columns: tuple[str, ...], family: Family
 ) -> pd.DataFrame:
-    middle, low, high, lowest, highest = posterior.quantiles(values, SHARES)
+    middle, halves = posterior.intervals(values, SHARES)
     table = {
         "fit:family": str(family),
         "fit:good": found.good,
@@ -310,6 +320,36 @@ def _described(
     }
     for k, column in enumerate(columns):
         table[column] = middle[:, k]
-        table[f"std:{column}"] = 0.5 * (high - low)[:, k]
-        table[f"half95:{column}"] = 0.5 * (highest - lowest)[:, k]
+        table[f"std:{column}"], table[f"half95:{column}"] = halves[:, :, k]
+    if {"xiX", "xiY"} <= set(columns):
+        places = [columns.index(name) for name in ("xiX", "xiY")]
+        share, other = images(values[:, :, places], middle[:, places])
+        table |= {"fit:image_share": share, "fit:other_xiX": other[:, 0], "fit:other_xiY": other[:, 1]}
     return pd.DataFrame(table)
+
+
+def images(xi: np.ndarray, middle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Whether the draws of a reference point lie at several images of the source: two groups, further apart than
+    the 95 % interval of the larger one is wide.
+
+    xi: (B, M, 2) draws, px. middle: (B, 2), their medians.
+
+    Returns:
+        (B,), the share of the draws in the group of the median, and (B, 2), the median of the others; NaN for none.
+    """
+    shares, others = np.ones(len(xi)), np.full((len(xi), 2), np.nan)
+    for row, (draws, about) in enumerate(zip(xi, middle, strict=True)):
+        draws = draws[np.isfinite(draws).all(axis=1)]
+        least = max(1, math.ceil(LEAST_OF_IMAGE * len(draws)))
+        if len(draws) < 2 * least:
+            continue
+        axis = np.linalg.eigh(np.cov((draws - about).T))[1][:, -1]
+        along = (draws - about) @ axis
+        ascending = np.sort(along)
+        cut = least + int(np.argmax(np.diff(ascending)[least - 1 : len(draws) - least]))
+        below, above = ascending[:cut], ascending[cut:]
+        low, high = np.quantile(max(below, above, key=len), (0.025, 0.975))
+        if above[0] - below[-1] > high - low:
+            apart = along > below[-1] if len(below) > len(above) else along <= below[-1]
+            shares[row], others[row] = 1 - apart.mean(), np.median(draws[apart], axis=0)
+    return shares, others

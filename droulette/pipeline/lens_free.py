@@ -96,7 +96,7 @@ def _planes(observation: Observation, fit: RouletteFit) -> np.ndarray:
 
 
 def _described(fits: Sequence[RouletteFit], samples: np.ndarray, columns: tuple[str, ...]) -> pd.DataFrame:
-    middle, low, high, lowest, highest = posterior.quantiles(samples, SHARES)
+    middle, halves = posterior.intervals(samples, SHARES)
     table = {
         "fit:family": NONE,
         "fit:good": [one.good for one in fits],
@@ -108,6 +108,5 @@ def _described(fits: Sequence[RouletteFit], samples: np.ndarray, columns: tuple[
     }
     for k, column in enumerate(columns):
         table[column] = middle[:, k]
-        table[f"std:{column}"] = 0.5 * (high - low)[:, k]
-        table[f"half95:{column}"] = 0.5 * (highest - lowest)[:, k]
+        table[f"std:{column}"], table[f"half95:{column}"] = halves[:, :, k]
     return pd.DataFrame(table)

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from droulette.fitting import posterior
-from droulette.fitting.posterior import Chain
+from droulette.fitting.optimise import Minimum, Prior
+from droulette.fitting.posterior import THOROUGH, USUAL, Chain
+from droulette.fitting.search import Found
 
 BEND, WIDTH = 1.0, 0.5
 
@@ -74,3 +76,44 @@ def test_draws_of_too_few_effective_ones_are_no_single_point():
     drawn = chain.drawn(1000, np.random.default_rng(1))
     _, times = np.unique(drawn, axis=0, return_counts=True)
     assert chain.weights.max() > 0.5 and times.max() < 200
+
+
+class Bent:
+    """In the place of a mosaic: χ² of `BENT` numbers, each pair of which is a banana."""
+
+    at_once = 0
+
+    def __getitem__(self, rows) -> Bent:
+        return self
+
+    def squares_at(self, family, points: np.ndarray) -> np.ndarray:
+        Bent.at_once = max(Bent.at_once, points.shape[1])
+        pairs = points.reshape(-1, 2)
+        return bent(pairs).reshape(*points.shape[:2], -1).sum(axis=2)
+
+
+@pytest.mark.parametrize("effort, within", [(USUAL, 1.1), (THOROUGH, 0.5)])
+def test_a_thorough_sample_is_nearer_to_a_bent_posterior(monkeypatch, whole_likelihood, effort, within):
+    size = 6
+    monkeypatch.setattr(posterior, "mosaic", lambda *about: Bent())
+    curvature = np.tile(np.diag([1.0, WIDTH**-2] * (size // 2)), (1, 1, 1))
+    minimum = Minimum(np.zeros((1, size)), np.zeros(1), np.zeros(1), curvature, np.array([True]), np.array([5]))
+    found = Found(minimum, np.array([100]), np.array([0.5]), np.array([0.5]), ())
+    nothing = Prior(np.zeros(size), np.zeros((size, size)))
+    drawn = posterior.sampled(None, None, found, nothing, 4000, seed=1, effort=effort)
+    assert drawn.effective[0] >= effort.enough
+    assert Bent.at_once <= posterior.AT_ONCE
+    means = drawn.coordinates[0].mean(axis=0)
+    np.testing.assert_allclose(means, [0, BEND] * (size // 2), atol=within)
+
+
+def test_intervals_about_the_medians_hold_their_shares():
+    values = np.random.default_rng(0).exponential(size=(2, 4001, 3))
+    values[1, :1000, 2] = np.nan
+    middle, halves = posterior.intervals(values, (0.6827, 0.95))
+    np.testing.assert_allclose(middle, np.log(2), atol=0.06)
+    for half, share in zip(halves, (0.6827, 0.95), strict=True):
+        inside = (abs(values - middle[:, None]) <= half[:, None]).sum(axis=1) / (~np.isnan(values)).sum(axis=1)
+        np.testing.assert_allclose(inside, share, atol=1e-3)
+    # Of e^−x beyond its median, 0.05 are further up than −ln 0.05.
+    np.testing.assert_allclose(halves[1], -np.log(0.05) - np.log(2), rtol=0.08)
