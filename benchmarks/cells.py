@@ -1,9 +1,10 @@
-"""One model for a range of noise and PSF, beside models that are trained on for one noise and one PSF each.
+"""One model for a range of noise and PSF, beside models that are trained further for one noise and one PSF each.
 
     python benchmarks/cells.py FOLDER --work CELLS --rows 300 --noise 0 3 10 --psf 0 1.5 3
 
 FOLDER: a pipeline's, with params.toml and models/model.safetensors, trained on the range. Each cell's model begins from
-that model's weights and sees fresh pictures of its cell alone. Both are measured on the same rows, of another seed.
+that model's weights and sees fresh pictures of its cell alone; "range, further" begins from them too and sees as many
+the whole range. All are measured on the same rows, of another seed.
 noise in counts, psf as the standard deviation of a Gaussian, px.
 """
 
@@ -20,6 +21,8 @@ from droulette.parameters import load
 from droulette.pipeline.dataset import generate_dataset
 from droulette.pipeline.training import train
 from droulette.split import split_by
+
+FURTHER_SEED = 2_000_003
 
 
 def main() -> None:
@@ -42,12 +45,13 @@ def main() -> None:
         "training.patience": args.epochs,
         "training.fresh-pictures": True,
     }
+    further = train_cell(args.work / "range", path, {"simulator.seed": FURTHER_SEED} | more)
     print("| pictures | model | r2_quantile | r2 | 68 % hold | 95 % hold |\n|---|---|---|---|---|---|")
     for noise in args.noise:
         for psf in args.psf:
             alone = train_cell(args.work / f"{noise:g}-{psf:g}", path, cell(noise, psf) | more)
             rows = draw(load(path, cell(noise, psf) | OTHER_ROWS), of_range, args.rows)
-            for name, model in (("range", of_range), ("cell", alone)):
+            for name, model in (("range", of_range), ("range, further", further), ("cell", alone)):
                 print(f"| noise {noise:g}, PSF {psf:g} | {name} | {measured(model, judge, rows)} |", flush=True)
 
 

@@ -12,12 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import small
+import torch
 from astropy.io import fits
 from scipy.signal import fftconvolve
 
 from droulette import datagen, instruments, parameters
 from droulette.errors import UserError
 from droulette.learning import model_file
+from droulette.learning.observed import FACTS, ObservedPicture
 from droulette.pipeline import fresh
 from droulette.pipeline.depth import About, decode
 from droulette.pipeline.draw import draw_table
@@ -265,16 +267,31 @@ def trained(tmp_path_factory):
 
     options = {"variables": ["sigma", "xiX", "xiY"], "nterms": (0, 1)}
     split_file(folder / "r.csv", {name: (parts[name], size) for name, size in sizes.items()}, **options)
-    before = fresh.OUT_OF_DISTRIBUTION, fresh.CALIBRATION_ROWS
-    fresh.OUT_OF_DISTRIBUTION, fresh.CALIBRATION_ROWS = 60, 40
+    before = fresh.OUT_OF_DISTRIBUTION, fresh.NOVELTY_ROWS, fresh.CALIBRATION_ROWS, fresh.END_ROWS
+    fresh.OUT_OF_DISTRIBUTION, fresh.NOVELTY_ROWS, fresh.CALIBRATION_ROWS, fresh.END_ROWS = 60, 40, 30, 20
     try:
         small.train(
             parts["training"], parts["validation"], folder / "p", folder / "model.safetensors", say=lambda line: None,
             tables=dict(tables), fresh_pictures=True, model="polar_tiny", num_epochs=2,
         )  # fmt: skip
     finally:
-        fresh.OUT_OF_DISTRIBUTION, fresh.CALIBRATION_ROWS = before
+        fresh.OUT_OF_DISTRIBUTION, fresh.NOVELTY_ROWS, fresh.CALIBRATION_ROWS, fresh.END_ROWS = before
     return folder
+
+
+def test_errors_are_measured_at_the_ends_of_the_instruments_ranges_too(monkeypatch):
+    for name, rows in {"NOVELTY_ROWS": 5, "CALIBRATION_ROWS": 7, "END_ROWS": 12}.items():
+        monkeypatch.setattr(fresh, name, rows)
+    params, first = parameters.parse(TABLES), 100
+    parts = list(fresh.calibration_rows(params, ObservedPicture(SIZE), ["xiX"], first, torch.device("cpu")))
+    facts, xi = np.concatenate([facts for _, facts in parts]), np.concatenate([part.targets for part, _ in parts])
+    assert [len(part) for _, part in parts] == [7, 3, 3, 3, 3]
+    noise, width = (facts[:, FACTS.index(name)] for name in ("noise", "psf_fwhm"))
+    at_ends = [set(width[7:10]), set(width[10:13]), set(noise[13:16]), set(noise[16:])]
+    assert at_ends == [{1.0}, {3.0}, {0.5}, {4.0}]
+    assert len(set(noise[:13])) == 13 and len(set(width[[*range(7), *range(13, 19)]])) == 13
+    expected = drawn(TABLES, rows=100 + 5 + 7 + 12)[2]["xiX"].to_numpy()
+    np.testing.assert_array_equal(xi[:, 0], expected[105:])
 
 
 def observation(folder: Path, seed: int = 0, noise: float = 1.0, scale: float = 0.1) -> Path:

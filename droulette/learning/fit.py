@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,10 +34,11 @@ class Split:
     views: np.ndarray
     targets: np.ndarray
 
-    def joined(self, other: Split) -> Split:
-        """These rows and those of another split."""
-        views, targets = np.concatenate([self.views, other.views]), np.concatenate([self.targets, other.targets])
-        return Split(views, targets)
+    @classmethod
+    def of(cls, parts: Sequence[Split]) -> Split:
+        """The rows of several splits."""
+        views, targets = zip(*((one.views, one.targets) for one in parts), strict=True)
+        return cls(np.concatenate(views), np.concatenate(targets))
 
 
 class Batch(NamedTuple):

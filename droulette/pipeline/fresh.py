@@ -138,18 +138,43 @@ class FreshPictures:
 
 
 OUT_OF_DISTRIBUTION = 2000  # pictures of each other kind
-CALIBRATION_ROWS = 3000  # more rows, beside the validation part, to measure errors on
+NOVELTY_ROWS = 3000  # more rows, beside the validation part, to measure what a model knows
+CALIBRATION_ROWS = 5000  # and further ones to measure its errors on
+END_ROWS = 4000  # the same at the ends of the instrument's ranges, where few of the distribution's rows lie
 LIGHT_OF_LENS = (0.2, 5.0)  # over that of the lensed source
 NO_LENS = 1e-3  # px, Einstein radius
 
 
-def calibration_rows(
+def novelty_rows(
     params: Parameters, preprocessing: Preprocessing, columns: list[str], first: int, device: torch.device
 ) -> tuple[Split, np.ndarray]:
-    """CALIBRATION_ROWS rows of the distribution from number `first` on, and the facts of their pictures, (n, 6)."""
-    views, facts, tables = zip(*_taken(params, preprocessing, first, CALIBRATION_ROWS, device), strict=True)
-    targets = np.concatenate([table[columns].to_numpy() for table in tables])
-    return Split(np.concatenate(views), targets), np.concatenate(facts)
+    """NOVELTY_ROWS rows of the distribution from number `first` on, and the facts of their pictures, (n, 6)."""
+    rows, facts = zip(*_taken(params, preprocessing, columns, first, NOVELTY_ROWS, device), strict=True)
+    return Split.of(rows), np.concatenate(facts)
+
+
+def calibration_rows(
+    params: Parameters, preprocessing: Preprocessing, columns: list[str], first: int, device: torch.device
+) -> Iterator[tuple[Split, np.ndarray]]:
+    """CALIBRATION_ROWS rows and END_ROWS others, those of each end as many, some at a time; see `novelty_rows`."""
+    first += NOVELTY_ROWS
+    yield from _taken(params, preprocessing, columns, first, CALIBRATION_ROWS, device)
+    first += CALIBRATION_ROWS
+    ends = _ends(params)
+    for number, end in enumerate(ends):
+        part = slice(END_ROWS * number // len(ends), END_ROWS * (number + 1) // len(ends))
+        yield from _taken(end, preprocessing, columns, first + part.start, part.stop - part.start, device)
+
+
+def _ends(params: Parameters) -> list[Parameters]:
+    """The distribution with each number of the instrument that varies at its least, and at its greatest."""
+    ends = []
+    for name, value in params.instrument:
+        if isinstance(value, Distribution) and not value.fixed:
+            for end in (value.low, value.high):
+                at = {name: Distribution(end, end)}
+                ends.append(params.model_copy(update={"instrument": params.instrument.model_copy(update=at)}))
+    return ends
 
 
 def out_of_distribution_views(
@@ -169,18 +194,19 @@ def out_of_distribution_views(
     views = []
     for number, kind in enumerate(kinds):
         first = params.simulator.size + number * OUT_OF_DISTRIBUTION
-        views += [part for part, _, _ in _taken(kind, preprocessing, first, OUT_OF_DISTRIBUTION, device)]
+        views += [part.views for part, _ in _taken(kind, preprocessing, [], first, OUT_OF_DISTRIBUTION, device)]
     return np.concatenate(views) if views else None
 
 
 def _taken(
-    params: Parameters, preprocessing: Preprocessing, first: int, count: int, device: torch.device
-) -> Iterator[tuple[np.ndarray, np.ndarray, pd.DataFrame]]:
-    """Views, facts and amplitudes of rows, some at a time."""
+    params: Parameters, preprocessing: Preprocessing, columns: list[str], first: int, count: int, device: torch.device
+) -> Iterator[tuple[Split, np.ndarray]]:
+    """Rows, and the facts of their pictures, some at a time."""
     drawing = Drawing.of(params.simulator)
     with ThreadPoolExecutor(cores()) as helpers:
         for part in slices(count, VIEWS_AT_ONCE[device.type] * 4):
             frame = draw_table(params, first + part.start, first + part.stop)
             pictures, facts, table = draw_in_memory(frame, drawing, NAME, str(device), helpers)
             pictures = pictures if is_tensor(pictures) else torch.from_numpy(pictures)
-            yield preprocessing.views(pictures, torch.from_numpy(facts)).cpu().numpy(), facts, table
+            views = preprocessing.views(pictures, torch.from_numpy(facts)).cpu().numpy()
+            yield Split(views, table[columns].to_numpy()), facts

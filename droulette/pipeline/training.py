@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ from droulette.learning.scaling import SCALINGS
 from droulette.learning.screen import Screen
 from droulette.learning.symmetry import Group, Laws
 from droulette.parameters import trained_distribution
-from droulette.pipeline.fresh import FreshPictures, calibration_rows, out_of_distribution_views
+from droulette.pipeline.fresh import FreshPictures, calibration_rows, novelty_rows, out_of_distribution_views
 from droulette.pipeline.pictures import is_observed, picture_size, read_views
 from droulette.pipeline.targets import read_targets
 
@@ -134,17 +134,18 @@ def train(
         precision=precision,
         distribution=trained_distribution(params),
     )
-    others = None
+    others, further = None, ()
     if observed and training.fresh_pictures:
         say("drawing more pictures, and some of other kinds, to measure what the model knows")
         first = params.simulator.size + training.num_epochs * len(targets)
-        more, known = calibration_rows(params, network.preprocessing, columns, first, device)
-        splits[1] = splits[1].joined(more)
+        more, known = novelty_rows(params, network.preprocessing, columns, first, device)
+        splits[1] = fit.Split.of([splits[1], more])
         facts[1] = np.concatenate([facts[1], known])
+        further = calibration_rows(params, network.preprocessing, columns, first, device)
         others = (
             out_of_distribution_views(params, network.preprocessing, device) if hasattr(network, "describe") else None
         )
-    trained = complete(trained, *splits, facts, others)
+    trained = complete(trained, *splits, facts, others, further)
     model_file.save(trained, model_path, training.half_weights)
     checkpoint.remove()
     return trained
@@ -156,15 +157,23 @@ def complete(
     validation: fit.Split,
     facts: Sequence[np.ndarray] = (),
     others: np.ndarray | None = None,
+    further: Iterable[tuple[fit.Split, np.ndarray]] = (),
 ) -> model_file.Model:
     """What a trained network has to be told of its own errors, and of what it knows.
 
-    facts: (n, 6), of the two splits' pictures with noise. others: views of pictures of other kinds.
+    facts: (n, 6), of the two splits' pictures with noise. others: views of pictures of other kinds. further: rows on
+    which errors are measured too, and the facts of their pictures.
     """
     scaled, variance = model.predict_scaled(validation.views)
     model = replace(model, limit=Limit.fit(model.scaling, scaled, validation.targets))
-    under = conditions(validation.views, facts[1]) if facts else None
-    calibration = Calibration.fit(validation.targets, *model.in_units(scaled, variance), under)
+    errors = [(validation.targets, *model.in_units(scaled, variance))]
+    under = [conditions(validation.views, facts[1])] if facts else []
+    for rows, of_rows in further:
+        under.append(conditions(rows.views, of_rows))
+        errors.append((rows.targets, *model.in_units(*model.predict_scaled(rows.views))))
+        facts = (*facts, of_rows)
+    true, predicted, deviation = map(np.concatenate, zip(*errors, strict=True))
+    calibration = Calibration.fit(true, predicted, deviation, np.concatenate(under) if under else None)
     novelty = Novelty.fit(model.network.preprocessing, training.views, validation.views)
     known = Known.of(np.concatenate(facts)) if facts else None
     screen = None if others is None else Screen.fit(model.network, training.views, validation.views, others)

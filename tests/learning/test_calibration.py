@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import QuantileRegressor
 
-from droulette.learning.calibration import SHARES, Calibration, coverage
+from droulette.learning.calibration import SHARES, Calibration, _quantile_regression, coverage
 from droulette.learning.moments import LinearModel, Moments
 from droulette.learning.scaling import SCALINGS
 
@@ -24,6 +25,31 @@ def test_intervals_cover_their_shares_of_other_rows():
     np.testing.assert_allclose(found, np.array(SHARES)[:, None].repeat(3, 1), atol=0.03)
     raw_coverage = coverage(true, predicted, raw, np.full(3, 1.96))
     assert np.abs(raw_coverage - np.array(SHARES)[:, None]).max() > 0.1  # which is what is mended
+
+
+def test_intervals_hold_under_each_condition():
+    rng = np.random.default_rng(5)
+    conditions = rng.uniform(0, 10, (6000, 2))
+    scale = np.exp(0.1 * (conditions[:, :1] - 5) - 0.03 * (conditions[:, 1:] - 5) ** 2)
+    true = scale * rng.standard_t(4, (6000, 3))
+    predicted, raw = np.zeros_like(true), np.ones_like(true)
+    calibration = Calibration.fit(true[:4000], predicted[:4000], raw[:4000], conditions[:4000])
+    under, left = conditions[4000:], true[4000:]
+    deviation, reach = calibration.deviation(raw[4000:], under), calibration.reach(under)
+    for some in (under[:, 0] < 1, under[:, 0] > 9, under[:, 1] < 1, abs(under[:, 1] - 5) < 1):
+        found = coverage(left[some], predicted[4000:][some], deviation[some], reach[some]).mean(axis=1)
+        np.testing.assert_allclose(found, SHARES, atol=0.05)
+
+
+def test_quantiles_follow_the_terms_as_in_scikit_learn():
+    rng = np.random.default_rng(6)
+    x = rng.uniform(-1, 1, 400)
+    terms = np.stack([np.ones(400), x, x**2], axis=1)
+    values = (x + rng.exponential(size=(2, 400)) * (2 + x)).T
+    for share in SHARES:
+        line = QuantileRegressor(quantile=share, alpha=0, fit_intercept=False)
+        expected = line.fit(np.repeat(terms, 2, axis=0), values.ravel()).coef_
+        np.testing.assert_allclose(_quantile_regression(terms, values, share), expected, atol=0.15)
 
 
 def test_reach_of_normal_errors_is_that_of_the_normal_distribution():
