@@ -64,6 +64,11 @@ class Family:
         """The number of the first lens that is no perturbation; 1 where there is none."""
         return next((k for k, name in enumerate(self.lenses, start=1) if not LENSES[name].perturbation), 1)
 
+    @property
+    def masses(self) -> int:
+        """How many lenses there are that are no perturbations, or 1."""
+        return max(1, sum(not LENSES[name].perturbation for name in self.lenses))
+
     def _own(self, number: int) -> tuple[Quantity, ...]:
         """The parameters of a lens that it does not share with the first one."""
         model, host = LENSES[self.lenses[number - 1]], LENSES[self.lenses[self._host - 1]]

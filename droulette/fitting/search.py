@@ -25,7 +25,10 @@ FIRST_DOUBT, DOUBT = 0.1, 0.3  # share of the light that is no evidence: of the 
 FIRST_ITERATIONS, ITERATIONS = 10, 30
 ARRIVED = 0.1  # of χ², the foretold decrease at which `refined` takes over
 FIRST_STARTS, MORE_STARTS = 3, 8
-ROUNDS = 6
+ROUNDS = 6  # for each lens, in which a fit that is not good is tried again
+# The same of several lenses, whether or not the fit is good: of 64 pictures of two SIEs 14 % ended in a side minimum
+# that noise explains, and after four such rounds none; 95 % intervals held 82 and 88 %. It takes twice the time.
+SURE_ROUNDS = 2
 CONTENDING = 30.0  # by how much a start's cost may exceed the best one's, for both to go on
 BRIGHTEST = (16, 64, 256, 1024, 4096)  # pixels whose χ² is judged beside that of all
 LEAST_PROBABILITY = 1e-3  # of a χ² as large as that, below which a fit is not good
@@ -56,8 +59,10 @@ class Found:
     def good(self) -> np.ndarray:
         return self.minimum.converged & (np.minimum(self.probability, self.of_brightest) > LEAST_PROBABILITY)
 
-    def wanting(self, round: int) -> np.ndarray:
+    def wanting(self, round: int, lenses: int = 1) -> np.ndarray:
         """The numbers of the rows that are to be tried again in this round."""
+        if lenses > 1 and round < SURE_ROUNDS * lenses:
+            return np.arange(len(self.pixels))
         hopeless = ~self.minimum.converged | (np.minimum(self.probability, self.of_brightest) < HOPELESS)
         doubtful = ~self.good | (self.of_brightest < DOUBTFUL)
         return np.flatnonzero(hopeless | doubtful if round < DOUBTFUL_ROUNDS else hopeless)
@@ -74,8 +79,8 @@ def find(observation: Observation, family: Family, starts: np.ndarray, prior: Pr
     best, light = ends[chosen], drawn[chosen]
     smooth = smooth[_first_of_each(rows, smooth.cost)]
     found = _judged(best, observation, light)
-    for round in range(ROUNDS):
-        rows = found.wanting(round)
+    for round in range(ROUNDS * family.masses):
+        rows = found.wanting(round, family.masses)
         if not len(rows):
             break
         middle = best if round % 2 else smooth

@@ -9,6 +9,7 @@ import pytest
 from fit_scenes import COLUMNS, FAMILY, SIZE, coordinates, light, observed
 
 from droulette.fitting import posterior, search
+from droulette.fitting.family import Family
 from droulette.fitting.optimise import Minimum, Prior
 from droulette.fitting.search import Found, find
 from droulette.fitting.starts import Library
@@ -84,6 +85,15 @@ def test_solutions_are_weighted_by_their_evidence():
     np.testing.assert_array_equal(places, ends.coordinates)
     ratio = np.exp(-0.5) / 4  # of e^(−χ² / 2) and of the volumes
     np.testing.assert_allclose(shares, np.array([1, ratio]) / (1 + ratio))
+
+
+def test_fits_of_several_lenses_are_all_tried_again():
+    ends = Minimum(np.zeros((3, 1)), *np.full((2, 3), 100.0), np.ones((3, 1, 1)), np.ones(3, bool), np.ones(3))
+    good = search.Found(ends, np.full(3, 100), np.full(3, 0.5), np.array([0.5, 1e-9, 0.5]))
+    assert good.wanting(0).tolist() == good.wanting(5).tolist() == [1]
+    first = [good.wanting(round, lenses=2).tolist() for round in range(2 * search.SURE_ROUNDS)]
+    assert first == [[0, 1, 2]] * 4 and good.wanting(4, lenses=2).tolist() == [1]
+    assert [Family(lenses, "SersicSphere").masses for lenses in (("SIE", "Shear"), ("SIE", "SIE"))] == [1, 2]
 
 
 def test_quantiles_are_those_of_the_draws_that_are_numbers():
