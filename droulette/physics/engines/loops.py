@@ -353,19 +353,6 @@ def _add_single(weight, line, total):
         total[j] += weight * line[j]
 
 
-@_inline
-def _sum_line(weights, line, radius, middle, total):
-    """A line's sums of pairs on both sides of each pixel, from `middle` on."""
-    size = len(total)
-    _start_sum(weights[0], line[middle : middle + size], total)
-    fours = radius // 4 * 4
-    for k in range(1, fours, 4):
-        _add_four_pairs(weights, k, line, middle, total)
-    for k in range(fours + 1, radius + 1):
-        left, right = line[middle - k : middle - k + size], line[middle + k : middle + k + size]
-        _add_pair(weights[k], left, right, total)
-
-
 def blur(pictures, count, size, kernels, most, radii, blurred, lines):
     """Convolve each picture with its symmetric kernel, along the lines and then across.
 
@@ -380,13 +367,17 @@ def blur(pictures, count, size, kernels, most, radii, blurred, lines):
         result = numbers(blurred + 8 * number * size * size, size, size)
         radius = reach[number]
         first, end = _lit_lines(picture)
-        next = first
+        for i in range(first, end):
+            line, total = picture[i], between[i]
+            _start_sum(weights[number, 0], line[most : most + size], total)
+            fours = radius // 4 * 4
+            for k in range(1, fours, 4):
+                _add_four_pairs(weights[number], k, line, most, total)
+            for k in range(fours + 1, radius + 1):
+                left, right = line[most - k : most - k + size], line[most + k : most + k + size]
+                _add_pair(weights[number, k], left, right, total)
         for i in range(size):
             middle, total = i + most, result[i]
-            # A line's sums are made just before the first pixels that need them: what is needed stays in the cache.
-            while next < min(end, middle + radius + 1):
-                _sum_line(weights[number], picture[next], radius, most, between[next])
-                next += 1
             if first <= middle < end:
                 _start_sum(weights[number, 0], between[middle], total)
             else:
