@@ -46,7 +46,7 @@ class Effort:
 
 
 USUAL = Effort(30, 100, 100)
-# Of a posterior in 21 dimensions, of which 11 % lay aside, the usual effort found 0 to 2 % there, and this one 5 to 11 %.
+# Of a posterior in 21 dimensions, of which 11 % lay aside, the usual effort found 0 to 2 % there, this one 5 to 11 %.
 THOROUGH = Effort(200, 1000, 300)
 
 

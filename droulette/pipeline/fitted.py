@@ -29,7 +29,7 @@ STARTS = 15
 FEWEST_AT_ONCE, MOST_AT_ONCE = 16, 128  # pictures: Python takes as long for a few that are tried again as for many
 PARTS = 8  # of fewer pictures, for cores to share; however many there are, so that fits are the same on all machines
 DRAWS = 1000
-FEW_PICTURES = 4  # of which each is sampled thoroughly, in 15 to 30 s where a normal distribution does not do
+FEW_PICTURES = 4  # of which each is searched and sampled thoroughly, in up to 30 s
 LEAST_OF_IMAGE = 0.01  # share of the draws that makes another image of the source a possible reference point
 WHITE = 255.0
 BRIGHT = 0.999  # quantile of an observation's light that is shown as white
@@ -238,7 +238,8 @@ def _of_family(
 ) -> Fits:  # fmt: skip
     family, prior = population.family, population.prior(brightness_known)
     normalisation = 0.5 * np.linalg.slogdet(prior.precision)[1]
-    effort = posterior.THOROUGH if len(observations) <= FEW_PICTURES else posterior.USUAL
+    thorough = len(observations) <= FEW_PICTURES
+    effort = posterior.THOROUGH if thorough else posterior.USUAL
 
     def fit_some(rows: slice) -> tuple[Found, np.ndarray, np.ndarray, pd.DataFrame]:
         some = observations[rows.start] if rows.stop - rows.start == 1 else _together(observations[rows])
@@ -246,7 +247,7 @@ def _of_family(
         if near is not None:
             predicted = population.coordinates[near[rows]]
             starts = interleaved(starts, predicted if brightness_known else population.lit(some, predicted))
-        found = find(some, family, starts, prior)
+        found = find(some, family, starts, prior, thorough=thorough)
         if family.light:
             some = without_cusps(some, family, found.minimum.coordinates)
             found = find(some, family, found.minimum.coordinates[:, None], prior)

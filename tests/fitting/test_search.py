@@ -87,12 +87,20 @@ def test_solutions_are_weighted_by_their_evidence():
     np.testing.assert_allclose(shares, np.array([1, ratio]) / (1 + ratio))
 
 
-def test_fits_of_several_lenses_are_all_tried_again():
+def test_good_fits_are_tried_again_where_they_are_to_be_sure(monkeypatch):
+    fits = mock.Mock(side_effect=search.approached)
+    monkeypatch.setattr(search, "approached", fits)
+    assert find(OBSERVATION[:1], FAMILY, TRUE[:1, None], PRIOR).good.all() and fits.call_count == 1
+    assert find(OBSERVATION[:1], FAMILY, TRUE[:1, None], PRIOR, thorough=True).good.all()
+    assert fits.call_count == 2 + search.SURE_ROUNDS
+
+
+def test_rows_to_be_sure_of_are_all_tried_again():
     ends = Minimum(np.zeros((3, 1)), *np.full((2, 3), 100.0), np.ones((3, 1, 1)), np.ones(3, bool), np.ones(3))
     good = search.Found(ends, np.full(3, 100), np.full(3, 0.5), np.array([0.5, 1e-9, 0.5]))
     assert good.wanting(0).tolist() == good.wanting(5).tolist() == [1]
-    first = [good.wanting(round, lenses=2).tolist() for round in range(2 * search.SURE_ROUNDS)]
-    assert first == [[0, 1, 2]] * 4 and good.wanting(4, lenses=2).tolist() == [1]
+    first = [good.wanting(round, sure=4).tolist() for round in range(4)]
+    assert first == [[0, 1, 2]] * 4 and good.wanting(4, sure=4).tolist() == [1]
     assert [Family(lenses, "SersicSphere").masses for lenses in (("SIE", "Shear"), ("SIE", "SIE"))] == [1, 2]
 
 
