@@ -3,8 +3,8 @@
     python benchmarks/cells.py FOLDER --work CELLS --rows 300 --noise 0 3 10 --psf 0 1.5 3
 
 FOLDER: a pipeline's, with params.toml and models/model.safetensors, trained on the range. Each cell's model begins from
-that model's weights and sees fresh pictures of its cell alone; "range, further" begins from them too and sees as many
-the whole range. All are measured on the same rows, of another seed.
+that model's weights and sees fresh pictures of its cell alone. "range, further" begins from them too, and sees as many
+fresh pictures of the whole range. All are measured on the same rows, of another seed.
 noise in counts, psf as the standard deviation of a Gaussian, px.
 """
 
@@ -22,7 +22,7 @@ from droulette.pipeline.dataset import generate_dataset
 from droulette.pipeline.training import train
 from droulette.split import split_by
 
-FURTHER_SEED = 2_000_003
+FURTHER_SEED = 2_000_003  # of scenes that the range was not trained on
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ which nobody tells the fit, and the reference point ξ₀ comes out as tables gi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,6 +22,11 @@ from droulette.physics.mappings import Raytrace
 from droulette.physics.scene import FAINT_LEVELS, Scenes
 from droulette.physics.sources import SOURCES
 from droulette.quantities import AMPLITUDE, Quantity
+
+
+def count_masses(lenses: Iterable[str]) -> int:
+    """How many of these lens models are no perturbations; names that are none do not count."""
+    return sum(name in LENSES and not LENSES[name].perturbation for name in lenses)
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ class Family:
     @property
     def masses(self) -> int:
         """How many lenses there are that are no perturbations, or 1."""
-        return max(1, sum(not LENSES[name].perturbation for name in self.lenses))
+        return max(1, count_masses(self.lenses))
 
     def _own(self, number: int) -> tuple[Quantity, ...]:
         """The parameters of a lens that it does not share with the first one."""

@@ -13,14 +13,13 @@ from PIL import Image
 
 from droulette.devices import workers
 from droulette.fitting import posterior
-from droulette.fitting.family import Family
+from droulette.fitting.family import Family, count_masses
 from droulette.fitting.observation import Observation
 from droulette.fitting.search import Found, find
 from droulette.fitting.starts import interleaved, nearest_in_columns
 from droulette.observing import Observation as Observed
 from droulette.physics.convolution import fwhm
 from droulette.physics.instrument import Kernel
-from droulette.physics.lenses import LENSES
 from droulette.pipeline.batching import slices
 from droulette.pipeline.populations import Population
 from droulette.quantities import AMPLITUDE
@@ -114,8 +113,7 @@ def _smooth(light: np.ndarray) -> np.ndarray:
 
 def _of_several_lenses(family: str) -> bool:
     """Of a fit's family, as `Family` writes it: of 100 pictures of two SIEs, 95 % intervals held 92 % of the truths."""
-    lenses = family.partition(",")[0].split("+")
-    return sum(name in LENSES and not LENSES[name].perturbation for name in lenses) > 1
+    return count_masses(family.partition(",")[0].split("+")) > 1
 
 
 def _place(about: dict, prefix: str) -> str:

@@ -79,7 +79,7 @@ def test_draws_of_too_few_effective_ones_are_no_single_point():
 
 
 class Bent:
-    """In the place of a mosaic: χ² of `BENT` numbers, each pair of which is a banana."""
+    """In the place of a mosaic: χ² of numbers, each pair of which is a banana."""
 
     at_once = 0
 
