@@ -197,7 +197,10 @@ http {{
 
 
 class Ceph(Server):
-    """Ceph's S3 gateway with one monitor and one storage daemon, which keeps its objects in memory."""
+    """Ceph's S3 gateway with one monitor and one storage daemon, which keeps its objects in memory.
+
+    By itself the monitor ends (28, ENOSPC) where less than 5% of the disk is free, however many GB those are.
+    """
 
     secret: ClassVar[dict[str, str]] = {"access_key_id": "team", "secret_access_key": "lenses"}
 
@@ -236,6 +239,8 @@ mon allow pool size one = true
 mon max pg per osd = 500
 rgw data = {self.folder}/rgw
 [mon]
+mon data avail crit = 0
+mon data avail warn = 0
 paxos propose interval = 0.05
 paxos min wait = 0.01
 [osd]
