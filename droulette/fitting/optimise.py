@@ -197,7 +197,8 @@ def refined(observation: Observation | Mosaic, family: Family, minimum: Minimum,
         foretold = (step * way).sum(axis=1)
         back = np.linalg.inv(axes)
         normal[active] = back.swapaxes(1, 2) @ curvature @ back
-        along = at[active][:, None] + (np.array(SHRUNK)[:, None] * step[:, None]) @ across
+        moves = _bounded((axes @ step[:, :, None])[:, :, 0])
+        along = at[active][:, None] + np.array(SHRUNK)[:, None] * moves[:, None]
         points = np.concatenate([sides, along], axis=1)
         squares = np.concatenate([squares, some.squares_at(family, along)], axis=1)
         costs = squares + known.costs(points)
@@ -250,8 +251,12 @@ def _steps(
     scale = 1.0 / np.sqrt(np.maximum(diagonal, 1e-12 * diagonal.max(axis=1, keepdims=True) + 1e-300))
     unit = normal * scale[:, :, None] * scale[:, None, :]
     unit = unit + damping[:, None, None] * np.eye(len(scale[0]))
-    moves = scale * np.linalg.solve(unit, (scale * slope)[:, :, None])[:, :, 0]
-    longest = abs(moves).max(axis=1)
-    moves = moves * np.minimum(1.0, LONGEST / np.maximum(longest, 1e-300))[:, None]
+    moves = _bounded(scale * np.linalg.solve(unit, (scale * slope)[:, :, None])[:, :, 0])
     foretold = 2 * (moves * slope).sum(axis=1) - np.einsum("bp,bpq,bq->b", moves, normal, moves)
     return moves, foretold
+
+
+def _bounded(moves: np.ndarray) -> np.ndarray:
+    """Steps (B, P), none longer than LONGEST."""
+    longest = abs(moves).max(axis=1)
+    return moves * np.minimum(1.0, LONGEST / np.maximum(longest, 1e-300))[:, None]

@@ -6,7 +6,7 @@ import numpy as np
 from fit_scenes import FAMILY, coordinates, observed
 from scipy.optimize import least_squares
 
-from droulette.fitting.optimise import Prior, _mend, minimise, refined
+from droulette.fitting.optimise import LONGEST, ROUNDS, Minimum, Prior, _mend, minimise, refined
 
 COUNT = 4
 TRUE = coordinates(COUNT)
@@ -81,3 +81,24 @@ def test_refined_ends_where_it_began_too_early():
     found, peer = refined(OBSERVATION, FAMILY, early, NONE), minimise(OBSERVATION, FAMILY, starts(), NONE, 40)
     assert (found.chi2 - peer.chi2 < 0.05).all()
     assert found.converged.all()
+
+
+class Slope:
+    """Residuals of one coordinate, far from the least, which is at 10⁴."""
+
+    def __getitem__(self, rows):
+        return self
+
+    def residuals_at(self, family, points):
+        yield slice(0, len(points)), 0.1 * (points - 1e4)
+
+    def squares_at(self, family, points):
+        ((_, residuals),) = self.residuals_at(family, points)
+        return (residuals**2).sum(axis=-1)
+
+
+def test_last_steps_are_no_longer_than_others():
+    start = Minimum(np.zeros((1, 1)), *np.full((2, 1), 1e6), np.eye(1)[None], np.ones(1, bool), np.ones(1))
+    found = refined(Slope(), None, start, Prior(np.zeros(1), np.array([[0.01]])))
+    deviation = 50**0.5
+    assert 0 < found.coordinates[0, 0] <= ROUNDS * max(LONGEST, deviation)

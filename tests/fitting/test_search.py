@@ -118,7 +118,7 @@ def test_quantiles_are_those_of_the_draws_that_are_numbers():
     [
         (1.0, True, 0),
         (0.1, True, search.DOUBTFUL_ROUNDS),
-        (1e-4, False, search.DOUBTFUL_ROUNDS),
+        (1e-4, False, search.BAD_ROUNDS),
         (1e-9, False, search.ROUNDS),
     ],
 )
@@ -132,11 +132,29 @@ def test_a_fit_whose_brightest_pixels_are_odd_is_tried_again_and_not_for_ever(mo
     assert len(found.tried) == 1  # the others end there again
 
 
-def test_only_what_ends_elsewhere_and_as_low_is_promising():
+def test_only_what_ends_elsewhere_goes_on():
     best = Minimum(
         np.zeros((4, 1)), *np.full((2, 4), 100.0), np.ones((4, 1, 1)), np.array([1, 1, 1, 0], bool), np.ones(4)
     )
     at = np.array([[1.0], [3.0], [3.0], [1.0]])
     cost = np.array([90.0, 120.0, 140.0, 110.0])
     near = Minimum(at, cost, cost, np.ones((4, 1, 1)), np.ones(4, bool), np.ones(4))
-    np.testing.assert_array_equal(search._promising(near, best), [1, 3])
+    np.testing.assert_array_equal(search._elsewhere(near, best), [1, 2, 3])
+
+
+def test_a_good_fit_that_came_a_winding_way_begins_again_near_by(monkeypatch):
+    fits, sketches = (mock.Mock(side_effect=f) for f in (search.approached, search._smooth_minima))
+    monkeypatch.setattr(search, "approached", fits)
+    monkeypatch.setattr(search, "_smooth_minima", sketches)
+    rows = slice(3, 6)
+    usual = find(OBSERVATION[rows], FAMILY, TRUE[rows, None], PRIOR)
+    taken = sorted(usual.minimum.iterations)
+    assert usual.good.all() and taken[-1] > taken[-2]
+    fits.reset_mock()
+    sketches.reset_mock()
+    monkeypatch.setattr(search, "WINDING", taken[-1])
+    found = find(OBSERVATION[rows], FAMILY, TRUE[rows, None], PRIOR)
+    again = [len(call.args[2]) for call in fits.call_args_list]
+    assert again == [3] + [1] * search.WINDING_ROUNDS  # the one row that took as many, from one place each time
+    assert [len(call.args[2]) for call in sketches.call_args_list] == [3] + [0] * search.WINDING_ROUNDS
+    np.testing.assert_allclose(found.minimum.cost, usual.minimum.cost, atol=0.1)
