@@ -19,8 +19,8 @@ from droulette.fitting.observation import Observation, block_sums, drawn_togethe
 from droulette.physics.instrument import Gaussians, Kernel
 
 WIDE, HALF = 4, 2  # px that wide pixels are wide, and those of tiles in which these do not do
-TILE = 16  # px, a multiple of WIDE
-ENOUGH = 0.05  # of χ², by which a tile's wide pixels may be wrong
+TILE = 32  # px, a multiple of WIDE
+ENOUGH = 0.1  # of χ², by which a tile's wide pixels may be wrong
 WORTH_IT = 0.6  # of the rays of all pixels, above which these are kept
 NUMBERS_AT_ONCE = 1 << 21  # 16 MB: of larger arrays the system clears the memory, a twentieth of the time of fits
 REACH = 4.0  # standard deviations of a Gaussian PSF: it holds all but 6e-5 of the light
@@ -117,7 +117,7 @@ def mosaic(
     light: (B, N, N), of these coordinates, if it is known.
     """
     size, reach = observation.size, _reach(observation)
-    if observation.pixel != 1 or observation.alike or size % TILE or reach > TILE:
+    if observation.pixel != 1 or observation.alike or size % TILE or reach > TILE // 2:
         return observation
     light = observation.light(family, coordinates) if light is None else light
     wide, misfit = _in_wide_pixels(observation, light, WIDE, family, coordinates)

@@ -31,8 +31,8 @@ ROUNDS = 6  # for each lens, in which a fit that is not good is tried again
 # double the time, fits of many pictures of one lens go without.
 SURE_ROUNDS = 2
 # A fit that took so many iterations came a winding way, and may have stopped at a bend: of 13 good fits of 1,000 that
-# ended in a side minimum 12 had, of all a third. Twice they begin once more, near by, which takes 9 ms of 80.
-WINDING, WINDING_ROUNDS = 9, 2
+# ended in a side minimum 12 had, of all a third. They begin once more, near by.
+WINDING, WINDING_ROUNDS = 9, 1
 CONTENDING = 30.0  # by how much a start's cost may exceed the best one's, for both to go on
 BRIGHTEST = (16, 64, 256, 1024, 4096)  # pixels whose χ² is judged beside that of all
 LEAST_PROBABILITY = 1e-3  # of a χ² as large as that, below which a fit is not good
@@ -106,7 +106,7 @@ def find(
         places, more = _smooth_minima(observation[rows], family, some, prior[rows])
         rows, at = np.concatenate([near_by, rows[places]]), np.concatenate([about, more.coordinates])
         near = approached(observation[rows], family, at, prior[rows])
-        places = _elsewhere(near, best[rows])
+        places = _promising(near, best[rows])
         if not len(places):
             continue
         rows = rows[places]
@@ -133,13 +133,14 @@ def ended(observation: Observation, family: Family, near: Minimum, prior: Prior)
     return replace(found, chi2=chi2, cost=chi2 + prior.cost(found.coordinates)), light
 
 
-def _elsewhere(near: Minimum, best: Minimum) -> np.ndarray:
-    """The places of those that end elsewhere than the best fits.
+def _promising(near: Minimum, best: Minimum) -> np.ndarray:
+    """The places of those that end elsewhere than the best fits and may be as good.
 
-    However much worse they are: of those that end lower, a tenth are worse by 300 before they have.
+    A mosaic's cost is of fewer numbers than that of all pixels, to which it is compared: there all of them may.
     """
-    apart = [near.apart(row, row, best) > SAME for row in range(len(near.cost))]
-    return np.flatnonzero(apart | ~best.converged)
+    elsewhere = [near.apart(row, row, best) > SAME for row in range(len(near.cost))]
+    (places,) = np.nonzero((elsewhere | ~best.converged) & (near.cost < best.cost + CONTENDING))
+    return places
 
 
 def _smooth_minima(

@@ -78,7 +78,7 @@ def test_chi2_rises_as_that_of_all_pixels():
     unit = np.random.default_rng(1).standard_normal((COUNT, 10, 5))
     points = np.concatenate([AT[:, None], AT[:, None] + (roots @ unit).swapaxes(1, 2)], axis=1)
     expected, found = (about.squares_at(FAMILY, points) for about in (OBSERVATION, MOSAIC))
-    np.testing.assert_allclose(found - found[:, :1], expected - expected[:, :1], atol=1.5)
+    np.testing.assert_allclose(found - found[:, :1], expected - expected[:, :1], atol=0.5)
 
 
 def test_rows_in_any_order_are_those_of_the_whole():

@@ -132,14 +132,14 @@ def test_a_fit_whose_brightest_pixels_are_odd_is_tried_again_and_not_for_ever(mo
     assert len(found.tried) == 1  # the others end there again
 
 
-def test_only_what_ends_elsewhere_goes_on():
+def test_only_what_ends_elsewhere_and_as_low_is_promising():
     best = Minimum(
         np.zeros((4, 1)), *np.full((2, 4), 100.0), np.ones((4, 1, 1)), np.array([1, 1, 1, 0], bool), np.ones(4)
     )
     at = np.array([[1.0], [3.0], [3.0], [1.0]])
     cost = np.array([90.0, 120.0, 140.0, 110.0])
     near = Minimum(at, cost, cost, np.ones((4, 1, 1)), np.ones(4, bool), np.ones(4))
-    np.testing.assert_array_equal(search._elsewhere(near, best), [1, 2, 3])
+    np.testing.assert_array_equal(search._promising(near, best), [1, 3])
 
 
 def test_a_good_fit_that_came_a_winding_way_begins_again_near_by(monkeypatch):
