@@ -267,30 +267,31 @@ def trained(tmp_path_factory):
 
     options = {"variables": ["sigma", "xiX", "xiY"], "nterms": (0, 1)}
     split_file(folder / "r.csv", {name: (parts[name], size) for name, size in sizes.items()}, **options)
-    before = fresh.OUT_OF_DISTRIBUTION, fresh.NOVELTY_ROWS, fresh.CALIBRATION_ROWS, fresh.END_ROWS
-    fresh.OUT_OF_DISTRIBUTION, fresh.NOVELTY_ROWS, fresh.CALIBRATION_ROWS, fresh.END_ROWS = 60, 40, 30, 20
-    try:
+    rows = {"NO_LENS": 60, "LENS_LIGHT": 60, "NOVELTY": 40, "CALIBRATION": 30, "END": 20, "CORNER": 20}
+    with pytest.MonkeyPatch.context() as patched:
+        for name, count in rows.items():
+            patched.setattr(fresh, f"{name}_ROWS", count)
         small.train(
             parts["training"], parts["validation"], folder / "p", folder / "model.safetensors", say=lambda line: None,
             tables=dict(tables), fresh_pictures=True, model="polar_tiny", num_epochs=2,
         )  # fmt: skip
-    finally:
-        fresh.OUT_OF_DISTRIBUTION, fresh.NOVELTY_ROWS, fresh.CALIBRATION_ROWS, fresh.END_ROWS = before
     return folder
 
 
 def test_errors_are_measured_at_the_ends_of_the_instruments_ranges_too(monkeypatch):
-    for name, rows in {"NOVELTY_ROWS": 5, "CALIBRATION_ROWS": 7, "END_ROWS": 12}.items():
+    for name, rows in {"NOVELTY_ROWS": 5, "CALIBRATION_ROWS": 7, "END_ROWS": 12, "CORNER_ROWS": 8}.items():
         monkeypatch.setattr(fresh, name, rows)
     params, first = parameters.parse(TABLES), 100
     parts = list(fresh.calibration_rows(params, ObservedPicture(SIZE), ["xiX"], first, torch.device("cpu")))
     facts, xi = np.concatenate([facts for _, facts in parts]), np.concatenate([part.targets for part, _ in parts])
-    assert [len(part) for _, part in parts] == [7, 3, 3, 3, 3]
+    assert [len(part) for _, part in parts] == [7, 3, 3, 3, 3, 2, 2, 2, 2]
     noise, width = (facts[:, FACTS.index(name)] for name in ("noise", "psf_fwhm"))
-    at_ends = [set(width[7:10]), set(width[10:13]), set(noise[13:16]), set(noise[16:])]
+    at_ends = [set(width[7:10]), set(width[10:13]), set(noise[13:16]), set(noise[16:19])]
     assert at_ends == [{1.0}, {3.0}, {0.5}, {4.0}]
     assert len(set(noise[:13])) == 13 and len(set(width[[*range(7), *range(13, 19)]])) == 13
-    expected = drawn(TABLES, rows=100 + 5 + 7 + 12)[2]["xiX"].to_numpy()
+    corners = list(zip(width[19:], noise[19:], strict=True))
+    assert corners[::2] == corners[1::2] == [(1.0, 0.5), (1.0, 4.0), (3.0, 0.5), (3.0, 4.0)]
+    expected = drawn(TABLES, rows=100 + 5 + 7 + 12 + 8)[2]["xiX"].to_numpy()
     np.testing.assert_array_equal(xi[:, 0], expected[105:])
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 SHARES = (0.68, 0.95)
 KNOTS = 21  # quantiles of a condition
+ROWS_A_COLUMN = 5000  # with fewer, all columns share one polynomial
 SMOOTH = 0.01  # of ln(error): within it the loss of a quantile is rounded off
 
 
@@ -20,7 +21,8 @@ class Calibration:
     bent by conditions (noise, PSF, brightness): ln of its factor is a polynomial of degree 2 in their ranks from −1
     to 1, fitted to the errors' quantiles (Romano et al. 2019, NeurIPS).
 
-    knots: (K, KNOTS), quantiles of each condition. bends: (2, P), the polynomials' coefficients, see `_terms`.
+    knots: (K, KNOTS), quantiles of each condition. bends: (2, P, C), the polynomials' coefficients, see `_terms`; or
+    (2, P), of all columns.
     """
 
     widths: np.ndarray
@@ -40,36 +42,38 @@ class Calibration:
             return cls(widths)
         knots = np.quantile(conditions, np.linspace(0, 1, KNOTS), axis=0).T
         terms = _terms(conditions, knots)
-        bends = [
-            _quantile_regression(terms, np.log(np.maximum(ratio / width, 1e-9)), share)
-            for share, width in zip(SHARES, widths, strict=True)
-        ]
+        bends = []
+        for share, width in zip(SHARES, widths, strict=True):
+            left = np.log(np.maximum(ratio / width, 1e-9))
+            if len(left) < ROWS_A_COLUMN:
+                bends.append(_quantile_regression(terms, left, share))
+            else:
+                bends.append(np.stack([_quantile_regression(terms, one[:, None], share) for one in left.T], axis=1))
         return cls(widths, knots, np.array(bends))
 
     def deviation(self, raw: np.ndarray, conditions: np.ndarray | None = None) -> np.ndarray:
         """(n, C): such that 68 % of the errors are smaller."""
-        return raw * self.widths[0] * self._factors(conditions)[..., 0]
+        return raw * self.widths[0] * self._factors(conditions)[0]
 
     def reach(self, conditions: np.ndarray | None = None) -> np.ndarray:
         """(C,), or (n, C) under conditions: so many times `deviation` are greater than 95 % of the errors; 1.96 of a
         normal distribution.
         """
         factors = self._factors(conditions)
-        return np.maximum(self.widths[1] / self.widths[0] * factors[..., 1] / factors[..., 0], 1.0)
+        return np.maximum(self.widths[1] / self.widths[0] * factors[1] / factors[0], 1.0)
 
     def _factors(self, conditions: np.ndarray | None) -> np.ndarray:
-        """(1, 2), or (n, 1, 2)."""
+        """(2, 1), or (2, n, C or 1)."""
         if not len(self.knots) or conditions is None:
-            return np.ones((1, 2))
-        return np.exp(np.clip(_terms(conditions, self.knots) @ self.bends.T, -3, 3))[:, None]
+            return np.ones((2, 1))
+        return np.exp(np.clip(_terms(conditions, self.knots) @ self.bends.reshape(*self.bends.shape[:2], -1), -3, 3))
 
     def check(self, columns: int) -> None:
         """Raises ValueError unless these are widths of so many columns."""
         count = len(self.knots)
         terms = 1 + count + count * (count + 1) // 2 if count else 0
-        shapes = (
-            self.widths.shape == (2, columns) and self.bends.shape == (2, terms) and self.knots.shape[1:] == (KNOTS,)
-        )
+        bent = self.bends.shape in ((2, terms), (2, terms, columns))
+        shapes = self.widths.shape == (2, columns) and bent and self.knots.shape[1:] == (KNOTS,)
         if not (shapes and (self.widths > 0).all()):
             raise ValueError("its calibration is not one of its columns")
 
@@ -83,7 +87,7 @@ def _terms(conditions: np.ndarray, knots: np.ndarray) -> np.ndarray:
 
 
 def _quantile_regression(terms: np.ndarray, values: np.ndarray, share: float) -> np.ndarray:
-    """(P,), of terms (n, P), whose sum is above that share of the values (n, C).
+    """(P,), of terms (n, P), whose sum is above that share of the values (n, C), in all columns together.
 
     scikit-learn's solver takes minutes for 100,000 values, and of 20,000 the shares are off by another percent.
     """

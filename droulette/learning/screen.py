@@ -15,7 +15,7 @@ from torch import nn
 
 AT_ONCE = 128
 PENALTY = 0.02  # inverse strength, scikit-learn's C
-MOST = 4000  # training pictures that are told from the others
+MOST = 8000  # pictures of the training's kind that are told from the others
 SHARE = 0.993  # of the validation pictures that pass
 
 
@@ -29,28 +29,30 @@ class Screen:
     threshold: np.ndarray
 
     @classmethod
-    def fit(cls, network: nn.Module, known: np.ndarray, validation: np.ndarray, others: np.ndarray) -> Screen:
-        """known, validation, others: views of training pictures, of others of their kind, and of other kinds."""
+    def fit(cls, known: np.ndarray, validation: np.ndarray, others: np.ndarray) -> Screen:
+        """`features` of pictures of the training's kind, of more of these, and of pictures of other kinds."""
         from sklearn.linear_model import LogisticRegression
 
-        inside, outside = features(network, known[:MOST]), features(network, others)
-        both = np.concatenate([inside, outside])
+        some = np.arange(min(MOST, len(known))) * len(known) // min(MOST, len(known))
+        both = np.concatenate([known[some], others], dtype=np.float64)
         mean, scale = both.mean(axis=0), np.maximum(both.std(axis=0), 1e-6)
-        is_other = np.arange(len(both)) >= len(inside)
+        both -= mean  # in place: these may be gigabytes
+        both /= scale
+        is_other = np.arange(len(both)) >= len(some)
         regression = LogisticRegression(C=PENALTY, max_iter=200, tol=1e-3, class_weight="balanced")
-        regression.fit((both - mean) / scale, is_other)
+        regression.fit(both, is_other)
         arrays = (array.astype(np.float32) for array in (mean, scale, regression.coef_[0], np.zeros(())))
         raw = cls(*arrays)
-        threshold = np.quantile(raw.sums(network, validation), SHARE, method="higher")
+        threshold = np.quantile(raw._sums(validation), SHARE, method="higher")
         return cls(raw.mean, raw.scale, raw.weights, threshold.astype(np.float32))
 
-    def sums(self, network: nn.Module, views: np.ndarray) -> np.ndarray:
+    def _sums(self, described: np.ndarray) -> np.ndarray:
         """(n,): the larger, the less like the training pictures."""
-        return ((features(network, views) - self.mean) / self.scale) @ self.weights.astype(np.float64)
+        return ((described - self.mean) / self.scale) @ self.weights.astype(np.float64)
 
     def score(self, network: nn.Module, views: np.ndarray) -> np.ndarray:
         """(n,) from 0 to 2: above 1 a picture is of a kind that was not trained on."""
-        return 2 / (1 + np.exp(-np.clip(self.sums(network, views) - self.threshold, -30, 30)))
+        return 2 / (1 + np.exp(-np.clip(self._sums(features(network, views)) - self.threshold, -30, 30)))
 
     def check(self) -> None:
         """Raises ValueError unless these are finite arrays that fit together."""
@@ -63,12 +65,12 @@ class Screen:
 
 @torch.no_grad()
 def features(network: nn.Module, views: np.ndarray) -> np.ndarray:
-    """(n, F) float64, unchanged when the scene is turned."""
+    """(n, F) float32, unchanged when the scene is turned."""
     network = getattr(network, "module", network)
     network.eval()
     device = next(network.parameters()).device
     found = []
     for start in range(0, len(views), AT_ONCE):
         batch = torch.from_numpy(np.array(views[start : start + AT_ONCE])).to(device)
-        found.append(network.describe(batch).double().cpu().numpy())
+        found.append(network.describe(batch).float().cpu().numpy())
     return np.concatenate(found)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 
 import numpy as np
 from PIL import Image
@@ -71,14 +71,14 @@ def encode_png(picture: np.ndarray, about: About) -> bytes:
     steps = picture * (1 / step)
     steps -= zero
     numbers = np.rint(steps, out=steps).astype(np.uint16)
-    text = json.dumps({"step": step, "zero": zero} | asdict(about))
+    text = json.dumps({"step": step, "zero": zero} | vars(about))
     return png.encode16(numbers, TEXT, text)
 
 
 def encode_tiff(picture: np.ndarray, about: About) -> bytes:
     """A 32-bit TIFF file."""
     stream = io.BytesIO()
-    description = json.dumps({"step": 1.0, "zero": 0} | asdict(about))
+    description = json.dumps({"step": 1.0, "zero": 0} | vars(about))
     Image.fromarray(picture.astype(np.float32)).save(stream, "TIFF", tiffinfo={DESCRIPTION: description})
     return stream.getvalue()
 

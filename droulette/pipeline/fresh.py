@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import combinations, product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -137,11 +138,13 @@ class FreshPictures:
             yield batch
 
 
-OUT_OF_DISTRIBUTION = 2000  # pictures of each other kind
+NO_LENS_ROWS = 2000  # pictures of galaxies without a lens
+LENS_LIGHT_ROWS = 6000  # and of lenses that shine: with a third of them a tenth of the faint ones pass
 NOVELTY_ROWS = 3000  # more rows, beside the validation part, to measure what a model knows
 CALIBRATION_ROWS = 5000  # and further ones to measure its errors on
 END_ROWS = 4000  # the same at the ends of the instrument's ranges, where few of the distribution's rows lie
-LIGHT_OF_LENS = (0.2, 5.0)  # over that of the lensed source
+CORNER_ROWS = 4000  # and where two of its numbers are at an end each
+LIGHT_OF_LENS = np.geomspace(0.1, 5.0, 12)  # over that of the lensed source
 NO_LENS = 1e-3  # px, Einstein radius
 
 
@@ -156,46 +159,52 @@ def novelty_rows(
 def calibration_rows(
     params: Parameters, preprocessing: Preprocessing, columns: list[str], first: int, device: torch.device
 ) -> Iterator[tuple[Split, np.ndarray]]:
-    """CALIBRATION_ROWS rows and END_ROWS others, those of each end as many, some at a time; see `novelty_rows`."""
+    """CALIBRATION_ROWS rows, END_ROWS at each end in turn and CORNER_ROWS at each corner, some at a time; see
+    `novelty_rows`.
+    """
     first += NOVELTY_ROWS
-    yield from _taken(params, preprocessing, columns, first, CALIBRATION_ROWS, device)
-    first += CALIBRATION_ROWS
-    ends = _ends(params)
-    for number, end in enumerate(ends):
-        part = slice(END_ROWS * number // len(ends), END_ROWS * (number + 1) // len(ends))
-        yield from _taken(end, preprocessing, columns, first + part.start, part.stop - part.start, device)
+    for kinds, count in (
+        ([params], CALIBRATION_ROWS),
+        (_at_ends(params, 1), END_ROWS),
+        (_at_ends(params, 2), CORNER_ROWS),
+    ):
+        for number, kind in enumerate(kinds):
+            part = slice(count * number // len(kinds), count * (number + 1) // len(kinds))
+            yield from _taken(kind, preprocessing, columns, first + part.start, part.stop - part.start, device)
+        first += count
 
 
-def _ends(params: Parameters) -> list[Parameters]:
-    """The distribution with each number of the instrument that varies at its least, and at its greatest."""
-    ends = []
-    for name, value in params.instrument:
-        if isinstance(value, Distribution) and not value.fixed:
-            for end in (value.low, value.high):
-                at = {name: Distribution(end, end)}
-                ends.append(params.model_copy(update={"instrument": params.instrument.model_copy(update=at)}))
-    return ends
+def _at_ends(params: Parameters, together: int) -> list[Parameters]:
+    """The distribution with so many of the instrument's numbers that vary at their least or greatest, all ways."""
+    varying = [
+        (name, value) for name, value in params.instrument if isinstance(value, Distribution) and not value.fixed
+    ]
+    found = []
+    for numbers in combinations(varying, together):
+        for ends in product(*((value.low, value.high) for _, value in numbers)):
+            at = {name: Distribution(end, end) for (name, _), end in zip(numbers, ends, strict=True)}
+            found.append(params.model_copy(update={"instrument": params.instrument.model_copy(update=at)}))
+    return found
 
 
 def out_of_distribution_views(
     params: Parameters, preprocessing: Preprocessing, device: torch.device
-) -> np.ndarray | None:
-    """Views of pictures of other kinds than the distribution's, by the same instrument: galaxies without a lens; and
-    with the light of the lens, where the distribution has none.
+) -> Iterator[np.ndarray]:
+    """Views of pictures of other kinds than the distribution's, by the same instrument, some at a time: galaxies
+    without a lens; and with the light of the lens, where the distribution has none.
     """
     kinds = []
     if not params.cluster.count.high:
         none = params.lens.model_copy(update={"einstein": Distribution(NO_LENS, NO_LENS)})
-        kinds.append(params.model_copy(update={"lens": none}))
+        kinds.append((params.model_copy(update={"lens": none}), NO_LENS_ROWS))
         if not params.lens_light.given:
-            ratios = np.geomspace(*LIGHT_OF_LENS, 8).tolist()
-            light = type(params.lens_light).model_validate({"flux-ratio": ratios})
-            kinds.append(params.model_copy(update={"lens_light": light}))
-    views = []
-    for number, kind in enumerate(kinds):
-        first = params.simulator.size + number * OUT_OF_DISTRIBUTION
-        views += [part.views for part, _ in _taken(kind, preprocessing, [], first, OUT_OF_DISTRIBUTION, device)]
-    return np.concatenate(views) if views else None
+            light = type(params.lens_light).model_validate({"flux-ratio": LIGHT_OF_LENS.tolist()})
+            kinds.append((params.model_copy(update={"lens_light": light}), LENS_LIGHT_ROWS))
+    first = params.simulator.size
+    for kind, count in kinds:
+        for part, _ in _taken(kind, preprocessing, [], first, count, device):
+            yield part.views
+        first += count
 
 
 def _taken(

@@ -18,7 +18,7 @@ from droulette.learning.limits import Limit
 from droulette.learning.novelty import Novelty
 from droulette.learning.observed import Facts, Known, conditions
 from droulette.learning.scaling import SCALINGS
-from droulette.learning.screen import Screen
+from droulette.learning.screen import Screen, features
 from droulette.learning.symmetry import Group, Laws
 from droulette.parameters import trained_distribution
 from droulette.pipeline.fresh import FreshPictures, calibration_rows, novelty_rows, out_of_distribution_views
@@ -134,7 +134,7 @@ def train(
         precision=precision,
         distribution=trained_distribution(params),
     )
-    others, further = None, ()
+    others, further = (), ()
     if observed and training.fresh_pictures:
         say("drawing more pictures, and some of other kinds, to measure what the model knows")
         first = params.simulator.size + training.num_epochs * len(targets)
@@ -142,9 +142,8 @@ def train(
         splits[1] = fit.Split.of([splits[1], more])
         facts[1] = np.concatenate([facts[1], known])
         further = calibration_rows(params, network.preprocessing, columns, first, device)
-        others = (
-            out_of_distribution_views(params, network.preprocessing, device) if hasattr(network, "describe") else None
-        )
+        if hasattr(network, "describe"):
+            others = out_of_distribution_views(params, network.preprocessing, device)
     trained = complete(trained, *splits, facts, others, further)
     model_file.save(trained, model_path, training.half_weights)
     checkpoint.remove()
@@ -156,14 +155,16 @@ def complete(
     training: fit.Split,
     validation: fit.Split,
     facts: Sequence[np.ndarray] = (),
-    others: np.ndarray | None = None,
+    others: Iterable[np.ndarray] = (),
     further: Iterable[tuple[fit.Split, np.ndarray]] = (),
 ) -> model_file.Model:
     """What a trained network has to be told of its own errors, and of what it knows.
 
     facts: (n, 6), of the two splits' pictures with noise. others: views of pictures of other kinds. further: rows on
-    which errors are measured too, and the facts of their pictures.
+    which errors are measured too, and the facts of their pictures; some at a time, both.
     """
+    unlike = [features(model.network, views) for views in others]
+    like = []
     scaled, variance = model.predict_scaled(validation.views)
     model = replace(model, limit=Limit.fit(model.scaling, scaled, validation.targets))
     errors = [(validation.targets, *model.in_units(scaled, variance))]
@@ -172,11 +173,15 @@ def complete(
         under.append(conditions(rows.views, of_rows))
         errors.append((rows.targets, *model.in_units(*model.predict_scaled(rows.views))))
         facts = (*facts, of_rows)
+        if unlike:
+            like.append(features(model.network, rows.views))
     true, predicted, deviation = map(np.concatenate, zip(*errors, strict=True))
     calibration = Calibration.fit(true, predicted, deviation, np.concatenate(under) if under else None)
     novelty = Novelty.fit(model.network.preprocessing, training.views, validation.views)
     known = Known.of(np.concatenate(facts)) if facts else None
-    screen = None if others is None else Screen.fit(model.network, training.views, validation.views, others)
+    screen = None
+    if unlike:
+        screen = Screen.fit(np.concatenate(like), features(model.network, validation.views), np.concatenate(unlike))
     return replace(model, calibration=calibration, novelty=novelty, known=known, screen=screen)
 
 

@@ -41,6 +41,33 @@ def test_intervals_hold_under_each_condition():
         np.testing.assert_allclose(found, SHARES, atol=0.05)
 
 
+def test_intervals_of_each_column_hold_under_each_condition():
+    rng = np.random.default_rng(7)
+    conditions = rng.uniform(-1, 1, (16_000, 1))
+    true = rng.normal(size=(16_000, 2)) * np.exp(conditions * [1, -1])  # what suits one column is wrong for the other
+    predicted, raw, fitted, left = np.zeros_like(true), np.ones_like(true), slice(8000), slice(8000, None)
+    calibration = Calibration.fit(true[fitted], predicted[fitted], raw[fitted], conditions[fitted])
+    deviation, reach = calibration.deviation(raw[left], conditions[left]), calibration.reach(conditions[left])
+    for some in (conditions[left, 0] < -0.8, conditions[left, 0] > 0.8):
+        found = coverage(true[left][some], predicted[left][some], deviation[some], reach[some])
+        np.testing.assert_allclose(found, np.array(SHARES)[:, None].repeat(2, 1), atol=0.05)
+
+
+def test_a_file_may_have_one_polynomial_for_all_columns():
+    rng = np.random.default_rng(8)
+    widths, knots, bends = np.ones((2, 3)), np.linspace(0, 1, 21)[None], rng.normal(size=(2, 3))
+    shared = Calibration(widths, knots, bends)
+    own = Calibration(widths, knots, np.repeat(bends[:, :, None], 3, axis=2))
+    conditions = rng.uniform(0, 1, (5, 1))
+    for calibration in (shared, own):
+        calibration.check(3)
+    np.testing.assert_allclose(
+        shared.deviation(np.ones((5, 3)), conditions), own.deviation(np.ones((5, 3)), conditions)
+    )
+    with pytest.raises(ValueError, match="calibration"):
+        Calibration(widths, knots, bends[:, :2]).check(3)
+
+
 def test_quantiles_follow_the_terms_as_in_scikit_learn():
     rng = np.random.default_rng(6)
     x = rng.uniform(-1, 1, 400)
