@@ -23,7 +23,10 @@ from droulette.learning.observed import FACTS, ObservedPicture
 from droulette.pipeline import fresh
 from droulette.pipeline.depth import About, decode
 from droulette.pipeline.draw import draw_table
+from droulette.pipeline.evaluated import prediction_table
 from droulette.pipeline.generate import Drawing, draw_in_memory
+from droulette.pipeline.observed_predictions import prepare, warn_of_outlying
+from droulette.pipeline.pictures import make_views
 from droulette.pipeline.user_predictions import predict_pictures
 
 ROOT = Path(__file__).parents[1]
@@ -331,6 +334,23 @@ def test_the_model_keeps_what_it_knows(trained):
     again = trained / "again.safetensors"
     model_file.save(model, again)
     assert again.read_bytes() == (trained / "model.safetensors").read_bytes()
+
+
+def test_light_at_the_rim_that_decides_the_answer_is_warned_of(trained):
+    y, x = np.mgrid[:61, :61]
+    light = 40 * np.exp(-((x - 55) ** 2 + (y - 30) ** 2) / 18) + 25 * np.exp(-((x - 24) ** 2 + (y - 30) ** 2) / 8)
+    picture, noise = light + np.random.default_rng(0).normal(0, 1, light.shape), np.ones_like(light)
+    paths = {"noise": trained / "flat.fits", "psf": None, "mask": None}
+    fits.writeto(paths["noise"], noise, overwrite=True)
+    model, warned = trained_model(trained), []
+    options = {"at": None, "pixel_scale": None, "unit": 1.0, "say": lambda line: None, "warn": lambda line: None}
+    one = prepare(picture, "a", model, **paths, **options)
+    assert one.other is not None and one.other.column < one.column - 5  # without the image at the rim
+    views = make_views(model.network.preprocessing, one.picture[None], "cpu", one.facts[None])
+    table = prediction_table(model, ["a"], *model.predict(views, facts=one.facts[None]))
+    for far in (0.0, 1e9):
+        warn_of_outlying([one], model, table, np.full((1, len(model.columns)), far), warned.append)
+    assert len(warned) == 1 and "taken as an image of the source; as a neighbour the answer" in warned[0]
 
 
 def test_it_answers_in_pixels_in_arcsec_and_on_the_sky(trained):

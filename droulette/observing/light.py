@@ -22,7 +22,10 @@ NARROWEST, WIDEST = 2.0, 5.0  # px, of the kernel for a PSF that is known
 WINGS = 4  # px around detected light that are not background either
 ROUNDS = 5
 CLIPPED = 0.98658  # standard deviation of what clipping at 3 sigma leaves of normal noise
-NEAR = 1 / 3  # of the picture's side: the radius about the middle within which light is the object's
+NEAR = 1 / 3  # of the picture's side: the radius about the middle within which light is the object's,
+REACH = 1 / 2  # and the one within which it may be
+COUNTER = 0.25  # of an outlying image's light, that its counter image has at least
+OPPOSITE = 0.5  # cosine of the angle from the line through the middle, to which light lies on one side or the other
 CUTOUT = 64.0  # px: the same where the picture is larger than a cutout of one object, and
 EXTENTS = 3.0  # times the extent of the patch next to the middle, if that is more
 RIM = 0.08  # of the picture's side
@@ -114,41 +117,75 @@ def _patches(above: np.ndarray, spread: float, usable: np.ndarray, fwhm: float) 
 
 @dataclass(frozen=True)
 class Objects:
-    """The object and what is not it: (H, W) bool each. radius: px from the middle within which patches are its own."""
+    """The object and what is not it: (H, W) bool each. radius: px from the middle within which patches are its own.
+
+    outlying: patches farther than NEAR and nearer than REACH, which touch none nearer: an image's or a neighbour's.
+    """
 
     object: np.ndarray
     neighbours: np.ndarray
+    outlying: np.ndarray
     count: int
     radius: float
 
 
-def share_out(light: Light, middle: tuple[float, float]) -> Objects:
+def share_out(light: Light, middle: tuple[float, float], outlying: bool | None = None) -> Objects:
     """Which patches of light are the object's, about `middle`, (column, row), and which are neighbours.
 
-    Images of a lens come apart into several patches around the middle, of about equal distance, and a counter image
-    may be faint. So all patches are the object's whose centre of light is nearer to the middle than a third of the
-    picture's side, and those that touch one of them. A picture larger than a cutout holds more than one object: there
-    the radius is at most three times the extent of the patch next to the middle.
+    Images of a lens come apart into several patches around the middle, and a counter image may be faint. So all
+    patches are the object's whose centre of light is nearer to the middle than a third of the picture's side, and
+    those that touch one of them. A picture larger than a cutout holds more than one object: there the radius is at
+    most three times the extent of the patch next to the middle.
+
+    outlying: whether patches up to half the side are the object's too. None: if they have a counter image. The image
+    outside the Einstein ring has one beyond the lens, and none on its own side; a neighbour of a ring has light on
+    both.
     """
     segments = light.segments
     height, width = segments.shape
-    radius = min(height, width) * NEAR
+    radius, reach = (min(height, width) * share for share in (NEAR, REACH))
     empty = np.zeros(segments.shape, bool)
     if not segments.any():
-        return Objects(empty, empty, 0, radius)
+        return Objects(empty, empty, empty, 0, radius)
     numbers = np.unique(segments[segments > 0])
     rows, columns = np.indices(segments.shape)
-    distance = np.hypot(columns - middle[0], rows - middle[1])
+    place = np.stack([columns - middle[0], rows - middle[1]])
+    distance = np.hypot(*place)
     if radius > CUTOUT:
         nearest = segments.flat[np.argmin(np.where(segments > 0, distance, np.inf))]
-        radius = min(radius, max(CUTOUT, EXTENTS * distance[segments == nearest].max()))
+        radius = reach = min(radius, max(CUTOUT, EXTENTS * distance[segments == nearest].max()))
     weight = np.maximum(light.smooth, 0)
     centres = np.array(ndimage.center_of_mass(weight, segments, numbers))
-    is_near = np.hypot(centres[:, 1] - middle[0], centres[:, 0] - middle[1]) < radius
-    is_near |= np.array(ndimage.minimum(distance, segments, numbers)) < 1  # the middle is in it
-    near = np.isin(segments, numbers[is_near])
+    away = np.hypot(centres[:, 1] - middle[0], centres[:, 0] - middle[1])
+    away = np.where(np.array(ndimage.minimum(distance, segments, numbers)) < 1, 0.0, away)  # the middle is in it
     groups, _ = ndimage.label(ndimage.binary_dilation(segments > 0), structure=np.ones((3, 3)))
-    touching = np.unique(groups[near])
-    mine = (segments > 0) & np.isin(groups, touching[touching > 0])
+    near, all_near = (_touching(segments, groups, numbers[away < far]) for far in (radius, reach))
+    doubtful = all_near & ~near
+    if not near.any():
+        mine = all_near
+    elif outlying or (outlying is None and _has_counter_image(weight, doubtful, near, place)):
+        mine, radius = all_near, reach
+    else:
+        mine = near
     others = (segments > 0) & ~mine
-    return Objects(mine, others, len(np.unique(segments[others])), radius)
+    return Objects(mine, others, doubtful if near.any() else empty, len(np.unique(segments[others])), radius)
+
+
+def _touching(segments: np.ndarray, groups: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """(H, W): the segments of the groups that hold one of these numbers."""
+    touching = np.unique(groups[np.isin(segments, numbers)])
+    return (segments > 0) & np.isin(groups, touching[touching > 0])
+
+
+def _has_counter_image(light: np.ndarray, outlying: np.ndarray, near: np.ndarray, place: np.ndarray) -> bool:
+    """Whether light near the middle outweighs, opposite to outlying light, that on its side.
+
+    light, outlying, near: (H, W). place: (2, H, W), columns and rows from the middle.
+    """
+    far = light[outlying].sum()
+    if not far > 0:
+        return False
+    towards = (place[:, outlying] * light[outlying]).sum(axis=1)
+    along = np.tensordot(towards, place, 1) / np.maximum(np.hypot(*towards) * np.hypot(*place), 1e-9)
+    opposite, same = (light[near & (sign * along > OPPOSITE)].sum() for sign in (-1, 1))
+    return bool(opposite - same > COUNTER * far)

@@ -49,6 +49,7 @@ class Observation:
     centre: (column, row) in `values`, from 0 at the middle of the first pixel, of the object's centre of light.
     signal_to_noise: of the object's detected pixels together.
     object_pixels, neighbour_pixels: (H, W) bool: where light was detected.
+    outlying_pixels: those that are in doubt, see `light.Objects`.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Observation:
     warnings: list[str] = field(default_factory=list)
     object_pixels: np.ndarray | None = None
     neighbour_pixels: np.ndarray | None = None
+    outlying_pixels: np.ndarray | None = None
 
 
 def observe(
@@ -76,6 +78,7 @@ def observe(
     psf: str | Path | None = None,
     mask: str | Path | None = None,
     at: tuple[float, float] | None = None,
+    outlying: bool | None = None,
     name: str | None = None,
 ) -> Observation:
     """Read a FITS picture and what belongs to it, and find the object in it.
@@ -84,6 +87,8 @@ def observe(
     picture may be an array (H, W), rows from above, and `name` what messages call it.
     noise: standard deviations, or what the extension's name says: VAR, IVAR, WHT. mask: not 0 where bad, or a DS9
     region file. at: (column, row) of the object in `Observation.values`, by default the picture's middle.
+    outlying: whether light between a third and half of the picture's side from there is the object's; None: if it has a
+    counter image, see `light.share_out`.
     What is not given is taken from the picture's own file, where extensions of one set hold it.
 
     Raises:
@@ -102,7 +107,7 @@ def observe(
     reading = _Reading(name or str(picture), planes)
     if not isinstance(picture, np.ndarray):
         reading.steps.append("rows turned over (FITS counts them from below)")
-    return reading.observation(mask, at)
+    return reading.observation(mask, at, outlying)
 
 
 class _Reading:
@@ -123,7 +128,9 @@ class _Reading:
             roles = ", ".join(f"{role} {plane.label}" for role, plane in planes.items())
             self.steps.append(f"read {roles}")
 
-    def observation(self, mask: str | Path | None, at: tuple[float, float] | None) -> Observation:
+    def observation(
+        self, mask: str | Path | None, at: tuple[float, float] | None, outlying: bool | None
+    ) -> Observation:
         # Only now: photutils takes a second to import, which pictures without it need not wait for.
         from droulette.observing.light import share_out
 
@@ -133,7 +140,7 @@ class _Reading:
         kernel, psf_fwhm = self._psf()
         noise_map = self._noise_map()
         light, noise_map = self._background(noise_map, psf_fwhm)
-        found = share_out(light, middle)
+        found = share_out(light, middle, outlying)
         if not found.object.any():
             column, row = middle
             raise UserError(
@@ -149,7 +156,7 @@ class _Reading:
         self.steps.append(f"object of {int(seen.sum())} pixels, signal to noise {ratio:.0f}")
         return Observation(
             self.name, self.values, self.bad, noise_map, noise, poisson, kernel, psf_fwhm, scale, wcs, centre, ratio,
-            self.steps, self.warnings, found.object, found.neighbours,
+            self.steps, self.warnings, found.object, found.neighbours, found.outlying,
         )  # fmt: skip
 
     def _middle(self, at: tuple[float, float] | None) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from droulette.learning.observed import FACTS, Known
 from droulette.observing import Observation, observe, position_angle, sky
 from droulette.observing.fits_files import is_fits, split_choice
 from droulette.pipeline import depth, user_pictures
+from droulette.pipeline.pictures import make_views
 from droulette.pipeline.user_pictures import resampling
 
 SAME_SCALE = 0.01  # relative difference of pixel scales that is not worth another sampling
@@ -30,6 +31,8 @@ WORDS = {
     "pixel_scale": "pixel scale of {value:.3g} arcsec",
 }
 
+DECIDED = ("xi", "alpha[0]", "beta[0]", "alpha[1]", "beta[1]")  # columns whose answers are compared
+
 Say = Callable[[str], None]
 
 
@@ -40,6 +43,7 @@ class Prepared:
     observation: None of a picture that `generate` made.
     picture: (N, N) float32. facts: (6,), of FACTS. column, row: of the observation's pixel that is the picture's
     middle. scale: pixels of the model to one of the observation. pixel_scale: arcsec of the model's, or None.
+    other: the same with outlying light taken the other way, as the object's or as a neighbour's; None: there is none.
     """
 
     observation: Observation | None
@@ -49,6 +53,7 @@ class Prepared:
     row: float
     scale: float
     pixel_scale: float | None
+    other: Prepared | None = None
 
 
 def prepare(
@@ -79,7 +84,8 @@ def prepare(
         return made
     if is_array := isinstance(picture, np.ndarray) or not is_fits(split_choice(picture)[0]):
         picture = _values(picture, name, warn)
-    found = observe(picture, noise=noise, psf=psf, mask=mask, at=at, name=name)
+    files = {"noise": noise, "psf": psf, "mask": mask}
+    found = observe(picture, **files, at=at, name=name)
     if is_array and unit == 1:
         unit = float(np.sqrt(np.prod(_range(model.known, "noise")))) / found.noise
         found.steps.append("its unit is not known: taken such that the model knows its noise")
@@ -88,28 +94,35 @@ def prepare(
     if pixel_scale is None and trained and found.pixel_scale and abs(found.pixel_scale / trained - 1) > SAME_SCALE:
         scale = found.pixel_scale / trained
         found.steps.append(f"sampled anew from {found.pixel_scale:.4g} to {trained:.4g} arcsec a pixel")
+    made = _in_pixels_of(model, found, scale, unit)
+    say(f"{found.name}: " + ", ".join(found.steps))
+    for line in found.warnings:
+        warn(f"{found.name}: {line}")
+    if found.psf_fwhm is None:
+        low, high = _range(model.known, "psf_fwhm")
+        if high > low + 0.2 or low > 0.2:
+            width = made.facts[FACTS.index("psf_fwhm")]
+            warn(f"{found.name}: its PSF is not known: taken as {width:.2g} px, give --psf")
+    _warn_of_unknown(found.name, made.facts, model.known, warn)
+    if found.outlying_pixels is None or not found.outlying_pixels.any():
+        return made
+    taken = (found.outlying_pixels & found.object_pixels).any()
+    other = observe(picture, **files, at=at, name=name, outlying=not taken)
+    return replace(made, other=_in_pixels_of(model, other, scale, unit))
+
+
+def _in_pixels_of(model: Model, found: Observation, scale: float, unit: float) -> Prepared:
     size = model.input_size
     column, row = found.centre
     if scale == 1:
         column, row = float(round(column)), float(round(row))  # no pixel is cut, and so the noise stays as it is
     picture, deviation = _window(found, size, scale, column, row)
-    width = found.psf_fwhm
-    if width is None:
-        low, high = _range(model.known, "psf_fwhm")
-        width = (low + high) / 2
-        if high > low + 0.2 or low > 0.2:
-            warn(f"{found.name}: its PSF is not known: taken as {width:.2g} px, give --psf")
-    else:
-        width = width * scale
+    width = np.mean(_range(model.known, "psf_fwhm")) if found.psf_fwhm is None else found.psf_fwhm * scale
     model_scale = found.pixel_scale / scale if found.pixel_scale else None
     white = float(np.quantile(picture, WHITE))
     facts = np.array(
         [0.0, deviation * unit, found.poisson * unit, width, model_scale or 0.0, max(white, 1e-300) * unit]
     )
-    say(f"{found.name}: " + ", ".join(found.steps))
-    for line in found.warnings:
-        warn(f"{found.name}: {line}")
-    _warn_of_unknown(found.name, facts, model.known, warn)
     return Prepared(found, (picture * unit).astype(np.float32), facts, column, row, scale, model_scale)
 
 
@@ -181,6 +194,39 @@ def _window(found: Observation, size: int, scale: float, column: float, row: flo
     share = np.sqrt(kept[0] * kept[1])  # of the noise that is left in means of pixels
     deviation = found.noise * float(share)
     return np.where(covered, picture, noise * share), deviation
+
+
+def warn_of_outlying(observed: list[Prepared], model: Model, predicted: pd.DataFrame, reach: np.ndarray, warn: Say):
+    """Warn where light far from the middle decides the answer: it may be an image of the source, or a neighbour.
+
+    predicted: as `Model.predict` gives it for these, with standard deviations as `std:…`. reach: see `Model.reach`.
+    """
+    rows = [k for k, one in enumerate(observed) if one.other is not None]
+    if not rows:
+        return
+    others = [observed[k].other for k in rows]
+    facts = np.stack([one.facts for one in others])
+    views = make_views(model.network.preprocessing, np.stack([one.picture for one in others]), str(model.device), facts)
+    answers, _ = model.predict(views, facts=facts)
+    columns = [k for k, name in enumerate(model.columns) if name.startswith(DECIDED)]
+    for k, other, answer in zip(rows, others, answers, strict=True):
+        one, row = observed[k], predicted.iloc[k]
+        moved = {"xiX": (other.column - one.column) * one.scale, "xiY": (one.row - other.row) * one.scale}
+        if any(
+            abs(answer[c] + moved.get(name := model.columns[c], 0.0) - row[name]) > row[f"std:{name}"] * reach[k, c]
+            for c in columns
+        ):
+            found = one.observation
+            taken = (found.outlying_pixels & found.object_pixels).any()
+            ways = ("an image of the source", "a neighbour")
+            this, that = ways if taken else ways[::-1]
+            advice = (
+                "mask it (--mask) if it is another galaxy" if taken else "cut a larger picture out if it is an image"
+            )
+            warn(
+                f"{found.name}: light at the picture's rim is taken as {this}; as {that} the answer would be another: "
+                + advice
+            )
 
 
 def on_the_sky(table: pd.DataFrame, observed: list[Prepared], reach: pd.DataFrame) -> pd.DataFrame:

@@ -123,6 +123,9 @@ def predict_pictures(
                 f"{name}: unlike anything in the training set (novelty {novelty:.2f}, above 1): "
                 "do not trust its amplitudes"
             )
+    reach = np.broadcast_to(model.reach(views, facts), (len(table), len(model.columns)))
+    if observed is not None:
+        observed_predictions.warn_of_outlying(observed, model, table, reach, warn)
     fits = None
     if fitting:
         from droulette.pipeline import user_fits  # it loads SciPy's statistics, which takes a second
@@ -136,7 +139,6 @@ def predict_pictures(
         scenes = _scenes(model.distribution)
         say(f"the model was trained on {scenes}: its intervals are for these, and it may not notice others")
     if observed is not None:
-        reach = np.broadcast_to(model.reach(views, facts), (len(table), len(model.columns)))
         table = observed_predictions.on_the_sky(table, observed, pd.DataFrame(reach, columns=list(model.columns)))
         table = fits.merged(table) if fits else table  # with the fits' own intervals of 95 %
         prepared = shown(prepared, facts)

@@ -68,6 +68,30 @@ def test_neighbours_far_out_are_masked(tmp_path):
     assert np.abs(found.values[~found.object_pixels]).max() < 6 * NOISE
 
 
+def wide_pair() -> np.ndarray:
+    """An image 33 px from the middle, 4/10 of the side, and its counter image 10 px on the other side."""
+    return spot(73, 40, 2.5, 20) + spot(30, 40, 1.5, 20) + noise()
+
+
+def ring_with_neighbour() -> np.ndarray:
+    """A ring of 10 px, and a galaxy 33 px from the middle."""
+    angles = np.linspace(0, 2 * np.pi, 12, endpoint=False)
+    ring = sum(spot(40 + 10 * np.cos(a), 40 + 10 * np.sin(a), 2, 10) for a in angles)
+    return ring + spot(73, 40, 2.5, 20) + noise()
+
+
+@pytest.mark.parametrize(("values", "is_image"), [(wide_pair(), True), (ring_with_neighbour(), False)])
+def test_light_at_the_rim_is_an_image_if_it_has_a_counter_image(tmp_path, values, is_image):
+    path = write(tmp_path / "a.fits", values)
+    found = observe(path)
+    assert found.outlying_pixels[40, 73] and not found.outlying_pixels[:, :60].any()
+    assert found.object_pixels[40, 73] == is_image and found.neighbour_pixels[40, 73] == (not is_image)
+    assert ("1 neighbour masked" in " ".join(found.steps)) == (not is_image)
+    for taken in (True, False):
+        other = observe(path, outlying=taken)
+        assert other.object_pixels[40, 73] == taken and (other.values[40, 73] == 0) == (not taken)
+
+
 def test_the_object_is_the_one_at_the_place_that_is_asked_for(tmp_path):
     values = noise(1, 400) + spot(300, 90, 3, 20, 400) + spot(200, 200, 3, 20, 400)
     path = write(tmp_path / "a.fits", values)
