@@ -112,27 +112,28 @@ def observe(telescope: Telescope, rng: np.random.Generator, folder: Path, neighb
     kernel = point_spread(width / scale, telescope.moffat)
     psf = PSF("PIXEL", kernel_point_source=kernel)
     sharp = {"supersampling_factor": 3, "supersampling_convolution": False}
-    arcs = ImageModel(frame, psf, bending, LightModel(["SERSIC_ELLIPSE"]), kwargs_numerics=sharp).image(
-        lenses, [source]
-    )
+
+    def drawn(galaxy: dict, bending=None, lenses=None) -> np.ndarray:
+        model = ImageModel(frame, psf, bending, LightModel(["SERSIC_ELLIPSE"]), kwargs_numerics=sharp)
+        return model.image(lenses, [galaxy])
+
+    def shining(galaxy: dict, ratio: float) -> np.ndarray:
+        glow = drawn(galaxy)
+        return glow * ratio * arcs.sum() / glow.sum()
+
+    arcs = drawn(source, bending, lenses)
     background = np.sqrt(telescope.sky / telescope.exposure)
     arcs *= rng.uniform(20, 150) * background / np.sqrt((arcs**2).sum())
     light = arcs
     if rng.random() < 1 / 3:
         galaxy = {"amp": 1.0, "R_sersic": radius * rng.uniform(0.4, 1), "n_sersic": 4.0, "e1": e1, "e2": e2} | centre
-        glow = ImageModel(frame, psf, None, None, LightModel(["SERSIC_ELLIPSE"]), kwargs_numerics=sharp).image(
-            None, None, [galaxy]
-        )
-        light = arcs + glow * rng.uniform(1, 8) * arcs.sum() / glow.sum()
+        light = arcs + shining(galaxy, rng.uniform(1, 8))
     if neighbour:
         place, far = rng.uniform(0, 2 * np.pi), size * scale * rng.uniform(0.36, 0.47)
         other = source | {
             "R_sersic": rng.uniform(0.15, 0.4), "center_x": far * np.cos(place), "center_y": far * np.sin(place),
         }  # fmt: skip
-        glow = ImageModel(frame, psf, None, None, LightModel(["SERSIC_ELLIPSE"]), kwargs_numerics=sharp).image(
-            None, None, [other]
-        )
-        light = light + glow * rng.uniform(0.3, 1.5) * arcs.sum() / glow.sum()
+        light = light + shining(other, rng.uniform(0.3, 1.5))
     electrons = rng.poisson((light + telescope.sky) * telescope.exposure)
     data = electrons / telescope.exposure - telescope.sky
     noise = np.sqrt(background**2 + np.maximum(data, 0) / telescope.exposure)

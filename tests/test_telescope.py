@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -338,19 +339,30 @@ def test_the_model_keeps_what_it_knows(trained):
 
 def test_light_at_the_rim_that_decides_the_answer_is_warned_of(trained):
     y, x = np.mgrid[:61, :61]
-    light = 40 * np.exp(-((x - 55) ** 2 + (y - 30) ** 2) / 18) + 25 * np.exp(-((x - 24) ** 2 + (y - 30) ** 2) / 8)
+    light = 40 * np.exp(-((x - 54) ** 2 + (y - 37) ** 2) / 18) + 25 * np.exp(-((x - 24) ** 2 + (y - 28) ** 2) / 8)
     picture, noise = light + np.random.default_rng(0).normal(0, 1, light.shape), np.ones_like(light)
     paths = {"noise": trained / "flat.fits", "psf": None, "mask": None}
     fits.writeto(paths["noise"], noise, overwrite=True)
     model, warned = trained_model(trained), []
     options = {"at": None, "pixel_scale": None, "unit": 1.0, "say": lambda line: None, "warn": lambda line: None}
     one = prepare(picture, "a", model, **paths, **options)
-    assert one.other is not None and one.other.column < one.column - 5  # without the image at the rim
+    # Without the image at the rim the middle is another pixel.
+    assert one.other is not None and one.other.column < one.column - 5 and one.other.row < one.row - 2
     views = make_views(model.network.preprocessing, one.picture[None], "cpu", one.facts[None])
     table = prediction_table(model, ["a"], *model.predict(views, facts=one.facts[None]))
     for far in (0.0, 1e9):
         warn_of_outlying([one], model, table, np.full((1, len(model.columns)), far), warned.append)
     assert len(warned) == 1 and "taken as an image of the source; as a neighbour the answer" in warned[0]
+
+    columns = ["xiX", "xiY", "alpha[1][0]"]
+    shift = np.array([one.other.column - one.column, one.row - one.other.row, 0.0])
+    for name, answer, count in (("the same place", -shift, 0), ("another", shift, 1), ("another shear", -shift + 9, 1)):
+        stub = SimpleNamespace(
+            columns=columns, network=model.network, device="cpu", predict=lambda views, facts, a=answer: (a[None], None)
+        )
+        at_0, warned = prediction_table(stub, ["a"], np.zeros((1, 3)), np.ones((1, 3))), []
+        warn_of_outlying([one], stub, at_0, np.full((1, 3), 2.0), warned.append)
+        assert len(warned) == count, name
 
 
 def test_it_answers_in_pixels_in_arcsec_and_on_the_sky(trained):

@@ -24,7 +24,9 @@ ROUNDS = 5
 CLIPPED = 0.98658  # standard deviation of what clipping at 3 sigma leaves of normal noise
 NEAR = 1 / 3  # of the picture's side: the radius about the middle within which light is the object's,
 REACH = 1 / 2  # and the one within which it may be
-COUNTER = 0.25  # of an outlying image's light, that its counter image has at least
+# Of an outlying image's light, that its counter image has at least: so taken for images are 27 of 33 images of mock
+# lenses, and 29 of 110 galaxies beside them.
+COUNTER = 0.25
 OPPOSITE = 0.5  # cosine of the angle from the line through the middle, to which light lies on one side or the other
 CUTOUT = 64.0  # px: the same where the picture is larger than a cutout of one object, and
 EXTENTS = 3.0  # times the extent of the patch next to the middle, if that is more

@@ -106,9 +106,13 @@ def prepare(
     _warn_of_unknown(found.name, made.facts, model.known, warn)
     if found.outlying_pixels is None or not found.outlying_pixels.any():
         return made
-    taken = (found.outlying_pixels & found.object_pixels).any()
-    other = observe(picture, **files, at=at, name=name, outlying=not taken)
+    other = observe(picture, **files, at=at, name=name, outlying=not _takes_outlying(found))
     return replace(made, other=_in_pixels_of(model, other, scale, unit))
+
+
+def _takes_outlying(found: Observation) -> bool:
+    """Whether outlying light is the object's."""
+    return bool((found.outlying_pixels & found.object_pixels).any())
 
 
 def _in_pixels_of(model: Model, found: Observation, scale: float, unit: float) -> Prepared:
@@ -216,17 +220,14 @@ def warn_of_outlying(observed: list[Prepared], model: Model, predicted: pd.DataF
             abs(answer[c] + moved.get(name := model.columns[c], 0.0) - row[name]) > row[f"std:{name}"] * reach[k, c]
             for c in columns
         ):
-            found = one.observation
-            taken = (found.outlying_pixels & found.object_pixels).any()
+            taken = _takes_outlying(one.observation)
             ways = ("an image of the source", "a neighbour")
             this, that = ways if taken else ways[::-1]
             advice = (
-                "mask it (--mask) if it is another galaxy" if taken else "cut a larger picture out if it is an image"
+                "mask it (--mask) if it is another galaxy" if taken else "if it is an image cut a larger picture out"
             )
-            warn(
-                f"{found.name}: light at the picture's rim is taken as {this}; as {that} the answer would be another: "
-                + advice
-            )
+            found = f"light at the picture's rim is taken as {this}; as {that} the answer would be another"
+            warn(f"{one.observation.name}: {found}: {advice}")
 
 
 def on_the_sky(table: pd.DataFrame, observed: list[Prepared], reach: pd.DataFrame) -> pd.DataFrame:
