@@ -13,6 +13,7 @@ _LATE = {
     "lens": "droulette.api.models",
     "lens_light": "droulette.api.models",
     "load_model": "droulette.api.datasets",
+    "neighbour": "droulette.api.models",
     "predict": "droulette.predict",
     "predict_pictures": "droulette.pipeline.user_predictions",
     "source": "droulette.api.models",

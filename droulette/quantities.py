@@ -184,8 +184,8 @@ INSTRUMENT = (
              "and the centre of light", "px", ge=0, le=1000, key="centring-error"),
 )  # fmt: skip
 LENS_LIGHT = (
-    Quantity("flux_ratio", "light of the lens divided by that of the lensed source", "", ge=0, le=10**6,
-             key="flux-ratio"),
+    Quantity("flux_ratio", "light of the lens divided by that of the lensed source, counted in grey levels of at most "
+             "255", "", ge=0, le=10**6, key="flux-ratio"),
     Quantity("radius", "half-light radius divided by the Einstein radius", "θ_E", gt=0, le=1000),
     Quantity("n_sersic", "Sérsic index", "", gt=0.17, le=100, key="n-sersic"),
     Quantity("axis_ratio_scatter", "standard deviation of the difference between the axis ratios of light and mass", "",
@@ -195,6 +195,19 @@ LENS_LIGHT = (
     Quantity("share", "share of the lens light that stays in the picture; the noise of subtracted light stays too", "",
              ge=0, le=1),
 )  # fmt: skip
+NEIGHBOURS = (
+    Quantity(
+        "flux_ratio",
+        "light of each divided by that of the lensed source, counted in grey levels of at most 255",
+        "",
+        ge=0,
+        le=10**6,
+        key="flux-ratio",
+    ),
+    Quantity("radius", "half-light radius", "px", gt=0, le=LONGEST),
+    Quantity("axis_ratio", "axis ratio", "", gt=0, le=1, key="axis-ratio"),
+    Quantity("n_sersic", "Sérsic index", "", gt=0.17, le=100, key="n-sersic"),
+)
 # … and as a row of dataset.csv gives them.
 INSTRUMENT_COLUMNS = (
     PIXEL_SCALE,
@@ -217,6 +230,7 @@ INSTRUMENT_COLUMNS = (
     Quantity("lightorientation", "orientation of the lens's light", "°", ge=-WIDEST, le=WIDEST),
     Quantity("lightsersic", "Sérsic index of the lens's light", gt=0.17, le=100),
     Quantity("lightshare", "of the lens's light that is left in the picture", ge=0, le=1),
+    Quantity("sourceflux", "light of the lensed source in all", "grey levels", ge=0, le=10**18),
     Quantity("brightness", "counts a second of a grey level", "counts/s", gt=0, le=10**18),
 )  # fmt: skip
 

@@ -30,7 +30,17 @@ def test_an_experiment_is_the_main_pipeline_in_its_folder(name):
 @pytest.mark.parametrize(("name", "size"), SIZES)
 def test_sizes_of_an_experiment_are_read_and_differ_in_no_distribution(name, size):
     read = {size: parameters.load(ROOT / f"experiments/{name}/{size}.toml") for size in ("cpu", "cuda")}
-    for table in ("lens", "cluster", "subhaloes", "source", "position", "instrument", "lens_light", "problem"):
+    for table in (
+        "lens",
+        "cluster",
+        "subhaloes",
+        "source",
+        "position",
+        "instrument",
+        "lens_light",
+        "neighbours",
+        "problem",
+    ):
         assert getattr(read["cpu"], table) == getattr(read["cuda"], table)
     assert read[size].training.patience == read[size].training.num_epochs
 

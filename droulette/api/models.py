@@ -14,7 +14,7 @@ import pandas as pd
 
 from droulette.errors import UserError
 from droulette.physics.amplitudes import convergence_and_shear
-from droulette.pipeline.scenes import Kind, constituent_text, lens_batch
+from droulette.pipeline.scenes import NEIGHBOUR_COLUMNS, Kind, constituent_text, lens_batch
 from droulette.quantities import CONSTELLATION, INSTRUMENT_COLUMNS, Quantity, find
 from droulette.registry import LENSES, SOURCES, Models
 
@@ -168,6 +168,13 @@ class LensLight:
     columns: Mapping[str, float]
 
 
+@dataclass(frozen=True)
+class Neighbour:
+    """Another galaxy in the picture, by NEIGHBOUR_COLUMNS; made by `neighbour`."""
+
+    columns: Mapping[str, float]
+
+
 def lens(name: str, *, x: float = 0.0, y: float = 0.0, **parameters: float | str) -> Lens:
     """A lens by the name of its model. Lenses are added with `+`.
 
@@ -248,6 +255,29 @@ def lens_light(
     for name, value in columns.items():
         columns[name] = _number("lens_light", name, find(name), value)
     return LensLight(MappingProxyType(columns))
+
+
+def neighbour(
+    x: float,
+    y: float,
+    flux_ratio: float,
+    radius: float,
+    *,
+    axis_ratio: float = 1.0,
+    orientation: float = 0.0,
+    n_sersic: float = 1.0,
+) -> Neighbour:
+    """Another galaxy in a picture that an instrument takes: a Sérsic ellipsoid that is not lensed.
+
+    Args:
+        x, y: its place, px from the origin of the lens plane.
+        flux_ratio: its light over that of the lensed source.
+        radius: half-light radius, px.
+        axis_ratio, orientation: of its ellipse; degrees, direction of the minor axis.
+    """
+    numbers = (x, y, flux_ratio, radius, axis_ratio, orientation, n_sersic)
+    columns = {c: _number("neighbour", c, find(c), value) for c, value in zip(NEIGHBOUR_COLUMNS, numbers, strict=True)}
+    return Neighbour(MappingProxyType(columns))
 
 
 def _part(models: Models, kind: str, name: str, x: float, y: float, given: Mapping[str, float | str]) -> Part:

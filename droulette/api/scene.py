@@ -22,6 +22,7 @@ from droulette.api.models import (
     Instrument,
     Lens,
     LensLight,
+    Neighbour,
     Source,
     lens_of_row,
     source_of_row,
@@ -36,7 +37,15 @@ from droulette.physics.mappings import convergence_radius
 from droulette.pipeline.checks import check_order
 from droulette.pipeline.generate import Drawing, draw_in_memory
 from droulette.pipeline.resimulate import resimulate
-from droulette.pipeline.scenes import groups, lens_batch, normalise, source_batch
+from droulette.pipeline.scenes import (
+    NEIGHBOUR,
+    constituent_text,
+    groups,
+    lens_batch,
+    neighbours_batch,
+    normalise,
+    source_batch,
+)
 from droulette.quantities import AMPLITUDE, LENS, Quantity, amplitude_columns
 from droulette.registry import LENSES, SOURCES
 
@@ -67,6 +76,7 @@ class Scene:
         position: (x, y) of the source, px.
         instrument: made by `instrument`; None: the picture is a drawing in 8-bit grey.
         lens_light: made by `lens_light`; with an instrument.
+        neighbours: each made by `neighbour`; with an instrument.
         centred: the picture's middle is its centre of light; otherwise it is the origin of the lens plane.
         imagesize: side of the canvas, px, whose light is seen and whose centre of light counts.
         cropsize: side of the picture, px; None: the canvas.
@@ -90,13 +100,16 @@ class Scene:
     sampling: str = "exact"
     supersampling: int = 1
     mask: bool = False
+    neighbours: tuple[Neighbour, ...] = ()
 
     def __post_init__(self) -> None:
         for name, kind in (("lens", Lens), ("source", Source)):
             if not isinstance(getattr(self, name), kind):
                 raise UserError(f"{name}: found {str(getattr(self, name))[:80]!r}, expected a droulette.{name}(…)")
-        if self.lens_light is not None and self.instrument is None:
-            raise UserError("lens_light: found no instrument, expected one that takes the picture")
+        object.__setattr__(self, "neighbours", tuple(self.neighbours))
+        for name in ("lens_light", "neighbours"):
+            if getattr(self, name) and self.instrument is None:
+                raise UserError(f"{name}: found no instrument, expected one that takes the picture")
         frame = normalise(pd.DataFrame([self.row()]), NAME)
         for kind, _ in groups(frame, NAME):  # what cannot be drawn is said here
             lens_batch(frame, replace(kind, sampled=False), NAME)
@@ -252,6 +265,8 @@ class Scene:
         row |= self.lens.columns() | self.source.columns() | {"x": x, "y": y}
         for extra in (self.instrument, self.lens_light):
             row |= {} if extra is None else extra.columns
+        if self.neighbours:
+            row["neighbours"] = ";".join(constituent_text(NEIGHBOUR, one.columns.values()) for one in self.neighbours)
         return row
 
     @classmethod
@@ -264,6 +279,10 @@ class Scene:
         one = frame.iloc[0].to_dict()
         observed = {name: one[name] for name in frame if name in OF_INSTRUMENT} if "psf" in one else None
         light = {name: one[name] for name in frame if name in OF_LENS_LIGHT} if "lightratio" in one else None
+        kind, _ = next(groups(frame, "row"))
+        beside = [
+            {name: float(value[0]) for name, value in one.items()} for one in neighbours_batch(frame, kind, "row")
+        ]
         return cls(
             lens_of_row(one),
             source_of_row(one),
@@ -272,6 +291,7 @@ class Scene:
             light and LensLight(MappingProxyType(light)),
             model=one["model"],
             sampled=bool(one["sampled"]),
+            neighbours=tuple(Neighbour(MappingProxyType(columns)) for columns in beside),
             **drawing,
         )
 
@@ -293,8 +313,8 @@ class Scene:
         """The scene as TOML text, which `droulette generate` and `from_toml` take; with a path, also written there.
 
         Raises:
-            UserError: the scene has something that no TOML says: lenses at different places, or lens light whose shape
-                is not the lens's.
+            UserError: the scene has something that no TOML says: lenses at different places, lens light whose shape is
+                not the lens's, or neighbours.
         """
         text = "\n".join(
             "\n".join([f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in table.items()), ""])
@@ -311,6 +331,8 @@ class Scene:
             raise UserError(
                 "to_toml: found lenses at different places, expected one origin; a table's `row()` holds them"
             )
+        if self.neighbours:
+            raise UserError("to_toml: found neighbours, whose places no TOML says; a table's `row()` holds them")
         simulator = {"size": 1, "nterms": self.nterms, "imagesize": self.imagesize}
         if self.cropsize is not None:
             simulator["cropsize"] = self.cropsize

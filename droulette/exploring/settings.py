@@ -106,8 +106,10 @@ def of_scene(scene: Scene) -> Settings:
     for model in (LENSES[row["lens"]], SOURCES[row["source"]]):
         if model.not_numbers:
             raise UserError(f"found {model.names[0]}, whose file has no slider, expected a model of numbers")
-    if scene.lens_light is not None or scene.model != "Raytrace" or scene.sampled:
-        raise UserError("found [lens_light], Roulette or sampled, expected a ray-traced picture of the source alone")
+    if scene.lens_light is not None or scene.neighbours or scene.model != "Raytrace" or scene.sampled:
+        raise UserError(
+            "found lens light, neighbours, Roulette or sampled, expected a ray-traced picture of the source alone"
+        )
     size = scene.cropsize or scene.imagesize
     if size != scene.imagesize or (scene.sampling, scene.supersampling) != ("exact", 1):
         raise UserError("found cropsize, nearest or supersampling, expected a picture of the whole canvas")

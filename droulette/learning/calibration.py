@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import combinations_with_replacement
+from math import comb
 
 import numpy as np
 
 SHARES = (0.68, 0.95)
 KNOTS = 21  # quantiles of a condition
 ROWS_A_COLUMN = 5000  # with fewer, all columns share one polynomial
+# Of the polynomials, of all columns together and of one alone. Over nine cells of noise and PSF, 68 % intervals of
+# columns alone hold 65.6 to 70.1 % with degree 2, 66.6 to 68.8 % with 3, 66.5 to 68.6 % with 4.
+DEGREE, DEGREE_A_COLUMN = 2, 3
 SMOOTH = 0.01  # of ln(error): within it the loss of a quantile is rounded off
 
 
@@ -18,11 +24,11 @@ class Calibration:
 
     Split conformal prediction (Lei et al. 2018, JASA 113, 1094): on rows that were not trained on, the share holds
     whatever the errors' distribution. So that it holds for pictures with much noise and with little, a width may be
-    bent by conditions (noise, PSF, brightness): ln of its factor is a polynomial of degree 2 in their ranks from −1
-    to 1, fitted to the errors' quantiles (Romano et al. 2019, NeurIPS).
+    bent by conditions (noise, PSF, brightness): ln of its factor is a polynomial in their ranks from −1 to 1,
+    fitted to the errors' quantiles (Romano et al. 2019, NeurIPS).
 
     knots: (K, KNOTS), quantiles of each condition. bends: (2, P, C), the polynomials' coefficients, see `_terms`; or
-    (2, P), of all columns.
+    (2, P), of all columns. P says the degree.
     """
 
     widths: np.ndarray
@@ -41,11 +47,12 @@ class Calibration:
         if conditions is None or len(ratio) < 100:
             return cls(widths)
         knots = np.quantile(conditions, np.linspace(0, 1, KNOTS), axis=0).T
-        terms = _terms(conditions, knots)
+        alone = len(ratio) >= ROWS_A_COLUMN
+        terms = _terms(conditions, knots, DEGREE_A_COLUMN if alone else DEGREE)
         bends = []
         for share, width in zip(SHARES, widths, strict=True):
             left = np.log(np.maximum(ratio / width, 1e-9))
-            if len(left) < ROWS_A_COLUMN:
+            if not alone:
                 bends.append(_quantile_regression(terms, left, share))
             else:
                 bends.append(np.stack([_quantile_regression(terms, one[:, None], share) for one in left.T], axis=1))
@@ -66,24 +73,31 @@ class Calibration:
         """(2, 1), or (2, n, C or 1)."""
         if not len(self.knots) or conditions is None:
             return np.ones((2, 1))
-        return np.exp(np.clip(_terms(conditions, self.knots) @ self.bends.reshape(*self.bends.shape[:2], -1), -3, 3))
+        terms = _terms(conditions, self.knots, self._degree() or 0)
+        return np.exp(np.clip(terms @ self.bends.reshape(*self.bends.shape[:2], -1), -3, 3))
+
+    def _degree(self) -> int | None:
+        """Of the polynomials; None: the number of coefficients is that of no degree."""
+        count = len(self.knots)
+        numbers = {comb(count + degree, degree): degree for degree in (DEGREE, DEGREE_A_COLUMN)} if count else {0: 0}
+        return numbers.get(self.bends.shape[1])
 
     def check(self, columns: int) -> None:
         """Raises ValueError unless these are widths of so many columns."""
-        count = len(self.knots)
-        terms = 1 + count + count * (count + 1) // 2 if count else 0
-        bent = self.bends.shape in ((2, terms), (2, terms, columns))
+        bent = self.bends.shape[:1] + self.bends.shape[2:] in ((2,), (2, columns)) and self._degree() is not None
         shapes = self.widths.shape == (2, columns) and bent and self.knots.shape[1:] == (KNOTS,)
         if not (shapes and (self.widths > 0).all()):
             raise ValueError("its calibration is not one of its columns")
 
 
-def _terms(conditions: np.ndarray, knots: np.ndarray) -> np.ndarray:
-    """(n, K) → (n, P): 1, each condition's rank from −1 to 1, and the products of two of them."""
+def _terms(conditions: np.ndarray, knots: np.ndarray, degree: int) -> np.ndarray:
+    """(n, K) → (n, P): 1, each condition's rank from −1 to 1, and the products of two and more of them."""
     share = np.linspace(-1, 1, KNOTS)
     ranks = [np.interp(values, line, share) for values, line in zip(conditions.T, knots, strict=True)]
-    products = [ranks[k] * ranks[j] for k in range(len(ranks)) for j in range(k, len(ranks))]
-    return np.stack([np.ones(len(conditions)), *ranks, *products], axis=1)
+    chosen: list[Sequence[np.ndarray]] = []
+    for order in range(1, degree + 1):
+        chosen += combinations_with_replacement(ranks, order)
+    return np.stack([np.ones(len(conditions)), *(np.prod(factors, axis=0) for factors in chosen)], axis=1)
 
 
 def _quantile_regression(terms: np.ndarray, values: np.ndarray, share: float) -> np.ndarray:

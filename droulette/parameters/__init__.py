@@ -32,6 +32,7 @@ class Tables(Table, defer_build=True):
     position: simulation.Position = key(simulation.Position(), "")
     instrument: simulation.Instrument = key(simulation.Instrument(), "")
     lens_light: simulation.LensLight = key(simulation.LensLight(), "", alias="lens_light")
+    neighbours: simulation.Neighbours = key(simulation.Neighbours(), "")
     problem: learning.Problem | None = key(None, "")
     dataset: learning.Dataset | None = key(None, "")
     settings: learning.Settings = key(learning.Settings(), "")
@@ -45,8 +46,9 @@ class Tables(Table, defer_build=True):
     @model_validator(mode="after")
     def _together(self) -> Tables:
         simulation.check_together(self.simulator, self.lens, self.cluster, self.source, self.position)
-        described = (self.simulator, self.lens, self.cluster, self.source)
-        simulation.check_observed(self.instrument, self.lens_light, *described)
+        simulation.check_observed(
+            self.instrument, self.lens_light, self.neighbours, self.simulator, self.cluster, self.source
+        )
         drawn = self.simulator if "size" in self.simulator.model_fields_set else None
         learning.check_together(self.problem, self.dataset, drawn and drawn.size, drawn and drawn.nterms)
         if self.training.fresh_pictures and self.problem and self.problem.hold_out:
@@ -130,7 +132,7 @@ def _build(layers: Layers) -> Parameters:
     return params.model_copy(update={"simulator": params.simulator.model_copy(update={"size": 1})})
 
 
-DRAWING = ("simulator", "lens", "cluster", "subhaloes", "source", "position", "instrument", "lens_light")
+DRAWING = ("simulator", "lens", "cluster", "subhaloes", "source", "position", "instrument", "lens_light", "neighbours")
 AS_STORED = ("size", "seed", "storage", "shard-size")  # what decides no scene
 
 

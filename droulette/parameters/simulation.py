@@ -22,7 +22,7 @@ from droulette.parameters.reading import (
 )
 from droulette.physics.lenses import LENSES
 from droulette.physics.sources import SOURCES
-from droulette.quantities import BUILT_IN, CHI, INSTRUMENT, LENS, LENS_LIGHT, LONGEST, SOURCE, Quantity
+from droulette.quantities import BUILT_IN, CHI, INSTRUMENT, LENS, LENS_LIGHT, LONGEST, NEIGHBOURS, SOURCE, Quantity
 from droulette.registry import Models
 from droulette.registry import read_installed as read_installed
 
@@ -42,6 +42,7 @@ CONFIGS = {
 }
 MAX_NTERMS = 20
 MAX_SEED = 2**32 - 1
+MOST_NEIGHBOURS = 20
 
 # Keys of CosmoSim 3.x that have another place here, and those that may only ask for what is done anyway.
 MOVED = {"management.mask": "simulator.mask", "r-relativemax": "position.r-relativemax"}
@@ -442,9 +443,17 @@ _LIGHT_DEFAULTS = {
 }
 
 
-def _drawn_by_default(quantity: Quantity) -> tuple[Any, Any]:
+_NEIGHBOUR_DEFAULTS = {
+    "flux_ratio": (0.1, 2.0),
+    "radius": (1.0, 6.0),
+    "axis_ratio": (0.4, 1.0),
+    "n_sersic": (0.7, 4.0),
+}
+
+
+def _drawn_by_default(quantity: Quantity, defaults: dict[str, tuple[float, float]]) -> tuple[Any, Any]:
     kind = Drawn(quantity.gt, quantity.ge, quantity.le)
-    default = Distribution(*_LIGHT_DEFAULTS[quantity.name])
+    default = Distribution(*defaults[quantity.name])
     return Annotated[Distribution, kind], key(default, quantity.meaning, quantity.unit, alias=quantity.key)
 
 
@@ -461,7 +470,40 @@ LensLight = create_model(
     "LensLight",
     __base__=_LensLight,
     __doc__=_LensLight.__doc__,
-    **{quantity.name: _drawn_by_default(quantity) for quantity in LENS_LIGHT},
+    **{quantity.name: _drawn_by_default(quantity, _LIGHT_DEFAULTS) for quantity in LENS_LIGHT},
+)
+
+
+class _Neighbours(Table):
+    """Other galaxies in the picture, Sérsic ellipsoids that are not lensed; with [instrument]. Default: none."""
+
+    count: Annotated[Distribution, Drawn(ge=0, le=MOST_NEIGHBOURS)] = key(
+        Distribution(1, 1), "number of neighbours, or its mean"
+    )
+    poisson: bool = key(True, "sample the number from a Poisson distribution of mean `count`; false: it is `count`")
+    distance_min: Radius = key("einsteinR", "least distance from the origin of the lens", "px")
+    distance_max: float = key(
+        64.0, "greatest, or the least if that is more; they lie uniformly in the area between", "px", gt=0, le=LONGEST
+    )
+
+    @property
+    def given(self) -> bool:
+        """Whether the file has this table."""
+        return bool(self.model_fields_set)
+
+    @model_validator(mode="after")
+    def _possible(self) -> _Neighbours:
+        if isinstance(self.distance_min, float) and self.distance_min > self.distance_max:
+            expected = f"at most distance-max = {self.distance_max:g}"
+            raise mismatch(f"{self.distance_min:g}", expected, key="distance-min")
+        return self
+
+
+Neighbours = create_model(
+    "Neighbours",
+    __base__=_Neighbours,
+    __doc__=_Neighbours.__doc__,
+    **{quantity.name: _drawn_by_default(quantity, _NEIGHBOUR_DEFAULTS) for quantity in NEIGHBOURS},
 )
 
 
@@ -485,11 +527,13 @@ def from_preset(name: str, data: dict) -> dict:
 
 
 def check_observed(
-    instrument: Instrument, light: LensLight, simulator: Simulator, lens: Lens, cluster: Cluster, source: Source
-) -> None:
+    instrument: Instrument, light: LensLight, neighbours: Neighbours, simulator: Simulator, cluster: Cluster,
+    source: Source,
+) -> None:  # fmt: skip
     """What an instrument needs of the other tables. Raises `mismatch` with the dotted key."""
-    if light.given and not instrument.given:
-        raise conflict("needs the table [instrument], which is missing", "lens_light")
+    for name, table in (("lens_light", light), ("neighbours", neighbours)):
+        if table.given and not instrument.given:
+            raise conflict("needs the table [instrument], which is missing", name)
     if light.given and cluster.count.high:
         raise conflict("cannot be combined with a cluster; it needs a single lens", "lens_light")
     if not instrument.given:
@@ -540,6 +584,8 @@ def is_one_scene(tables: Any) -> bool:
     """Whether all rows of these tables are the same but for noise: no quantity that is drawn has two values."""
     simulator, lens, source = tables.simulator, tables.lens, tables.source
     if len(simulator.model) > 1 or simulator.config or tables.cluster.count.high or tables.subhaloes.given:
+        return False
+    if tables.neighbours.given:
         return False
     if len(lens.mode) > 1 or len(source.profiles) > 1:
         return False

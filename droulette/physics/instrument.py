@@ -22,7 +22,7 @@ from droulette.physics.mappings import Unlensed
 from droulette.physics.noise import FEW, Noise
 from droulette.physics.rendering import on_cuda, render
 from droulette.physics.scene import FAINT_LEVELS, Scenes
-from droulette.physics.sources import SersicEllipsoid
+from droulette.physics.sources import Constellation, SersicEllipsoid
 
 FAINT = 0.02  # standard deviations of the background's noise, below which the source's light is left out
 FAINT_WITHOUT_NOISE = 2.0**-6  # grey levels
@@ -32,7 +32,7 @@ SHARPEST = 2.0**-6  # grey levels, in which light is counted for a signal-to-noi
 
 
 class LensLight(SersicEllipsoid):
-    """The lens galaxy's own light: a Sérsic ellipsoid at the origin."""
+    """A galaxy's own light, not lensed: a Sérsic ellipsoid, of the lens at the origin."""
 
     def brightness(self, dx: Array, dy: Array) -> Array:
         u = (dx * self.cos + dy * self.sin) * (1.0 / self.sigma2)
@@ -75,8 +75,9 @@ class Instrument:
     factor: counts of a grey level. counts: of the unlensed source in all, a second. signal_to_noise:
     √Σ (source / background's deviation)², to which the source's brightness is brought. None, all three: a grey level
     is a count.
-    light: of the lens, brightness in grey levels. light_x, light_y: its centre, px; None: the origin.
+    light: of the lens, brightness in grey levels. light_x, light_y: the lens's place, px; None: the origin.
     share: of the light that is left in the picture.
+    neighbours: other galaxies, of places relative to the lens.
     """
 
     psf: Array | Kernel | Moffat
@@ -90,6 +91,7 @@ class Instrument:
     share: Array | None = None
     light_x: Array | None = None
     light_y: Array | None = None
+    neighbours: Constellation | None = None
 
     def rows(self, rows: slice) -> Instrument:
         """Some of them."""
@@ -97,12 +99,12 @@ class Instrument:
         others = replace(self, psf=None)
         return replace(rebuild(others, (array[rows] for array in leaves(others))), psf=psf)
 
-    def lens_light(self, faintest: Array) -> Scenes:
-        """The lens's own light, made once."""
-        made = self.__dict__.setdefault("_lens_light", [])
-        if not made:
-            made.append(Scenes(Unlensed(), self.light, faintest))
-        return made[0]
+    def not_lensed(self, name: str, faintest: Array) -> Scenes:
+        """The light of the lens or of its neighbours, made once. name: of the field."""
+        made = self.__dict__.setdefault("_not_lensed", {})
+        if name not in made:
+            made[name] = Scenes(Unlensed(), getattr(self, name), faintest)
+        return made[name]
 
     def kinds_of_noise(self) -> tuple[Callable, ...]:
         """The formulas of the noise that these pictures have."""
@@ -184,12 +186,14 @@ def take(
     if instrument.factor is not None or instrument.counts is not None or instrument.signal_to_noise is not None:
         picture *= wide
     hidden = None
+    if about.light_x is not None:
+        where_to = (rows, size, centre_x - about.light_x, centre_y - about.light_y, *where_to[4:])
     if instrument.light is not None:
-        if about.light_x is not None:
-            where_to = (rows, size, centre_x - about.light_x, centre_y - about.light_y, *where_to[4:])
-        light = wide * blurred(instrument.lens_light(scene.faintest), about.psf, *where_to)
+        light = wide * blurred(instrument.not_lensed("light", scene.faintest), about.psf, *where_to)
         picture = picture + light
         hidden = (1.0 - about.share)[:, None, None] * light
+    if instrument.neighbours is not None:
+        picture = picture + wide * blurred(instrument.not_lensed("neighbours", scene.faintest), about.psf, *where_to)
     picture = _counted(picture, instrument, about, rows, noisy)
     return (picture if hidden is None else picture - hidden), factor
 

@@ -80,6 +80,8 @@ def _not_said(kind: scenes.Kind, row: pd.Series, keys: dict[str, Any]) -> list[s
     ):
         if _number(row, column):
             said.append(f"{meaning} is left out")
+    if kind.neighbours:
+        said.append(f"{kind.neighbours} neighbours are left out")
     return said
 
 

@@ -12,7 +12,7 @@ from droulette.parameters.simulation import CONFIGS, Cluster, Lens, Position, So
 from droulette.physics.elementary import angle_in_degrees, cosine_and_sine, exp, log
 from droulette.physics.lenses import LENSES
 from droulette.physics.sources import SOURCES
-from droulette.pipeline.draw_instrument import observed_columns
+from droulette.pipeline.draw_instrument import neighbours_of, observed_columns
 from droulette.pipeline.galaxies import galaxies_of
 from droulette.pipeline.maps import maps_of
 from droulette.pipeline.scenes import constituent_text, critical_radii, parameters_of
@@ -22,7 +22,6 @@ from droulette.quantities import CHI, LENS, SOURCE
 if TYPE_CHECKING:
     from droulette.parameters import Parameters
 
-MOST_SUBHALOES = 400  # of a row: with the largest mean, 100, more have a chance of 1e-120
 RETRIES = 64  # of rows whose source fell on the origin
 
 
@@ -79,6 +78,8 @@ def draw_table(params: Parameters, start: int = 0, stop: int | None = None) -> p
     columns |= {"x": x, "y": y, CHI.column: streams.draw(f"lens.{CHI.key}", getattr(params.lens, CHI.key))}
     if params.instrument.given:
         columns |= observed_columns(streams, params.instrument, params.lens_light, columns)
+    if params.neighbours.given:
+        columns["neighbours"] = neighbours_of(streams, params.neighbours, reach)
     return pd.DataFrame(columns)  # at once: a column set alone costs pandas 0.2 ms
 
 
@@ -108,7 +109,7 @@ def _subhaloes(streams: Streams, small: Subhaloes, einstein: np.ndarray) -> list
     """Their texts, as those of clusters; "" where there are none. einstein: "einsteinR" of each row, px."""
     count = streams.draw("subhaloes.count", small.count)
     if small.poisson:
-        count = _poisson(streams.uniform("subhaloes.number"), count)
+        count = streams.poisson("subhaloes.number", count)
     texts: list[list[str]] = [[] for _ in range(streams.size)]
     for k in range(1, int(count.max(initial=0)) + 1):
         cos, sin = cosine_and_sine(360 * streams.uniform(f"subhaloes.angle#{k}"))
@@ -129,18 +130,6 @@ def _power_law(u: np.ndarray, low: float, high: float, slope: float) -> np.ndarr
         return low * exp(u * math.log(high / low))
     a, b = low**power, high**power
     return np.clip(exp(log(a + (b - a) * u) / power), low, high)
-
-
-def _poisson(u: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    """u, uniform in [0, 1), mapped to the Poisson distribution of these means."""
-    probability = exp(-mean)
-    below, number = probability.copy(), np.zeros_like(mean)
-    for k in range(1, MOST_SUBHALOES):
-        more = u >= below
-        number = np.where(more, k, number)
-        probability = probability * mean / k
-        below = below + probability
-    return number
 
 
 def _add_constituents(

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from droulette.physics.elementary import exp
+from droulette.physics.elementary import cosine_and_sine, exp
 from droulette.physics.lenses import LENSES
 from droulette.pipeline.picture_files import FITS, files_of
+from droulette.pipeline.scenes import NEIGHBOUR, constituent_text
 from droulette.pipeline.streams import Streams
-from droulette.quantities import LENS_LIGHT
+from droulette.quantities import LENS_LIGHT, NEIGHBOURS
 
 if TYPE_CHECKING:
-    from droulette.parameters.simulation import Instrument, LensLight
+    from droulette.parameters.simulation import Instrument, LensLight, Neighbours
 
 LEAST_AXIS_RATIO = 0.1  # of lens light
 
@@ -85,6 +86,31 @@ def _light(streams: Streams, light: LensLight, columns: dict[str, np.ndarray]) -
         "lightsersic": drawn["n_sersic"],
         "lightshare": drawn["share"],
     }
+
+
+def neighbours_of(streams: Streams, table: Neighbours, einstein: np.ndarray) -> list[str]:
+    """The column `neighbours`: texts of galaxies beside the lens, "" where there are none; see `NEIGHBOUR`.
+
+    einstein: "einsteinR" of each row, px.
+    """
+    count = streams.draw("neighbours.count", table.count)
+    if table.poisson:
+        count = streams.poisson("neighbours.number", count)
+    texts: list[list[str]] = [[] for _ in range(streams.size)]
+    nearest = np.full(streams.size, table.distance_min) if isinstance(table.distance_min, float) else einstein
+    area = np.maximum(table.distance_max, nearest) ** 2 - nearest**2
+    for k in range(1, int(count.max(initial=0)) + 1):
+        cos, sin = cosine_and_sine(360 * streams.uniform(f"neighbours.angle#{k}"))
+        distance = np.sqrt(nearest**2 + area * streams.uniform(f"neighbours.distance#{k}"))
+        ratio, radius, axis_ratio, sersic = (
+            streams.draw(f"neighbours.{q.name}#{k}", getattr(table, q.name)) for q in NEIGHBOURS
+        )
+        orientation = 180 * streams.uniform(f"neighbours.orientation#{k}")
+        numbers = np.stack([distance * cos, distance * sin, ratio, radius, axis_ratio, orientation, sersic], axis=1)
+        for text, there, row in zip(texts, count >= k, numbers.tolist(), strict=True):
+            if there:
+                text.append(constituent_text(NEIGHBOUR, row))
+    return [";".join(text) for text in texts]
 
 
 def _psfs(psf: str | None) -> tuple[str, ...]:

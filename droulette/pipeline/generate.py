@@ -274,6 +274,8 @@ class _Chunk:
                 ratio = column_of_numbers(part, "lightratio", self.name)
                 middle = middle / (1.0 + ratio * instrument.share)
                 results.light[rows] = ratio * light
+            if light is not None:
+                results.source_light[rows] = light
             off = [column_of_numbers(part, f"centring{axis}", self.name) for axis in "XY"]
             middle = frame_of(middle + np.stack(off))
             results.centre[:, rows] = middle
@@ -302,7 +304,7 @@ class _Chunk:
     ) -> tuple[np.ndarray | None, np.ndarray]:
         """Grey levels of the lensed sources in all, and their centres, (2, B) px; where nobody asks None and 0."""
         light, middle = np.zeros(len(part)), np.zeros((2, len(part)))
-        if not (self.drawing.centred or "lightratio" in part):
+        if not (self.drawing.centred or "lightratio" in part or "neighbours" in part):
             return None, middle
         imagesize, options = self.drawing.imagesize, {"supersampling": self.drawing.supersampling}
 

@@ -15,19 +15,21 @@ from droulette.physics import convolution
 from droulette.physics.convolution import LARGEST_KERNEL, Moffat
 from droulette.physics.instrument import Instrument, Kernel, LensLight
 from droulette.physics.noise import Noise
-from droulette.pipeline.scenes import Kind, column_of_numbers, is_below_working_folder
+from droulette.physics.sources import Constellation
+from droulette.pipeline.scenes import Kind, column_of_numbers, is_below_working_folder, neighbours_batch
 
 COLUMNS = (  # those that a resimulation needs
     "pixelscale", "psf", "psffwhm", "moffatbeta", "background", "pedestal", "noise", "electrons", "brightness",
     "lightflux", "lightradius", "lightaxisratio", "lightorientation", "lightsersic", "lightshare",
+    "neighbours", "sourceflux",
 )  # fmt: skip
 
 
 def instrument_batch(frame: pd.DataFrame, kind: Kind, name: str, light: np.ndarray | None = None) -> Instrument:
     """What takes the pictures of rows that all have `kind`.
 
-    light: (B,) grey levels of the lensed source in all, of which the lens's light is a multiple; None: the column
-    `lightflux` says the lens's own.
+    light: (B,) grey levels of the lensed source in all, of which the light of the lens and of neighbours is a multiple;
+    None: the columns `lightflux`, the lens's own, and `sourceflux` say it.
     """
 
     def numbers(column: str) -> np.ndarray:
@@ -39,6 +41,7 @@ def instrument_batch(frame: pd.DataFrame, kind: Kind, name: str, light: np.ndarr
     row = numbers("index") if "index" in frame else frame.index.to_numpy(np.float64) + 1
     noise = Noise(numbers("noise"), numbers("electrons"), row, numbers_or("noiseseed", 0.0))
     counts = numbers("brightness") if "brightness" in frame else None
+    shines = "lightradius" in frame or kind.neighbours > 0
     return Instrument(
         psf=psf_batch(frame, kind, name),
         background=numbers("background"),
@@ -49,8 +52,9 @@ def instrument_batch(frame: pd.DataFrame, kind: Kind, name: str, light: np.ndarr
         signal_to_noise=numbers("signaltonoise") if "signaltonoise" in frame and counts is None else None,
         light=_light(frame, name, light),
         share=numbers("lightshare") if "lightshare" in frame else None,
-        light_x=numbers("lensX") if light is None and "lightradius" in frame else None,
-        light_y=numbers("lensY") if light is None and "lightradius" in frame else None,
+        light_x=numbers("lensX") if light is None and shines else None,
+        light_y=numbers("lensY") if light is None and shines else None,
+        neighbours=_neighbours(frame, kind, name, light),
     )
 
 
@@ -61,16 +65,28 @@ def _light(frame: pd.DataFrame, name: str, light: np.ndarray | None) -> LensLigh
         flux = column_of_numbers(frame, "lightflux", name)
     else:
         flux = column_of_numbers(frame, "lightratio", name) * light
-    radius, ratio = column_of_numbers(frame, "lightradius", name), column_of_numbers(frame, "lightaxisratio", name)
+    shape = ("lightradius", "lightaxisratio", "lightorientation", "lightsersic")
+    return _galaxy(flux, *(column_of_numbers(frame, column, name) for column in shape))
+
+
+def _galaxy(flux: np.ndarray, radius: np.ndarray, ratio: np.ndarray, orientation: np.ndarray, sersic: np.ndarray):
+    """Light that is not lensed. flux: grey levels in all."""
     root = np.sqrt(ratio)
     # Half-light semi-axes: the minor one, along the direction that `orientation` gives, is σ₂'s.
+    luminosity = np.maximum(flux, 1e-9) / 1000
     return LensLight(
-        sigma=radius / root,
-        sigma2=radius * root,
-        theta=column_of_numbers(frame, "lightorientation", name),
-        n_sersic=column_of_numbers(frame, "lightsersic", name),
-        luminosity=np.maximum(flux, 1e-9) / 1000,
+        sigma=radius / root, sigma2=radius * root, theta=orientation, n_sersic=sersic, luminosity=luminosity
     )
+
+
+def _neighbours(frame: pd.DataFrame, kind: Kind, name: str, light: np.ndarray | None) -> Constellation | None:
+    beside = neighbours_batch(frame, kind, name)
+    if not beside:
+        return None
+    light = column_of_numbers(frame, "sourceflux", name) if light is None else light
+    x, y, ratios, *shape = zip(*(numbers.values() for numbers in beside), strict=True)
+    galaxies = [_galaxy(ratio * light, *of_one) for ratio, *of_one in zip(ratios, *shape, strict=True)]
+    return Constellation(tuple(galaxies), x, y)
 
 
 def psf_batch(frame: pd.DataFrame, kind: Kind, name: str) -> np.ndarray | Kernel | Moffat:

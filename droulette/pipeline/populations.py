@@ -238,7 +238,7 @@ def families(rows: pd.DataFrame, roulette: pd.DataFrame, name: str) -> list[tupl
     Raises:
         UserError: rows that no family describes.
     """
-    frame = normalise(rows, name)
+    frame = normalise(rows.drop(columns="neighbours", errors="ignore"), name)
     found = []
     for kind, places in groups(frame, name):
         _check(kind, name)

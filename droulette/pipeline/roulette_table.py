@@ -22,7 +22,8 @@ class Results:
         self.alpha = np.zeros((len(orders(nterms)), count))
         self.beta = np.zeros((len(orders(nterms)), count))
         self.factor = np.ones(count)
-        self.light = np.zeros(count)
+        self.light = np.zeros(count)  # of the lens
+        self.source_light = np.zeros(count)
 
     def table(self, frame: pd.DataFrame, nterms: int) -> pd.DataFrame:
         """The roulette table of the dataset table's rows."""
@@ -44,6 +45,8 @@ class Results:
             frame = frame.assign(brightness=self.factor)
             if "lightratio" in frame:
                 frame = frame.assign(lightflux=self.light)
+            if "neighbours" in frame:
+                frame = frame.assign(sourceflux=self.source_light)
         place = {column: k for k, column in enumerate(frame)}
         kept = frame.take([place[column] for column in named if column in place], axis=1)  # a fifth of the time by name
         return pd.concat([kept, numbers], axis=1)

@@ -28,6 +28,9 @@ from droulette.quantities import AMPLITUDE as AMPLITUDE
 from droulette.quantities import CONSTELLATION, Quantity
 
 MOST_CONSTITUENTS = 1000  # of a cluster or a constellation
+NEIGHBOUR = "Sersic"  # begins a neighbour's text
+# Its numbers, and the columns whose ranges they have.
+NEIGHBOUR_COLUMNS = ("x", "y", "lightratio", "lightradius", "lightaxisratio", "lightorientation", "lightsersic")
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class Kind:
     constellation: bool
     psf: str | None = None  # none, gaussian, moffat or a file's name; None: no instrument
     subhaloes: tuple[str, ...] = ()
+    neighbours: int = 0
 
 
 def parameters_of(kind: type[Lens] | type[Source]) -> tuple[Quantity, ...]:
@@ -139,7 +143,7 @@ def groups(frame: pd.DataFrame, name: str) -> Iterator[tuple[Kind, np.ndarray]]:
     """Each kind of a normalised table with the positions of its rows, in the order of first appearance."""
     columns = [
         frame[column].tolist() if column in frame else [None] * len(frame)
-        for column in ("model", "sampled", "cluster", "lens", "source", "psf", "subhaloes")
+        for column in ("model", "sampled", "cluster", "lens", "source", "psf", "subhaloes", "neighbours")
     ]
     of_cells: dict[tuple, list[int]] = {}  # rows that look alike; of a cluster, the numbers differ too
     for position, cells in enumerate(zip(*columns, strict=True)):
@@ -155,7 +159,7 @@ def groups(frame: pd.DataFrame, name: str) -> Iterator[tuple[Kind, np.ndarray]]:
 
 def _kind(cells: tuple, known: dict[tuple, Kind], where: str) -> Kind:
     """The kind of a row with those cells; `known` holds kinds that were checked before, by what decides them."""
-    model, sampled, members, single, source, psf, small = cells
+    model, sampled, members, single, source, psf, small, beside = cells
     has_cluster = isinstance(members, str) and members != ""
     has_subhaloes = isinstance(small, str) and small != ""
     has_constellation = "/" in str(source)
@@ -164,7 +168,9 @@ def _kind(cells: tuple, known: dict[tuple, Kind], where: str) -> Kind:
     if not (psf is None or (isinstance(psf, str) and psf)):
         raise UserError(f"{where}, column psf: found {psf!r}, expected none, gaussian, moffat or a file's name")
     subhaloes = _names(small) if has_subhaloes else ()
-    key = (model, bool(sampled), lenses, has_cluster, sources, has_constellation, psf, subhaloes)
+    neighbours = _names(beside) if isinstance(beside, str) and beside else ()
+    _check_names(neighbours, (NEIGHBOUR,), f"{where}, column neighbours")
+    key = (model, bool(sampled), lenses, has_cluster, sources, has_constellation, psf, subhaloes, len(neighbours))
     if key not in known:
         _check_lenses(lenses, f"{where}, column {'cluster' if has_cluster else 'lens'}", has_cluster)
         _check_lenses(subhaloes, f"{where}, column subhaloes", True)
@@ -221,6 +227,18 @@ def _sum_of(texts: pd.Series, names: tuple[str, ...], column: str, table: str) -
             _check_range(texts, of_rows, key, column, table)
         lenses.append(model(*values[2:]))
     return Cluster(tuple(lenses), tuple(v[0] for v in numbers), tuple(v[1] for v in numbers))
+
+
+def neighbours_batch(frame: pd.DataFrame, kind: Kind, name: str) -> list[dict[str, np.ndarray]]:
+    """The numbers of the neighbours of rows that all have `kind`: (B,) each, by NEIGHBOUR_COLUMNS."""
+    if not kind.neighbours:
+        return []
+    names, counts = (NEIGHBOUR,) * kind.neighbours, [len(NEIGHBOUR_COLUMNS)] * kind.neighbours
+    found = _constituents(frame["neighbours"], names, counts, "neighbours", name)
+    for numbers in found:
+        for column, values in zip(NEIGHBOUR_COLUMNS, numbers, strict=True):
+            _check_range(frame["neighbours"], values, column, "neighbours", name)
+    return [dict(zip(NEIGHBOUR_COLUMNS, numbers, strict=True)) for numbers in found]
 
 
 def _check_range(texts: pd.Series, values: np.ndarray, key: str, column: str, name: str) -> None:

@@ -37,16 +37,17 @@ def signal_to_noise(
 ) -> np.ndarray:
     """√Σ (light of the source / deviation of the background's noise)² over the pixels of each picture.
 
-    The light is drawn anew, through the point spread function and without noise and the lens's light. It cannot be
-    measured in the picture: Σ over N² pixels of noise alone scatters by √2 N, more than the light of faint sources.
+    The light is drawn anew, through the point spread function and without noise, the lens's light and neighbours. It
+    cannot be measured in the picture: Σ over N² pixels of noise alone scatters by √2 N, more than the light of faint
+    sources.
 
     lenses, roulette: the same n rows of these tables, called `names` in messages. size: of a picture, px.
 
     Returns:
         (n,) float64; infinite where there is no noise.
     """
-    light_columns = [column for column in lenses if column.startswith("light")]
-    rows = lenses.reset_index(drop=True).drop(columns=light_columns)
+    others = [column for column in lenses if column.startswith("light") or column == "neighbours"]
+    rows = lenses.reset_index(drop=True).drop(columns=others)
     rows["brightness"] = column_of_numbers(roulette, "brightness", names[1])
     rows = normalise(rows, names[0])
     middle = np.stack([column_of_numbers(roulette, f"centre{axis}", names[1]) for axis in "XY"])

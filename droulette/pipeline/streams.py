@@ -8,8 +8,10 @@ from zlib import crc32
 import numpy as np
 
 from droulette.parameters.reading import Distribution
-from droulette.physics.elementary import log1p
+from droulette.physics.elementary import exp, log1p
 from droulette.physics.random_numbers import normals
+
+MOST = 400  # of a Poisson distribution: with the largest mean, 100, more have a chance of 1e-120
 
 
 class Streams:
@@ -39,12 +41,28 @@ class Streams:
             return np.full(self.size, float(distribution.low))
         return sample(distribution, self.uniform(name))
 
+    def poisson(self, name: str, mean: np.ndarray) -> np.ndarray:
+        """(size,) numbers of the Poisson distribution with these means."""
+        return _poisson(self.uniform(name), mean)
+
     def choose(self, name: str, options: tuple[str, ...]) -> np.ndarray:
         """(size,) of the options, as objects."""
         if len(options) == 1:
             return np.array(options * self.size, dtype=object)
         index = np.floor(self.uniform(name) * len(options)).astype(int)
         return np.array(options, dtype=object)[index]
+
+
+def _poisson(u: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """u, uniform in [0, 1), mapped to the Poisson distribution of these means."""
+    probability = exp(-mean)
+    below, number = probability.copy(), np.zeros_like(mean)
+    for k in range(1, MOST):
+        more = u >= below
+        number = np.where(more, k, number)
+        probability = probability * mean / k
+        below = below + probability
+    return number
 
 
 def sample(distribution: Distribution, u: np.ndarray) -> np.ndarray:

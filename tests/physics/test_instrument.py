@@ -194,7 +194,14 @@ CAMERAS = {
     "light elsewhere": lambda: camera(
         4, psf=MOFFATS, light=lens_light(4), share=1.0, factor=3.0, light_x=1.5, light_y=np.arange(4) * -2.0
     ),
-}
+    "neighbours": lambda: camera(
+        4, psf=3.0, deviation=2.0, factor=3.0, light=lens_light(4), share=0.5,
+        neighbours=Constellation(
+            (lens_light(4, n_sersic=2.5), lens_light(4, sigma=3.0, theta=80.0)),
+            (np.arange(4) * 4.3, full(4, -20.1)), (full(4, 17.7), np.arange(4) * -6.9),
+        ),
+    ),
+}  # fmt: skip
 
 
 def one_row(instrument: Instrument, row: slice) -> Instrument:
