@@ -271,15 +271,31 @@ def trained(tmp_path_factory):
 
     options = {"variables": ["sigma", "xiX", "xiY"], "nterms": (0, 1)}
     split_file(folder / "r.csv", {name: (parts[name], size) for name, size in sizes.items()}, **options)
-    rows = {"NO_LENS": 60, "LENS_LIGHT": 60, "NOVELTY": 40, "CALIBRATION": 30, "END": 20, "CORNER": 20}
+    counted = {}
+
+    def progress(total: int, doing: str):
+        counted[doing] = [total, 0]
+
+        def step(done: int) -> None:
+            counted[doing][1] += done
+
+        return step
+
+    rows = {"NO_LENS": 60, "LENS_LIGHT": 60, "NEIGHBOUR": 60, "NOVELTY": 40, "CALIBRATION": 30, "END": 20, "CORNER": 20}
     with pytest.MonkeyPatch.context() as patched:
         for name, count in rows.items():
             patched.setattr(fresh, f"{name}_ROWS", count)
         small.train(
             parts["training"], parts["validation"], folder / "p", folder / "model.safetensors", say=lambda line: None,
-            tables=dict(tables), fresh_pictures=True, model="polar_tiny", num_epochs=2,
+            progress=progress, tables=dict(tables), fresh_pictures=True, model="polar_tiny", num_epochs=2,
         )  # fmt: skip
+    (folder / "progress.json").write_text(json.dumps(counted))
     return folder
+
+
+def test_all_rows_are_counted_while_a_model_is_measured(trained):
+    counted = json.loads((trained / "progress.json").read_text())
+    assert counted["measuring"] == [250, 250] and counted["training"] == [240, 240]
 
 
 def test_errors_are_measured_at_the_ends_of_the_instruments_ranges_too(monkeypatch):
@@ -297,6 +313,23 @@ def test_errors_are_measured_at_the_ends_of_the_instruments_ranges_too(monkeypat
     assert corners[::2] == corners[1::2] == [(1.0, 0.5), (1.0, 4.0), (3.0, 0.5), (3.0, 4.0)]
     expected = drawn(TABLES, rows=100 + 5 + 7 + 12 + 8)[2]["xiX"].to_numpy()
     np.testing.assert_array_equal(xi[:, 0], expected[105:])
+
+
+def test_what_a_model_is_told_from_has_light_that_its_pictures_do_not_have():
+    def kinds(tables: dict) -> list[set[str]]:
+        params = parameters.parse(TABLES | tables)
+        return [
+            {name for name in ("lens_light", "neighbours") if getattr(kind, name).given} for kind, _ in found(params)
+        ]
+
+    found = fresh._other_kinds
+    assert kinds({}) == [set(), {"lens_light"}, {"neighbours"}]
+    assert kinds({"lens_light": {"share": 1}}) == [{"lens_light"}, {"lens_light", "neighbours"}]
+    both = {"lens_light": {"share": 1}, "neighbours": {"count": 1}}
+    assert kinds(both) == [set(both)]
+    params = parameters.parse(TABLES)
+    einstein = [kind.lens.einstein.high for kind, _ in found(params)]
+    assert einstein[0] < 0.01 and einstein[1:] == [params.lens.einstein.high] * 2
 
 
 def observation(folder: Path, seed: int = 0, noise: float = 1.0, scale: float = 0.1) -> Path:

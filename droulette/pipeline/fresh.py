@@ -140,11 +140,12 @@ class FreshPictures:
 
 NO_LENS_ROWS = 2000  # pictures of galaxies without a lens
 LENS_LIGHT_ROWS = 6000  # and of lenses that shine: with a third of them a tenth of the faint ones pass
+NEIGHBOUR_ROWS = 4000  # and of lenses beside other galaxies
 NOVELTY_ROWS = 3000  # more rows, beside the validation part, to measure what a model knows
 CALIBRATION_ROWS = 5000  # and further ones to measure its errors on
-END_ROWS = 4000  # the same at the ends of the instrument's ranges, where few of the distribution's rows lie
-CORNER_ROWS = 4000  # and where two of its numbers are at an end each
-LIGHT_OF_LENS = np.geomspace(0.1, 5.0, 12)  # over that of the lensed source
+END_ROWS = 8000  # the same at the ends of the instrument's ranges, where few of the distribution's rows lie
+CORNER_ROWS = 8000  # and where two of its numbers are at an end each
+OTHER_LIGHT = np.geomspace(0.1, 5.0, 12)  # over that of the lensed source
 NO_LENS = 1e-3  # px, Einstein radius
 
 
@@ -163,15 +164,23 @@ def calibration_rows(
     `novelty_rows`.
     """
     first += NOVELTY_ROWS
-    for kinds, count in (
-        ([params], CALIBRATION_ROWS),
-        (_at_ends(params, 1), END_ROWS),
-        (_at_ends(params, 2), CORNER_ROWS),
-    ):
+    for kinds, count in _to_calibrate(params):
         for number, kind in enumerate(kinds):
             part = slice(count * number // len(kinds), count * (number + 1) // len(kinds))
             yield from _taken(kind, preprocessing, columns, first + part.start, part.stop - part.start, device)
         first += count
+
+
+def rows_to_measure(params: Parameters, others: bool) -> int:
+    """How many `calibration_rows` there are, and `out_of_distribution_views` if these are wanted."""
+    kinds = _other_kinds(params) if others else []
+    return sum(count for rows, count in _to_calibrate(params) if rows) + sum(count for _, count in kinds)
+
+
+def _to_calibrate(params: Parameters) -> list[tuple[list[Parameters], int]]:
+    """Distributions that share so many rows."""
+    ends = [(_at_ends(params, together), count) for together, count in ((1, END_ROWS), (2, CORNER_ROWS))]
+    return [([params], CALIBRATION_ROWS), *ends]
 
 
 def _at_ends(params: Parameters, together: int) -> list[Parameters]:
@@ -191,20 +200,30 @@ def out_of_distribution_views(
     params: Parameters, preprocessing: Preprocessing, device: torch.device
 ) -> Iterator[np.ndarray]:
     """Views of pictures of other kinds than the distribution's, by the same instrument, some at a time: galaxies
-    without a lens; and with the light of the lens, where the distribution has none.
+    without a lens; with the light of the lens, or with neighbours, where the distribution has none.
     """
+    first = params.simulator.size
+    for kind, count in _other_kinds(params):
+        for part, _ in _taken(kind, preprocessing, [], first, count, device):
+            yield part.views
+        first += count
+
+
+def _other_kinds(params: Parameters) -> list[tuple[Parameters, int]]:
+    """Distributions that are not this one, and how many rows of each are drawn."""
     kinds = []
     if not params.cluster.count.high:
         none = params.lens.model_copy(update={"einstein": Distribution(NO_LENS, NO_LENS)})
         kinds.append((params.model_copy(update={"lens": none}), NO_LENS_ROWS))
         if not params.lens_light.given:
-            light = type(params.lens_light).model_validate({"flux-ratio": LIGHT_OF_LENS.tolist()})
+            light = type(params.lens_light).model_validate({"flux-ratio": OTHER_LIGHT.tolist()})
             kinds.append((params.model_copy(update={"lens_light": light}), LENS_LIGHT_ROWS))
-    first = params.simulator.size
-    for kind, count in kinds:
-        for part, _ in _taken(kind, preprocessing, [], first, count, device):
-            yield part.views
-        first += count
+    if not params.neighbours.given:
+        side = params.simulator.cropsize or params.simulator.imagesize
+        given = {"count": [1, 2], "poisson": False, "distance-max": side / 2, "flux-ratio": OTHER_LIGHT.tolist()}
+        beside = type(params.neighbours).model_validate(given)
+        kinds.append((params.model_copy(update={"neighbours": beside}), NEIGHBOUR_ROWS))
+    return kinds
 
 
 def _taken(

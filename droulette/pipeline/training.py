@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,7 +21,13 @@ from droulette.learning.scaling import SCALINGS
 from droulette.learning.screen import Screen, features
 from droulette.learning.symmetry import Group, Laws
 from droulette.parameters import trained_distribution
-from droulette.pipeline.fresh import FreshPictures, calibration_rows, novelty_rows, out_of_distribution_views
+from droulette.pipeline.fresh import (
+    FreshPictures,
+    calibration_rows,
+    novelty_rows,
+    out_of_distribution_views,
+    rows_to_measure,
+)
 from droulette.pipeline.pictures import is_observed, picture_size, read_views
 from droulette.pipeline.targets import read_targets
 
@@ -141,9 +147,12 @@ def train(
         more, known = novelty_rows(params, network.preprocessing, columns, first, device)
         splits[1] = fit.Split.of([splits[1], more])
         facts[1] = np.concatenate([facts[1], known])
-        further = calibration_rows(params, network.preprocessing, columns, first, device)
-        if hasattr(network, "describe"):
-            others = out_of_distribution_views(params, network.preprocessing, device)
+        has_screen = hasattr(network, "describe")
+        measured = progress(rows_to_measure(params, has_screen), "measuring")
+        rows = calibration_rows(params, network.preprocessing, columns, first, device)
+        further = _counted(rows, lambda part: len(part[1]), measured)
+        if has_screen:
+            others = _counted(out_of_distribution_views(params, network.preprocessing, device), len, measured)
     trained = complete(trained, *splits, facts, others, further)
     model_file.save(trained, model_path, training.half_weights)
     checkpoint.remove()
@@ -183,6 +192,13 @@ def complete(
     if unlike:
         screen = Screen.fit(np.concatenate(like), features(model.network, validation.views), np.concatenate(unlike))
     return replace(model, calibration=calibration, novelty=novelty, known=known, screen=screen)
+
+
+def _counted(parts: Iterable, length: Callable[[Any], int], measured: Callable[[int], object]) -> Iterator:
+    """The parts, of which each is counted when the next is asked for."""
+    for part in parts:
+        yield part
+        measured(length(part))
 
 
 def _check(tables: list[pd.DataFrame], paths: list[str], out_parameters: int | None) -> list[str]:
