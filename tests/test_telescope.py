@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -26,7 +27,7 @@ from droulette.pipeline.depth import About, decode
 from droulette.pipeline.draw import draw_table
 from droulette.pipeline.evaluated import prediction_table
 from droulette.pipeline.generate import Drawing, draw_in_memory
-from droulette.pipeline.observed_predictions import prepare, warn_of_outlying
+from droulette.pipeline.observed_predictions import in_own_frames, prepare, warn_of_others
 from droulette.pipeline.pictures import make_views
 from droulette.pipeline.user_predictions import predict_pictures
 
@@ -384,7 +385,7 @@ def test_light_at_the_rim_that_decides_the_answer_is_warned_of(trained):
     views = make_views(model.network.preprocessing, one.picture[None], "cpu", one.facts[None])
     table = prediction_table(model, ["a"], *model.predict(views, facts=one.facts[None]))
     for far in (0.0, 1e9):
-        warn_of_outlying([one], model, table, np.full((1, len(model.columns)), far), warned.append)
+        warn_of_others([one], model, table, np.full((1, len(model.columns)), far), warned.append)
     assert len(warned) == 1 and "taken as an image of the source; as a neighbour the answer" in warned[0]
 
     columns = ["xiX", "xiY", "alpha[1][0]"]
@@ -394,8 +395,72 @@ def test_light_at_the_rim_that_decides_the_answer_is_warned_of(trained):
             columns=columns, network=model.network, device="cpu", predict=lambda views, facts, a=answer: (a[None], None)
         )
         at_0, warned = prediction_table(stub, ["a"], np.zeros((1, 3)), np.ones((1, 3))), []
-        warn_of_outlying([one], stub, at_0, np.full((1, 3), 2.0), warned.append)
+        warn_of_others([one], stub, at_0, np.full((1, 3), 2.0), warned.append)
         assert len(warned) == count, name
+
+
+def among_neighbours(trained, centring_error: float):
+    """A model of pictures with neighbours; and a picture prepared for it, with one at column 50, row 44."""
+    model = trained_model(trained)
+    tables = model.distribution | {"neighbours": {"count": 1}}
+    tables["instrument"] = tables["instrument"] | {"centring-error": [0, centring_error]}
+    model = replace(model, distribution=tables)
+    y, x = np.mgrid[:61, :61]
+    light = 40 * np.exp(-((x - 35) ** 2 + (y - 22) ** 2) / 18) + 90 * np.exp(-((x - 50) ** 2 + (y - 44) ** 2) / 8)
+    picture = light + np.random.default_rng(0).normal(0, 1, light.shape)
+    fits.writeto(trained / "flat.fits", np.ones_like(light), overwrite=True)
+    fits.writeto(trained / "beside.fits", picture[::-1], overwrite=True)
+    paths = {"noise": trained / "flat.fits", "psf": None, "mask": None}
+    options = {"at": (31, 28), "pixel_scale": None, "unit": 1.0, "say": lambda line: None, "warn": lambda line: None}
+    return model, picture, paths, options
+
+
+def test_a_model_that_knows_neighbours_is_shown_them_about_the_place_that_is_asked_for(trained):
+    model, picture, paths, options = among_neighbours(trained, 5.0)
+    said = []
+    one = prepare(trained / "beside.fits", "a", model, **paths, **options | {"say": said.append})
+    assert (one.seen.column, one.seen.row) == (31, 28) and (one.column, one.row) == (35, 22)
+    assert "the network sees neighbours too, about column 31, row 28" in said[0]
+    size = model.input_size // 2
+    np.testing.assert_allclose(one.seen.picture[size + 16, size + 19], picture[44, 50], atol=0.5)
+    np.testing.assert_allclose(one.seen.picture[size - 6, size + 4], picture[22, 35], atol=0.5)
+    assert abs(one.picture[size + 22, size + 15]) < 6 < picture[44, 50]
+    assert one.other is None  # 7.2 px from the centre of light: the model knows 10
+
+
+def test_a_model_without_neighbours_is_shown_none(trained):
+    _, _, paths, options = among_neighbours(trained, 5.0)
+    one = prepare(trained / "beside.fits", "a", trained_model(trained), **paths, **options)
+    assert one.shown is one and one.seen is None
+
+
+@pytest.mark.parametrize("scale", [None, 0.7])
+def test_positions_are_counted_from_the_same_pixel_as_before(trained, scale):
+    """ξ where the network sees the middle of its picture."""
+    model, _, paths, options = among_neighbours(trained, 5.0)
+    one = prepare(trained / "beside.fits", "a", model, **paths, **options | {"pixel_scale": scale})
+    table = pd.DataFrame({"xiX": [0.0], "xiY": [0.0], "std:xiX": [1.0], "sigma": [2.0]})
+    moved = in_own_frames(table, [one]).iloc[0]
+    assert one.column + moved["xiX"] / one.scale == pytest.approx(31, abs=1e-9)
+    assert one.row - moved["xiY"] / one.scale == pytest.approx(28, abs=1e-9)
+    assert moved["std:xiX"] == 1 and moved["sigma"] == 2
+
+
+def test_a_place_far_from_the_light_that_decides_the_answer_is_warned_of(trained):
+    model, picture, paths, options = among_neighbours(trained, 3.0)
+    one = prepare(
+        trained / "beside.fits", "a", model, **paths, **options
+    )  # 7.2 px from the centre of light: the model knows 6
+    assert (one.other.column, one.other.row) == (35, 22)
+    size = model.input_size // 2
+    np.testing.assert_allclose(one.other.picture[size + 22, size + 15], picture[44, 50], atol=0.5)
+    views = make_views(model.network.preprocessing, one.seen.picture[None], "cpu", one.seen.facts[None])
+    table = prediction_table(model, ["a"], *model.predict(views, facts=one.seen.facts[None]))
+    warned = []
+    for far in (0.0, 1e9):
+        warn_of_others([one], model, in_own_frames(table, [one]), np.full((1, len(model.columns)), far), warned.append)
+    assert len(warned) == 1
+    assert "column 31, row 28, where the lens is expected, is 7 px from the centre of light" in warned[0]
 
 
 def test_it_answers_in_pixels_in_arcsec_and_on_the_sky(trained):

@@ -50,6 +50,8 @@ class Observation:
     signal_to_noise: of the object's detected pixels together.
     object_pixels, neighbour_pixels: (H, W) bool: where light was detected.
     outlying_pixels: those that are in doubt, see `light.Objects`.
+    whole: (H, W) float64: `values` with the light of neighbours.
+    middle: (column, row) where the object was looked for.
     """
 
     name: str
@@ -69,6 +71,8 @@ class Observation:
     object_pixels: np.ndarray | None = None
     neighbour_pixels: np.ndarray | None = None
     outlying_pixels: np.ndarray | None = None
+    whole: np.ndarray | None = None
+    middle: tuple[float, float] | None = None
 
 
 def observe(
@@ -147,8 +151,10 @@ class _Reading:
                 f"{self.name}: found no light above 3 sigma near column {column:g}, row {row:g}, expected a galaxy"
             )
         noise, poisson, noise_map = self._noise(noise_map, light, found)
+        flagged, before = self.bad.copy(), self.values.copy()
         self._mask_neighbours(found)
         self._fill(found)
+        whole = np.where(self.bad & ~flagged, before, self.values)
         centre = self._centre(found)
         errors = noise_map if noise_map is not None else np.sqrt(noise**2 + poisson * np.maximum(self.values, 0))
         seen = found.object & ~self.bad
@@ -156,7 +162,7 @@ class _Reading:
         self.steps.append(f"object of {int(seen.sum())} pixels, signal to noise {ratio:.0f}")
         return Observation(
             self.name, self.values, self.bad, noise_map, noise, poisson, kernel, psf_fwhm, scale, wcs, centre, ratio,
-            self.steps, self.warnings, found.object, found.neighbours, found.outlying,
+            self.steps, self.warnings, found.object, found.neighbours, found.outlying, whole, middle,
         )  # fmt: skip
 
     def _middle(self, at: tuple[float, float] | None) -> tuple[float, float]:

@@ -31,6 +31,8 @@ WORDS = {
     "pixel_scale": "pixel scale of {value:.3g} arcsec",
 }
 
+DEVIATIONS = 2.0  # of the distance that a model was trained with
+PLACES = ("xi", "lens", "releta")  # columns of positions in a picture's frame
 DECIDED = ("xi", "alpha[0]", "beta[0]", "alpha[1]", "beta[1]")  # columns whose answers are compared
 
 Say = Callable[[str], None]
@@ -43,7 +45,10 @@ class Prepared:
     observation: None of a picture that `generate` made.
     picture: (N, N) float32. facts: (6,), of FACTS. column, row: of the observation's pixel that is the picture's
     middle. scale: pixels of the model to one of the observation. pixel_scale: arcsec of the model's, or None.
-    other: the same with outlying light taken the other way, as the object's or as a neighbour's; None: there is none.
+    seen: what the network is shown, where it is not `picture`: about the place where the object was looked for, with
+    its neighbours, of a model that knows them.
+    other: what the network might be shown as well: with outlying light taken the other way, as the object's or as a
+    neighbour's; or about the centre of light. None: it makes no difference.
     """
 
     observation: Observation | None
@@ -53,7 +58,13 @@ class Prepared:
     row: float
     scale: float
     pixel_scale: float | None
+    seen: Prepared | None = None
     other: Prepared | None = None
+
+    @property
+    def shown(self) -> Prepared:
+        """What the network is shown."""
+        return self.seen or self
 
 
 def prepare(
@@ -95,6 +106,10 @@ def prepare(
         scale = found.pixel_scale / trained
         found.steps.append(f"sampled anew from {found.pixel_scale:.4g} to {trained:.4g} arcsec a pixel")
     made = _in_pixels_of(model, found, scale, unit)
+    farthest = _known_distance(model)
+    if farthest is not None:
+        column, row = found.middle
+        found.steps.append(f"the network sees neighbours too, about column {column:g}, row {row:g}")
     say(f"{found.name}: " + ", ".join(found.steps))
     for line in found.warnings:
         warn(f"{found.name}: {line}")
@@ -104,10 +119,32 @@ def prepare(
             width = made.facts[FACTS.index("psf_fwhm")]
             warn(f"{found.name}: its PSF is not known: taken as {width:.2g} px, give --psf")
     _warn_of_unknown(found.name, made.facts, model.known, warn)
+    if farthest is not None:
+        whole = replace(found, values=found.whole)
+        seen = _in_pixels_of(model, replace(whole, centre=found.middle), scale, unit)
+        off = np.hypot(*np.subtract(found.centre, found.middle)) * scale
+        return replace(made, seen=seen, other=_in_pixels_of(model, whole, scale, unit) if off > farthest else None)
     if found.outlying_pixels is None or not found.outlying_pixels.any():
         return made
     other = observe(picture, **files, at=at, name=name, outlying=not _takes_outlying(found))
     return replace(made, other=_in_pixels_of(model, other, scale, unit))
+
+
+def stacked(observed: list[Prepared]) -> tuple[np.ndarray, np.ndarray]:
+    """Their pictures, (n, N, N), and facts, (n, 6)."""
+    return np.stack([one.picture for one in observed]), np.stack([one.facts for one in observed])
+
+
+def _known_distance(model: Model) -> float | None:
+    """Px from the middle of a picture to the object's centre of light that a model of pictures with neighbours knows.
+
+    None: it does not know neighbours.
+    """
+    if "neighbours" not in (model.distribution or {}):
+        return None
+    instrument = model.distribution.get("instrument", {})
+    errors = [np.max(value) for key, value in instrument.items() if key.startswith("centring-error")]
+    return DEVIATIONS * float(max(errors, default=0.0))
 
 
 def _takes_outlying(found: Observation) -> bool:
@@ -200,34 +237,54 @@ def _window(found: Observation, size: int, scale: float, column: float, row: flo
     return np.where(covered, picture, noise * share), deviation
 
 
-def warn_of_outlying(observed: list[Prepared], model: Model, predicted: pd.DataFrame, reach: np.ndarray, warn: Say):
-    """Warn where light far from the middle decides the answer: it may be an image of the source, or a neighbour.
+def warn_of_others(observed: list[Prepared], model: Model, predicted: pd.DataFrame, reach: np.ndarray, warn: Say):
+    """Warn where the answer would be another if light far from the middle were taken otherwise, or the middle itself.
 
-    predicted: as `Model.predict` gives it for these, with standard deviations as `std:…`. reach: see `Model.reach`.
+    predicted: of these, with standard deviations as `std:…`, see `in_own_frames`. reach: see `Model.reach`.
     """
     rows = [k for k, one in enumerate(observed) if one.other is not None]
     if not rows:
         return
     others = [observed[k].other for k in rows]
-    facts = np.stack([one.facts for one in others])
-    views = make_views(model.network.preprocessing, np.stack([one.picture for one in others]), str(model.device), facts)
+    pictures, facts = stacked(others)
+    views = make_views(model.network.preprocessing, pictures, str(model.device), facts)
     answers, _ = model.predict(views, facts=facts)
     columns = [k for k, name in enumerate(model.columns) if name.startswith(DECIDED)]
     for k, other, answer in zip(rows, others, answers, strict=True):
         one, row = observed[k], predicted.iloc[k]
-        moved = {"xiX": (other.column - one.column) * one.scale, "xiY": (one.row - other.row) * one.scale}
+        moved = _moved(other, one)
         if any(
             abs(answer[c] + moved.get(name := model.columns[c], 0.0) - row[name]) > row[f"std:{name}"] * reach[k, c]
             for c in columns
         ):
-            taken = _takes_outlying(one.observation)
-            ways = ("an image of the source", "a neighbour")
-            this, that = ways if taken else ways[::-1]
-            advice = (
-                "mask it (--mask) if it is another galaxy" if taken else "if it is an image cut a larger picture out"
-            )
-            found = f"light at the picture's rim is taken as {this}; as {that} the answer would be another"
-            warn(f"{one.observation.name}: {found}: {advice}")
+            warn(f"{one.observation.name}: {_why_another(one)}")
+
+
+def _why_another(one: Prepared) -> str:
+    """Why the network might be shown something else, of which its answer is another."""
+    if one.seen is not None:
+        column, row = (f"{place:.0f}" for place in one.observation.middle)
+        far = np.hypot(one.column - one.seen.column, one.row - one.seen.row)
+        found = f"column {column}, row {row}, where the lens is expected, is {far:.0f} px from the centre of light"
+        return f"{found}, about which the answer would be another: give the place of the lens (--at)"
+    taken = _takes_outlying(one.observation)
+    ways = ("an image of the source", "a neighbour")
+    this, that = ways if taken else ways[::-1]
+    advice = "mask it (--mask) if it is another galaxy" if taken else "if it is an image cut a larger picture out"
+    return f"light at the picture's rim is taken as {this}; as {that} the answer would be another: {advice}"
+
+
+def _moved(seen: Prepared, one: Prepared) -> dict[str, float]:
+    """What positions in the frame of one picture are more in that of another, px, by column."""
+    x, y = (seen.column - one.column) * one.scale, (one.row - seen.row) * one.scale
+    return {f"{name}{axis}": by for name in PLACES for axis, by in (("X", x), ("Y", y))}
+
+
+def in_own_frames(table: pd.DataFrame, observed: list[Prepared]) -> pd.DataFrame:
+    """A table of predictions of what the network was shown, with positions from the middles of `observed`."""
+    moved = pd.DataFrame([_moved(one.shown, one) for one in observed], index=table.index)
+    columns = [column for column in moved if column in table]
+    return table.assign(**{column: table[column] + moved[column] for column in columns})
 
 
 def on_the_sky(table: pd.DataFrame, observed: list[Prepared], reach: pd.DataFrame) -> pd.DataFrame:

@@ -97,9 +97,9 @@ def predict_pictures(
     files_given = {"noise": noise, "psf": psf, "mask": mask}
     observed_predictions.check_options(model, **files_given, unit=unit)
     names = [f"picture-{k}" if isinstance(one, np.ndarray) else str(one) for k, one in enumerate(pictures, start=1)]
-    observed = facts = None
+    observed = facts = seen_facts = None
     if model.known is None:
-        prepared = np.stack(
+        prepared = seen = np.stack(
             [
                 prepare(one, model.input_size, conversion, say, warn, name)
                 for one, name in zip(pictures, names, strict=True)
@@ -110,10 +110,10 @@ def predict_pictures(
             _observe(one, name, model, conversion, files_given, unit, say, warn)
             for one, name in zip(pictures, names, strict=True)
         ]
-        prepared = np.stack([one.picture for one in observed])
-        facts = np.stack([one.facts for one in observed])
-    views = make_views(model.network.preprocessing, prepared, str(model.device), facts)
-    table = prediction_table(model, names, *model.predict(views, facts=facts))
+        prepared, facts = observed_predictions.stacked(observed)
+        seen, seen_facts = observed_predictions.stacked([one.shown for one in observed])
+    views = make_views(model.network.preprocessing, seen, str(model.device), seen_facts)
+    table = prediction_table(model, names, *model.predict(views, facts=seen_facts))
     table[NOVELTY] = model.unlikeness(views)
     if model.novelty is None:
         warn("this model was trained without a measure of novelty: no word on whether it knows such pictures")
@@ -123,9 +123,10 @@ def predict_pictures(
                 f"{name}: unlike anything in the training set (novelty {novelty:.2f}, above 1): "
                 "do not trust its amplitudes"
             )
-    reach = np.broadcast_to(model.reach(views, facts), (len(table), len(model.columns)))
+    reach = np.broadcast_to(model.reach(views, seen_facts), (len(table), len(model.columns)))
     if observed is not None:
-        observed_predictions.warn_of_outlying(observed, model, table, reach, warn)
+        table = observed_predictions.in_own_frames(table, observed)
+        observed_predictions.warn_of_others(observed, model, table, reach, warn)
     fits = None
     if fitting:
         from droulette.pipeline import user_fits  # it loads SciPy's statistics, which takes a second

@@ -66,6 +66,12 @@ def test_neighbours_far_out_are_masked(tmp_path):
         assert found.bad[row, column] and found.neighbour_pixels[row, column] and found.values[row, column] == 0
     assert not found.bad[found.object_pixels].any()
     assert np.abs(found.values[~found.object_pixels]).max() < 6 * NOISE
+    np.testing.assert_allclose(found.whole, values, atol=0.2)  # but for the background's level
+    assert found.middle == (40, 40)
+    masked = np.zeros(values.shape, np.int16)
+    masked[4:12, 70:80] = 1
+    fits.writeto(tmp_path / "mask.fits", masked[::-1])
+    assert (observe(tmp_path / "a.fits", mask=tmp_path / "mask.fits").whole[4:12, 70:80] == 0).all()
 
 
 def wide_pair() -> np.ndarray:
