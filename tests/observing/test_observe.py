@@ -70,8 +70,12 @@ def test_neighbours_far_out_are_masked(tmp_path):
     assert found.middle == (40, 40)
     masked = np.zeros(values.shape, np.int16)
     masked[4:12, 70:80] = 1
+    row, column = np.argwhere(found.object_pixels)[20]
+    masked[row, column] = 1
     fits.writeto(tmp_path / "mask.fits", masked[::-1])
-    assert (observe(tmp_path / "a.fits", mask=tmp_path / "mask.fits").whole[4:12, 70:80] == 0).all()
+    hidden = observe(tmp_path / "a.fits", mask=tmp_path / "mask.fits")
+    assert (hidden.whole[4:12, 70:80] == 0).all() and hidden.whole[8, 75] == 0
+    assert hidden.whole[row, column] == hidden.values[row, column] != 0  # interpolated
 
 
 def wide_pair() -> np.ndarray:
