@@ -233,6 +233,9 @@ def test_a_scene_keeps_its_neighbours():
         np.testing.assert_array_equal(again.picture(), one.picture())
     with pytest.raises(dr.UserError, match="to_toml: found neighbours"):
         one.to_toml()
+    for wrong in (one.neighbours[0], ["a galaxy"]):
+        with pytest.raises(dr.UserError, match=r"neighbours: found .*, expected a list of"):
+            dr.Scene(one.lens, one.source, instrument=one.instrument, neighbours=wrong)
     with pytest.raises(dr.UserError, match="neighbours: found no instrument"):
         dr.Scene(one.lens, one.source, neighbours=one.neighbours)
     with pytest.raises(dr.UserError, match="neighbour: lightratio"):

@@ -106,7 +106,10 @@ class Scene:
         for name, kind in (("lens", Lens), ("source", Source)):
             if not isinstance(getattr(self, name), kind):
                 raise UserError(f"{name}: found {str(getattr(self, name))[:80]!r}, expected a droulette.{name}(…)")
-        object.__setattr__(self, "neighbours", tuple(self.neighbours))
+        beside = self.neighbours
+        if not isinstance(beside, tuple | list) or not all(isinstance(one, Neighbour) for one in beside):
+            raise UserError(f"neighbours: found {str(beside)[:80]!r}, expected a list of droulette.neighbour(…)")
+        object.__setattr__(self, "neighbours", tuple(beside))
         for name in ("lens_light", "neighbours"):
             if getattr(self, name) and self.instrument is None:
                 raise UserError(f"{name}: found no instrument, expected one that takes the picture")

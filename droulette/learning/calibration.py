@@ -84,7 +84,11 @@ class Calibration:
 
     def check(self, columns: int) -> None:
         """Raises ValueError unless these are widths of so many columns."""
-        bent = self.bends.shape[:1] + self.bends.shape[2:] in ((2,), (2, columns)) and self._degree() is not None
+        bent = (
+            self.bends.ndim > 1
+            and self.bends.shape[:1] + self.bends.shape[2:] in ((2,), (2, columns))
+            and self._degree() is not None
+        )
         shapes = self.widths.shape == (2, columns) and bent and self.knots.shape[1:] == (KNOTS,)
         if not (shapes and (self.widths > 0).all()):
             raise ValueError("its calibration is not one of its columns")

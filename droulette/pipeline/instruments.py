@@ -69,7 +69,9 @@ def _light(frame: pd.DataFrame, name: str, light: np.ndarray | None) -> LensLigh
     return _galaxy(flux, *(column_of_numbers(frame, column, name) for column in shape))
 
 
-def _galaxy(flux: np.ndarray, radius: np.ndarray, ratio: np.ndarray, orientation: np.ndarray, sersic: np.ndarray):
+def _galaxy(
+    flux: np.ndarray, radius: np.ndarray, ratio: np.ndarray, orientation: np.ndarray, sersic: np.ndarray
+) -> LensLight:
     """Light that is not lensed. flux: grey levels in all."""
     root = np.sqrt(ratio)
     # Half-light semi-axes: the minor one, along the direction that `orientation` gives, is σ₂'s.
