@@ -53,6 +53,22 @@ def test_intervals_of_each_column_hold_under_each_condition():
         np.testing.assert_allclose(found, np.array(SHARES)[:, None].repeat(2, 1), atol=0.05)
 
 
+def test_widths_that_turn_twice_are_followed():
+    """ln of the errors is a cubic of the condition, as no parabola is."""
+    rng = np.random.default_rng(8)
+    conditions = rng.uniform(-1, 1, (30_000, 1))
+    true = rng.normal(size=(30_000, 1)) * np.exp(2 * conditions**3 - 1.5 * conditions)
+    raw, fitted, left = np.ones_like(true), slice(15_000), slice(15_000, None)
+    calibration = Calibration.fit(true[fitted], 0 * true[fitted], raw[fitted], conditions[fitted])
+    calibration.check(1)
+    under = conditions[left]
+    deviation, reach = calibration.deviation(raw[left], under), calibration.reach(under)
+    for low in (-1.0, -0.6, -0.2, 0.2, 0.6):
+        some = (under[:, 0] >= low) & (under[:, 0] < low + 0.4)
+        found = coverage(true[left][some], 0 * true[left][some], deviation[some], reach[some])[:, 0]
+        np.testing.assert_allclose(found, SHARES, atol=0.025)
+
+
 def test_a_file_may_have_one_polynomial_for_all_columns():
     rng = np.random.default_rng(8)
     widths, knots, bends = np.ones((2, 3)), np.linspace(0, 1, 21)[None], rng.normal(size=(2, 3))
@@ -66,6 +82,8 @@ def test_a_file_may_have_one_polynomial_for_all_columns():
     )
     with pytest.raises(ValueError, match="calibration"):
         Calibration(widths, knots, bends[:, :2]).check(3)
+    with pytest.raises(ValueError, match="calibration"):
+        Calibration(widths, knots, np.zeros(2)).check(3)
 
 
 def test_quantiles_follow_the_terms_as_in_scikit_learn():
