@@ -302,8 +302,8 @@ def test_all_rows_are_counted_while_a_model_is_measured(trained):
 def test_errors_are_measured_at_the_ends_of_the_instruments_ranges_too(monkeypatch):
     for name, rows in {"NOVELTY_ROWS": 5, "CALIBRATION_ROWS": 7, "END_ROWS": 12, "CORNER_ROWS": 8}.items():
         monkeypatch.setattr(fresh, name, rows)
-    params, first = parameters.parse(TABLES), 100
-    parts = list(fresh.calibration_rows(params, ObservedPicture(SIZE), ["xiX"], first, torch.device("cpu")))
+    params = parameters.parse(TABLES)
+    parts = list(fresh.calibration_rows(params, ObservedPicture(SIZE), ["xiX"], torch.device("cpu")))
     facts, xi = np.concatenate([facts for _, facts in parts]), np.concatenate([part.targets for part, _ in parts])
     assert [len(part) for _, part in parts] == [7, 3, 3, 3, 3, 2, 2, 2, 2]
     noise, width = (facts[:, FACTS.index(name)] for name in ("noise", "psf_fwhm"))
@@ -312,8 +312,11 @@ def test_errors_are_measured_at_the_ends_of_the_instruments_ranges_too(monkeypat
     assert len(set(noise[:13])) == 13 and len(set(width[[*range(7), *range(13, 19)]])) == 13
     corners = list(zip(width[19:], noise[19:], strict=True))
     assert corners[::2] == corners[1::2] == [(1.0, 0.5), (1.0, 4.0), (3.0, 0.5), (3.0, 4.0)]
-    expected = drawn(TABLES, rows=100 + 5 + 7 + 12 + 8)[2]["xiX"].to_numpy()
-    np.testing.assert_array_equal(xi[:, 0], expected[105:])
+    # Rows of another seed, after those that novelty is measured on: no training has seen them.
+    other = TABLES | {"simulator": TABLES["simulator"] | {"seed": params.simulator.seed ^ fresh.UNSEEN}}
+    expected = drawn(other, rows=5 + 7 + 12 + 8)[2]["xiX"].to_numpy()
+    np.testing.assert_array_equal(xi[:, 0], expected[5:])
+    assert not set(xi[:, 0]) & set(drawn(TABLES, rows=60)[2]["xiX"])
 
 
 def test_what_a_model_is_told_from_has_light_that_its_pictures_do_not_have():

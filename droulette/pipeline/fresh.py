@@ -77,6 +77,7 @@ class FreshPictures:
             params.position,
             params.instrument,
             params.lens_light,
+            params.neighbours,
         )
 
     def batches(self, epoch: int, starts: list[int], size: int, share: slice) -> Iterator[Batch]:
@@ -143,27 +144,30 @@ LENS_LIGHT_ROWS = 6000  # and of lenses that shine: with a third of them a tenth
 NEIGHBOUR_ROWS = 4000  # and of lenses beside other galaxies
 NOVELTY_ROWS = 3000  # more rows, beside the validation part, to measure what a model knows
 CALIBRATION_ROWS = 5000  # and further ones to measure its errors on
-END_ROWS = 8000  # the same at the ends of the instrument's ranges, where few of the distribution's rows lie
-CORNER_ROWS = 8000  # and where two of its numbers are at an end each
+END_ROWS = 4000  # the same at the ends of the instrument's ranges, where few of the distribution's rows lie
+CORNER_ROWS = 4000  # and where two of its numbers are at an end each
 OTHER_LIGHT = np.geomspace(0.1, 5.0, 12)  # over that of the lensed source
 NO_LENS = 1e-3  # px, Einstein radius
+# Changes the seed of all these rows. Those of the dataset's seed may have been learnt from, by the weights that a
+# training began with: intervals measured on such rows held 66 % in place of 68 % of others, where there is no noise.
+UNSEEN = 0x5EED_0000
 
 
 def novelty_rows(
-    params: Parameters, preprocessing: Preprocessing, columns: list[str], first: int, device: torch.device
+    params: Parameters, preprocessing: Preprocessing, columns: list[str], device: torch.device
 ) -> tuple[Split, np.ndarray]:
-    """NOVELTY_ROWS rows of the distribution from number `first` on, and the facts of their pictures, (n, 6)."""
-    rows, facts = zip(*_taken(params, preprocessing, columns, first, NOVELTY_ROWS, device), strict=True)
+    """NOVELTY_ROWS rows of the distribution that no training has seen, and the facts of their pictures, (n, 6)."""
+    rows, facts = zip(*_taken(params, preprocessing, columns, 0, NOVELTY_ROWS, device), strict=True)
     return Split.of(rows), np.concatenate(facts)
 
 
 def calibration_rows(
-    params: Parameters, preprocessing: Preprocessing, columns: list[str], first: int, device: torch.device
+    params: Parameters, preprocessing: Preprocessing, columns: list[str], device: torch.device
 ) -> Iterator[tuple[Split, np.ndarray]]:
     """CALIBRATION_ROWS rows, END_ROWS at each end in turn and CORNER_ROWS at each corner, some at a time; see
     `novelty_rows`.
     """
-    first += NOVELTY_ROWS
+    first = NOVELTY_ROWS
     for kinds, count in _to_calibrate(params):
         for number, kind in enumerate(kinds):
             part = slice(count * number // len(kinds), count * (number + 1) // len(kinds))
@@ -202,7 +206,7 @@ def out_of_distribution_views(
     """Views of pictures of other kinds than the distribution's, by the same instrument, some at a time: galaxies
     without a lens; with the light of the lens, or with neighbours, where the distribution has none.
     """
-    first = params.simulator.size
+    first = 0
     for kind, count in _other_kinds(params):
         for part, _ in _taken(kind, preprocessing, [], first, count, device):
             yield part.views
@@ -229,7 +233,9 @@ def _other_kinds(params: Parameters) -> list[tuple[Parameters, int]]:
 def _taken(
     params: Parameters, preprocessing: Preprocessing, columns: list[str], first: int, count: int, device: torch.device
 ) -> Iterator[tuple[Split, np.ndarray]]:
-    """Rows, and the facts of their pictures, some at a time."""
+    """Rows of another seed than the dataset's, and the facts of their pictures, some at a time."""
+    simulator = params.simulator.model_copy(update={"seed": params.simulator.seed ^ UNSEEN})
+    params = params.model_copy(update={"simulator": simulator})
     drawing = Drawing.of(params.simulator)
     with ThreadPoolExecutor(cores()) as helpers:
         for part in slices(count, VIEWS_AT_ONCE[device.type] * 4):

@@ -143,13 +143,12 @@ def train(
     others, further = (), ()
     if observed and training.fresh_pictures:
         say("drawing more pictures, and some of other kinds, to measure what the model knows")
-        first = params.simulator.size + training.num_epochs * len(targets)
-        more, known = novelty_rows(params, network.preprocessing, columns, first, device)
+        more, known = novelty_rows(params, network.preprocessing, columns, device)
         splits[1] = fit.Split.of([splits[1], more])
         facts[1] = np.concatenate([facts[1], known])
         has_screen = hasattr(network, "describe")
         measured = progress(rows_to_measure(params, has_screen), "measuring")
-        rows = calibration_rows(params, network.preprocessing, columns, first, device)
+        rows = calibration_rows(params, network.preprocessing, columns, device)
         further = _counted(rows, lambda part: len(part[1]), measured)
         if has_screen:
             others = _counted(out_of_distribution_views(params, network.preprocessing, device), len, measured)
