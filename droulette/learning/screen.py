@@ -1,12 +1,13 @@
 """A screen for pictures of a kind that was not trained on: with a lens's light, say, or without any lens.
 
 A network is sure of itself beyond what it has learnt, and a picture with noise has few features that a distance
-could measure. So pictures of such kinds are drawn, and told from the training pictures by what the network makes of
-them: a logistic regression on its features (outlier exposure: Hendrycks et al. 2019, ICLR).
+could measure. So pictures of such kinds are drawn, and each kind is told from the training pictures by what the network
+makes of them: a logistic regression on its features (outlier exposure: Hendrycks et al. 2019, ICLR).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -15,13 +16,16 @@ from torch import nn
 
 AT_ONCE = 128
 PENALTY = 0.02  # inverse strength, scikit-learn's C
-MOST = 8000  # pictures of the training's kind that are told from the others
+MOST = 8000  # pictures of the training's kind that each other kind is told from
 SHARE = 0.993  # of the validation pictures that pass
 
 
 @dataclass(frozen=True)
 class Screen:
-    """mean, scale, weights: (F,), of the features. threshold: (), that SHARE of the validation pictures stay below."""
+    """mean, scale: (F,), of the features. weights: (K, F), of each of K other kinds, or (F,) of all of them.
+
+    threshold: (K,) or (), below which so many of the validation pictures stay that SHARE of them pass.
+    """
 
     mean: np.ndarray
     scale: np.ndarray
@@ -29,36 +33,42 @@ class Screen:
     threshold: np.ndarray
 
     @classmethod
-    def fit(cls, known: np.ndarray, validation: np.ndarray, others: np.ndarray) -> Screen:
-        """`features` of pictures of the training's kind, of more of these, and of pictures of other kinds."""
+    def fit(cls, known: np.ndarray, validation: np.ndarray, others: Sequence[np.ndarray]) -> Screen:
+        """`features` of pictures of the training's kind, of more of these, and of pictures of each other kind."""
         from sklearn.linear_model import LogisticRegression
 
         some = np.arange(min(MOST, len(known))) * len(known) // min(MOST, len(known))
-        both = np.concatenate([known[some], others], dtype=np.float64)
-        mean, scale = both.mean(axis=0), np.maximum(both.std(axis=0), 1e-6)
-        both -= mean  # in place: these may be gigabytes
-        both /= scale
-        is_other = np.arange(len(both)) >= len(some)
-        regression = LogisticRegression(C=PENALTY, max_iter=200, tol=1e-3, class_weight="balanced")
-        regression.fit(both, is_other)
-        arrays = (array.astype(np.float32) for array in (mean, scale, regression.coef_[0], np.zeros(())))
+        every = np.concatenate([known[some], *others], dtype=np.float64)
+        mean, scale = every.mean(axis=0), np.maximum(every.std(axis=0), 1e-6)
+        every -= mean  # in place: these may be gigabytes
+        every /= scale
+        weights, end = [], len(some)
+        for kind in others:
+            both = np.concatenate([every[: len(some)], every[end : end + len(kind)]])
+            end += len(kind)
+            regression = LogisticRegression(C=PENALTY, max_iter=200, tol=1e-3, class_weight="balanced")
+            weights.append(regression.fit(both, np.arange(len(both)) >= len(some)).coef_[0])
+        arrays = (array.astype(np.float32) for array in (mean, scale, np.array(weights), np.zeros(len(others))))
         raw = cls(*arrays)
-        threshold = np.quantile(raw._sums(validation), SHARE, method="higher")
+        share = 1 - (1 - SHARE) / len(others)
+        threshold = np.quantile(raw._sums(validation), share, axis=0, method="higher")
         return cls(raw.mean, raw.scale, raw.weights, threshold.astype(np.float32))
 
     def _sums(self, described: np.ndarray) -> np.ndarray:
-        """(n,): the larger, the less like the training pictures."""
-        return ((described - self.mean) / self.scale) @ self.weights.astype(np.float64)
+        """(n, K) or (n,): the larger, the more like that kind."""
+        return ((described - self.mean) / self.scale) @ self.weights.astype(np.float64).T
 
     def score(self, network: nn.Module, views: np.ndarray) -> np.ndarray:
         """(n,) from 0 to 2: above 1 a picture is of a kind that was not trained on."""
-        return 2 / (1 + np.exp(-np.clip(self._sums(features(network, views)) - self.threshold, -30, 30)))
+        above = self._sums(features(network, views)) - self.threshold
+        return 2 / (1 + np.exp(-np.clip(above.reshape(len(views), -1).max(axis=1), -30, 30)))
 
     def check(self) -> None:
         """Raises ValueError unless these are finite arrays that fit together."""
-        shapes = {self.mean.shape, self.scale.shape, self.weights.shape}
         arrays = [getattr(self, field.name) for field in fields(self)]
-        fits = len(shapes) == 1 and self.mean.ndim == 1 and self.threshold.shape == () and (self.scale > 0).all()
+        features, kinds = self.mean.shape, self.threshold.shape
+        shapes = (self.mean.ndim, self.scale.shape, self.weights.shape) == (1, features, (*kinds, *features))
+        fits = shapes and len(kinds) < 2 and 0 not in kinds and (self.scale > 0).all()
         if not (fits and all(np.isfinite(array).all() for array in arrays)):
             raise ValueError("its screen is none")
 

@@ -16,6 +16,7 @@ from droulette.devices import cores, stream_of
 from droulette.errors import UserError
 from droulette.learning.fit import Batch, Split
 from droulette.learning.scaling import Scaling
+from droulette.parameters import DRAWING
 from droulette.parameters.reading import Distribution
 from droulette.physics.arrays import is_tensor
 from droulette.pipeline.batching import slices
@@ -67,18 +68,7 @@ class FreshPictures:
 
     def drawn_by(self) -> tuple:
         """What decides the pictures."""
-        params = self.params
-        return (
-            params.simulator,
-            params.lens,
-            params.cluster,
-            params.subhaloes,
-            params.source,
-            params.position,
-            params.instrument,
-            params.lens_light,
-            params.neighbours,
-        )
+        return tuple(getattr(self.params, name) for name in DRAWING)
 
     def batches(self, epoch: int, starts: list[int], size: int, share: slice) -> Iterator[Batch]:
         """See `fit.Pictures`: the shares of some batches are drawn together, while those before are learnt from."""
@@ -202,14 +192,16 @@ def _at_ends(params: Parameters, together: int) -> list[Parameters]:
 
 def out_of_distribution_views(
     params: Parameters, preprocessing: Preprocessing, device: torch.device
-) -> Iterator[np.ndarray]:
+) -> Iterator[tuple[int, np.ndarray]]:
     """Views of pictures of other kinds than the distribution's, by the same instrument, some at a time: galaxies
     without a lens; with the light of the lens, or with neighbours, where the distribution has none.
+
+    Yields: which kind, from 0 on, and views.
     """
     first = 0
-    for kind, count in _other_kinds(params):
+    for number, (kind, count) in enumerate(_other_kinds(params)):
         for part, _ in _taken(kind, preprocessing, [], first, count, device):
-            yield part.views
+            yield number, part.views
         first += count
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from droulette.parameters import Parameters
 
+T = TypeVar("T")
 Progress = Callable[[int, str], Callable[[int], object]]
 
 
@@ -148,10 +149,9 @@ def train(
         facts[1] = np.concatenate([facts[1], known])
         has_screen = hasattr(network, "describe")
         measured = progress(rows_to_measure(params, has_screen), "measuring")
-        rows = calibration_rows(params, network.preprocessing, columns, device)
-        further = _counted(rows, lambda part: len(part[1]), measured)
+        further = _counted(calibration_rows(params, network.preprocessing, columns, device), measured)
         if has_screen:
-            others = _counted(out_of_distribution_views(params, network.preprocessing, device), len, measured)
+            others = _counted(out_of_distribution_views(params, network.preprocessing, device), measured)
     trained = complete(trained, *splits, facts, others, further)
     model_file.save(trained, model_path, training.half_weights)
     checkpoint.remove()
@@ -163,15 +163,18 @@ def complete(
     training: fit.Split,
     validation: fit.Split,
     facts: Sequence[np.ndarray] = (),
-    others: Iterable[np.ndarray] = (),
+    others: Iterable[tuple[int, np.ndarray]] = (),
     further: Iterable[tuple[fit.Split, np.ndarray]] = (),
 ) -> model_file.Model:
     """What a trained network has to be told of its own errors, and of what it knows.
 
-    facts: (n, 6), of the two splits' pictures with noise. others: views of pictures of other kinds. further: rows on
+    facts: (n, 6), of the two splits' pictures with noise. others: number of the kind, and views, of
+    pictures of other kinds. further: rows on
     which errors are measured too, and the facts of their pictures; some at a time, both.
     """
-    unlike = [features(model.network, views) for views in others]
+    unlike: dict[int, list[np.ndarray]] = {}
+    for kind, views in others:
+        unlike.setdefault(kind, []).append(features(model.network, views))
     like = []
     scaled, variance = model.predict_scaled(validation.views)
     model = replace(model, limit=Limit.fit(model.scaling, scaled, validation.targets))
@@ -189,15 +192,18 @@ def complete(
     known = Known.of(np.concatenate(facts)) if facts else None
     screen = None
     if unlike:
-        screen = Screen.fit(np.concatenate(like), features(model.network, validation.views), np.concatenate(unlike))
+        kinds = [np.concatenate(parts) for parts in unlike.values()]
+        screen = Screen.fit(np.concatenate(like), features(model.network, validation.views), kinds)
     return replace(model, calibration=calibration, novelty=novelty, known=known, screen=screen)
 
 
-def _counted(parts: Iterable, length: Callable[[Any], int], measured: Callable[[int], object]) -> Iterator:
-    """The parts, of which each is counted when the next is asked for."""
+def _counted(
+    parts: Iterable[tuple[T, np.ndarray]], measured: Callable[[int], object]
+) -> Iterator[tuple[T, np.ndarray]]:
+    """The parts, whose rows are counted when the next part is asked for."""
     for part in parts:
         yield part
-        measured(length(part))
+        measured(len(part[1]))
 
 
 def _check(tables: list[pd.DataFrame], paths: list[str], out_parameters: int | None) -> list[str]:
